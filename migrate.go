@@ -1,0 +1,99 @@
+package strata
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+
+	"github.com/stratakit/strata/internal/migrate"
+	"github.com/stratakit/strata/tenancy"
+)
+
+// The errors of Migrate and New that a program may want to tell apart.
+var (
+	// ErrSchemaTooOld is returned by New when Migrate has not run with this version.
+	ErrSchemaTooOld = migrate.ErrTooOld
+	// ErrSchemaTooNew is returned by Migrate and New when a newer version of Strata has
+	// made a change that this one cannot work with.
+	ErrSchemaTooNew = migrate.ErrTooNew
+	// ErrRolesMissing is returned by Migrate when the login may not create the database
+	// roles; its text holds the SQL that an administrator has to run.
+	ErrRolesMissing = migrate.ErrRoles
+)
+
+// MigrateConfig configures Migrate. The zero value is legal.
+type MigrateConfig struct {
+	// Schema is created when it is missing and holds Strata's tables; nothing outside
+	// it and RiverSchema is touched. Default "strata".
+	Schema string
+	// RiverSchema holds the tables of River, which runs the background work. Products
+	// that do not run the same kinds of work must not share one. Default "strata_river".
+	RiverSchema string
+	// Log receives a line for each migration that was applied. Default slog.Default().
+	Log *slog.Logger
+}
+
+// lines lists every package's migrations in the order of their imports.
+func lines() []migrate.Line {
+	return []migrate.Line{
+		tenancy.Migrations(),
+	}
+}
+
+// Migrate brings the database to the version this library needs, creating schemas and
+// roles where they are missing. It is safe to call from any number of processes at
+// once, at every start: they wait for each other, and each migration is applied once.
+// Give ctx a deadline to bound that wait.
+//
+// It needs a direct connection to PostgreSQL 15 or later, not a transaction pooler, and
+// a login that owns the schemas. Errors: ErrRolesMissing, ErrSchemaTooNew, or what
+// PostgreSQL said; what had been applied stays applied, and calling it again goes on.
+func Migrate(ctx context.Context, pool *pgxpool.Pool, cfg *MigrateConfig) error {
+	var c MigrateConfig
+	if cfg != nil {
+		c = *cfg
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	db, err := tenancy.NewDB(pool, &tenancy.DBConfig{Schema: c.Schema, RiverSchema: c.RiverSchema})
+	if err != nil {
+		return err
+	}
+	return migrate.Locked(ctx, pool, db.Schema(), func(ctx context.Context) error {
+		if err := migrate.Prepare(ctx, pool, db.Schema()); err != nil {
+			return err
+		}
+		if err := migrateRiver(ctx, pool, db.RiverSchema(), c.Log); err != nil {
+			return err
+		}
+		return migrate.Up(ctx, pool, db.Schema(), lines(), c.Log)
+	})
+}
+
+// migrateRiver runs River's own migrations and lets strata_app enqueue work.
+func migrateRiver(ctx context.Context, pool *pgxpool.Pool, schema string, log *slog.Logger) error {
+	name := pgx.Identifier{schema}.Sanitize()
+	if _, err := pool.Exec(ctx, `CREATE SCHEMA IF NOT EXISTS `+name); err != nil {
+		return fmt.Errorf("strata: create schema %s: %w", schema, err)
+	}
+	m, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Schema: schema, Logger: log})
+	if err != nil {
+		return fmt.Errorf("strata: %w", err)
+	}
+	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+		return fmt.Errorf("strata: migrate River: %w", err)
+	}
+	_, err = pool.Exec(ctx, `GRANT USAGE ON SCHEMA `+name+` TO strata_app;
+		GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA `+name+` TO strata_app;
+		GRANT USAGE ON ALL SEQUENCES IN SCHEMA `+name+` TO strata_app`)
+	if err != nil {
+		return fmt.Errorf("strata: let strata_app enqueue work: %w", err)
+	}
+	return nil
+}

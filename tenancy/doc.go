@@ -1,0 +1,24 @@
+// Package tenancy knows who owns what: companies that own billing, their workspaces
+// that own configuration, and the workspaces' domains that own data.
+//
+// # The tenant of a piece of work
+//
+// A [Tenant] is one place in that hierarchy. It travels in the context, with the
+// [Actor] who works in it, and nothing else does:
+//
+//	tenant, err := resolver.ResolveDomain(ctx, domainID)
+//	ctx = tenancy.WithActor(tenancy.WithTenant(ctx, tenant), actor)
+//
+// # Scoped statements
+//
+// [DB] is the only way to the tables. [DB.InTx] runs a transaction and [DB.Read] a
+// single statement in the scope of the context's tenant: as a role that cannot bypass
+// row-level security, with the tenant's ids as transaction-local settings that the
+// policies of every table compare with. Without a tenant there is [ErrNoTenant], and
+// SQL that gets past that sees no rows.
+//
+// # Finding a tenant
+//
+// [Resolver] answers from memory, then Redis, then PostgreSQL. A change of a company,
+// workspace or domain reaches every process at once.
+package tenancy

@@ -1,0 +1,73 @@
+package tenancy
+
+import (
+	"regexp"
+	"strings"
+	"unicode"
+
+	"golang.org/x/net/idna"
+)
+
+const maxName = 200
+
+var slugForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// checkName trims a name and notes in v what is wrong with it.
+func checkName(v *ValidationError, field, name string) string {
+	name = strings.TrimSpace(name)
+	switch {
+	case name == "":
+		v.Add(field, "required", "must not be empty")
+	case len([]rune(name)) > maxName:
+		v.Add(field, "too_long", "must have at most 200 characters")
+	case strings.ContainsFunc(name, unicode.IsControl):
+		v.Add(field, "invalid_text", "must not contain control characters")
+	}
+	return name
+}
+
+// checkSlug returns the slug, made from name when it is empty, and notes in v what is
+// wrong with it.
+func checkSlug(v *ValidationError, slug, name string) string {
+	if slug == "" {
+		slug = slugOf(name)
+	}
+	if !slugForm.MatchString(slug) {
+		v.Add("slug", "invalid_slug", "must be 1 to 63 lower-case letters, digits and inner hyphens, such as acme-emea")
+	}
+	return slug
+}
+
+// slugOf makes a slug of a name: lower-case ASCII letters and digits, everything else
+// a hyphen. A name without any ASCII letter or digit has none and needs one given.
+func slugOf(name string) string {
+	var b strings.Builder
+	for _, r := range strings.ToLower(name) {
+		switch {
+		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
+			b.WriteRune(r)
+		case b.Len() > 0 && !strings.HasSuffix(b.String(), "-"):
+			b.WriteByte('-')
+		}
+	}
+	s := b.String()
+	if len(s) > 63 {
+		s = s[:63]
+	}
+	return strings.Trim(s, "-")
+}
+
+// NormalizeDomainName returns the form a domain name is stored and compared in: lower
+// case, internationalised labels as punycode (RFC 5891 lookup), no trailing dot. It
+// returns a *ValidationError for what is not a DNS name with at least two labels.
+func NormalizeDomainName(s string) (string, error) {
+	var v ValidationError
+	name, err := idna.Lookup.ToASCII(strings.TrimSuffix(strings.TrimSpace(s), "."))
+	if err != nil || len(name) > 253 || !strings.Contains(name, ".") || strings.Contains(name, "..") || strings.HasPrefix(name, ".") {
+		v.Fields = append(v.Fields, FieldError{
+			Field: "domainName", Value: clip(s, 80), Code: "invalid_domain_name",
+			Message: "must be a DNS name with at least two labels, such as example.com",
+		})
+	}
+	return strings.ToLower(name), v.OrNil()
+}

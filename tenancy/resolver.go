@@ -1,0 +1,214 @@
+package tenancy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/maypok86/otter/v2"
+	"github.com/redis/go-redis/v9"
+)
+
+// ResolverConfig configures a Resolver. The zero value is legal.
+type ResolverConfig struct {
+	// Lifetime is how long a tenant is served from this process's memory: the longest
+	// time a change can go unnoticed when every faster way fails. Default 30 s.
+	Lifetime time.Duration
+	// NegativeLifetime is how long "not found" is remembered. Default 5 s.
+	NegativeLifetime time.Duration
+	// StaleLimit is how long after its last successful load a tenant is still served,
+	// marked Stale, while neither Redis nor PostgreSQL answers. Default 10 min.
+	StaleLimit time.Duration
+	// MaxEntries bounds the memory: a tenant takes about 300 bytes. Default 100,000.
+	MaxEntries int
+	// Log receives what goes wrong in the background. Default slog.Default().
+	Log *slog.Logger
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
+}
+
+// Resolver turns an id into a Tenant: from this process's memory, else from Redis, else
+// from PostgreSQL. Concurrent misses of one id load it once. Every process forgets a
+// changed company at once, by a message through Redis; Run listens for it. A Resolver
+// is safe for concurrent use.
+type Resolver struct {
+	db    *DB
+	redis *redisTier // nil without Redis
+	cfg   ResolverConfig
+
+	fresh *otter.Cache[scopeKey, *resolved]
+	known *otter.Cache[scopeKey, *resolved] // the last successful load, for when nothing answers
+
+	// generation counts what this process was told to forget. A load that began before
+	// and ended after is not trusted.
+	generation atomic.Int64
+	subscribed atomic.Bool
+}
+
+type scopeKey struct {
+	level Level
+	id    uuid.UUID
+}
+
+// resolved is a cached answer: a tenant, or the knowledge that there is none.
+type resolved struct {
+	tenant Tenant
+	found  bool
+}
+
+// NewResolver returns a Resolver. A nil client is legal: memory and PostgreSQL only.
+func NewResolver(db *DB, client redis.UniversalClient, cfg *ResolverConfig) (*Resolver, error) {
+	if db == nil {
+		return nil, errors.New("tenancy: NewResolver needs a DB")
+	}
+	r := &Resolver{db: db}
+	if cfg != nil {
+		r.cfg = *cfg
+	}
+	setDefault(&r.cfg.Lifetime, 30*time.Second)
+	setDefault(&r.cfg.NegativeLifetime, 5*time.Second)
+	setDefault(&r.cfg.StaleLimit, 10*time.Minute)
+	setDefault(&r.cfg.MaxEntries, 100_000)
+	if r.cfg.Log == nil {
+		r.cfg.Log = slog.Default()
+	}
+	if r.cfg.Now == nil {
+		r.cfg.Now = time.Now
+	}
+	if client != nil {
+		r.redis = newRedisTier(client, r.cfg.Now)
+	}
+	var err error
+	r.fresh, err = otter.New(&otter.Options[scopeKey, *resolved]{
+		MaximumSize: r.cfg.MaxEntries,
+		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[scopeKey, *resolved]) time.Duration {
+			if e.Value.found {
+				return r.cfg.Lifetime
+			}
+			return r.cfg.NegativeLifetime
+		}),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("tenancy: make the tenant cache: %w", err)
+	}
+	r.known, err = otter.New(&otter.Options[scopeKey, *resolved]{
+		MaximumSize:      r.cfg.MaxEntries,
+		ExpiryCalculator: otter.ExpiryWriting[scopeKey, *resolved](r.cfg.StaleLimit),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("tenancy: make the tenant cache: %w", err)
+	}
+	return r, nil
+}
+
+func setDefault[T comparable](v *T, to T) {
+	var zero T
+	if *v == zero {
+		*v = to
+	}
+}
+
+// ResolveDomain returns the tenant of a domain, or ErrNotFound.
+func (r *Resolver) ResolveDomain(ctx context.Context, id DomainID) (Tenant, error) {
+	return r.resolve(ctx, scopeKey{LevelDomain, uuid.UUID(id)})
+}
+
+// ResolveWorkspace returns the tenant of a workspace, or ErrNotFound.
+func (r *Resolver) ResolveWorkspace(ctx context.Context, id WorkspaceID) (Tenant, error) {
+	return r.resolve(ctx, scopeKey{LevelWorkspace, uuid.UUID(id)})
+}
+
+// ResolveCompany returns the tenant of a company, or ErrNotFound.
+func (r *Resolver) ResolveCompany(ctx context.Context, id CompanyID) (Tenant, error) {
+	return r.resolve(ctx, scopeKey{LevelCompany, uuid.UUID(id)})
+}
+
+func (r *Resolver) resolve(ctx context.Context, key scopeKey) (Tenant, error) {
+	if e, ok := r.fresh.GetIfPresent(key); ok {
+		return e.answer()
+	}
+	for {
+		before := r.generation.Load()
+		e, err := r.fresh.Get(ctx, key, otter.LoaderFunc[scopeKey, *resolved](r.load))
+		if err != nil {
+			if e, ok := r.known.GetIfPresent(key); ok && ctx.Err() == nil {
+				r.cfg.Log.WarnContext(ctx, "tenant served from memory: no backend answers", "level", key.level.String(), "id", key.id, "error", err)
+				stale := e.tenant
+				stale.Stale = true
+				return stale, nil
+			}
+			return Tenant{}, fmt.Errorf("tenancy: resolve %s %s: %w", key.level, key.id, err)
+		}
+		if r.generation.Load() == before {
+			return e.answer()
+		}
+		r.fresh.Invalidate(key) // something was forgotten while this was loading: it may be this
+	}
+}
+
+func (e *resolved) answer() (Tenant, error) {
+	if !e.found {
+		return Tenant{}, ErrNotFound
+	}
+	return e.tenant, nil
+}
+
+// load asks Redis, then PostgreSQL, and tells Redis what PostgreSQL said.
+func (r *Resolver) load(ctx context.Context, key scopeKey) (*resolved, error) {
+	if t, ok := r.redis.get(ctx, key); ok {
+		e := &resolved{tenant: t, found: true}
+		r.known.Set(key, e)
+		return e, nil
+	}
+	t, err := r.read(ctx, key)
+	if errors.Is(err, ErrNotFound) {
+		return &resolved{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.redis.set(ctx, key, t)
+	e := &resolved{tenant: t, found: true}
+	r.known.Set(key, e)
+	return e, nil
+}
+
+// The row of a level joined with those above it. A deleted parent hides what is below.
+const (
+	resolveCompanySQL = `SELECT c.id, NULL::uuid, NULL::uuid, c.plan, c.access, c.suspended_at IS NOT NULL, c.version
+		FROM strata.companies c WHERE c.id = $1 AND c.deleted_at IS NULL`
+	resolveWorkspaceSQL = `SELECT c.id, w.id, NULL::uuid, c.plan, c.access, coalesce(c.suspended_at, w.suspended_at) IS NOT NULL, greatest(c.version, w.version)
+		FROM strata.workspaces w JOIN strata.companies c ON c.id = w.company_id
+		WHERE w.id = $1 AND w.deleted_at IS NULL AND c.deleted_at IS NULL`
+	resolveDomainSQL = `SELECT c.id, w.id, d.id, c.plan, c.access, coalesce(c.suspended_at, w.suspended_at, d.suspended_at) IS NOT NULL,
+			greatest(c.version, w.version, d.version)
+		FROM strata.domains d
+		JOIN strata.workspaces w ON w.company_id = d.company_id AND w.id = d.workspace_id
+		JOIN strata.companies c ON c.id = d.company_id
+		WHERE d.id = $1 AND d.deleted_at IS NULL AND w.deleted_at IS NULL AND c.deleted_at IS NULL`
+)
+
+func (r *Resolver) read(ctx context.Context, key scopeKey) (Tenant, error) {
+	q := resolveCompanySQL
+	switch key.level {
+	case LevelWorkspace:
+		q = resolveWorkspaceSQL
+	case LevelDomain:
+		q = resolveDomainSQL
+	case LevelNone, LevelCompany:
+	}
+	var t Tenant
+	err := r.db.ReadTrusted(ctx, q, []any{key.id}, func(rows pgx.Rows) (err error) {
+		t, err = collectOne(rows, nil, func(row pgx.CollectableRow) (t Tenant, err error) {
+			err = row.Scan(&t.CompanyID, &t.WorkspaceID, &t.DomainID, &t.Plan, &t.Access, &t.Suspended, &t.Version)
+			return t, err
+		})
+		return err
+	})
+	return t, err
+}

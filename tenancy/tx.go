@@ -1,0 +1,126 @@
+package tenancy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/uptrace/bun"
+)
+
+// Tx is one database connection in one READ COMMITTED transaction that carries the
+// tenant's settings and serves four users at once: pgx (COPY, batches) through the
+// embedded pgx.Tx, bun through Bun, River by passing the embedded pgx.Tx to InsertTx,
+// and the caller's own SQL. What one of them does, all of them see, and one rollback
+// undoes it all. A Tx is for one goroutine, and DB.InTx alone begins and ends it: do
+// not call Commit or Rollback.
+//
+// The transaction runs as RoleApp. SQL on a product's own tables needs a
+// GRANT ... TO strata_app.
+type Tx struct {
+	pgx.Tx
+	db     *DB
+	conn   bun.Conn
+	tenant Tenant
+	after  []func(context.Context)
+
+	released bool
+}
+
+// Bun returns bun on the same connection, inside the same transaction.
+func (tx *Tx) Bun() bun.IDB { return tx.conn }
+
+// SQL is DB.SQL.
+func (tx *Tx) SQL(q string) string { return tx.db.SQL(q) }
+
+// Tenant returns the tenant in whose scope the transaction runs.
+func (tx *Tx) Tenant() Tenant { return tx.tenant }
+
+// AfterCommit runs fn once the transaction has committed, in the order of the calls,
+// with a context that keeps its values but is not cancelled with the caller's. It is
+// for hints such as dropping a cache entry: a process that dies between the commit
+// and fn never runs it.
+func (tx *Tx) AfterCommit(fn func(ctx context.Context)) { tx.after = append(tx.after, fn) }
+
+// Savepoint runs fn inside a savepoint: on an error what fn did is undone, the
+// transaction goes on, and the error is returned.
+func (tx *Tx) Savepoint(ctx context.Context, fn func(tx *Tx) error) error {
+	return pgx.BeginFunc(ctx, tx.Tx, func(pgx.Tx) error { return fn(tx) })
+}
+
+// InTx runs fn in one transaction as RoleApp in the scope of ctx's tenant. It commits
+// when fn returns nil and rolls back when fn returns an error or panics. It returns
+// ErrNoTenant without a tenant, fn's error as it is, or the error of the commit.
+func (db *DB) InTx(ctx context.Context, fn func(tx *Tx) error) error {
+	t, err := TenantFrom(ctx)
+	if err != nil {
+		return err
+	}
+	tx, err := db.begin(ctx, t)
+	if err != nil {
+		return err
+	}
+	defer tx.release(ctx)
+	if err := fn(tx); err != nil {
+		return err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return err
+	}
+	tx.release(ctx) // before the hooks, which may want a connection of their own
+	for _, hook := range tx.after {
+		hook(context.WithoutCancel(ctx))
+	}
+	return nil
+}
+
+// begin takes a connection out of the pool through database/sql, because bun knows no
+// other kind, and begins a pgx transaction on the connection underneath.
+func (db *DB) begin(ctx context.Context, t Tenant) (*Tx, error) {
+	conn, err := db.bun.Conn(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("tenancy: take a connection: %w", err)
+	}
+	tx := &Tx{db: db, conn: conn, tenant: t}
+	err = conn.Raw(func(driverConn any) error {
+		var err error
+		// One round trip begins the transaction and sets role and tenant. The ids are
+		// rendered from 16 bytes each, so there is nothing in the text to escape.
+		tx.Tx, err = driverConn.(*stdlib.Conn).Conn().BeginTx(ctx, pgx.TxOptions{BeginQuery: beginSQL(t)})
+		return err
+	})
+	if err != nil {
+		return nil, errors.Join(setupError(err), conn.Close())
+	}
+	return tx, nil
+}
+
+// release rolls back what was not committed and gives the connection back. It is safe
+// to call twice.
+func (tx *Tx) release(ctx context.Context) {
+	if tx.released {
+		return
+	}
+	tx.released = true
+	// A cancelled context must not keep the rollback from being sent. After a commit it
+	// does nothing; where it fails, the pool destroys the connection on its return.
+	_ = tx.Rollback(context.WithoutCancel(ctx))
+	_ = tx.conn.Close()
+}
+
+func beginSQL(t Tenant) string {
+	a := settings(RoleApp, t)
+	return fmt.Sprintf("BEGIN ISOLATION LEVEL READ COMMITTED; SELECT set_config('role', '%s', true), set_config('strata.company_id', '%s', true), set_config('strata.workspace_id', '%s', true), set_config('strata.domain_id', '%s', true)", a...)
+}
+
+// setupError turns "role does not exist" and "permission denied to set role" into what to do.
+func setupError(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && (pg.Code == "22023" || pg.Code == "42501") {
+		return fmt.Errorf("tenancy: the login cannot become %s: run strata.Migrate, or as an administrator GRANT %s TO the login: %w", RoleApp, RoleApp, err)
+	}
+	return err
+}
