@@ -1,0 +1,157 @@
+package dbtest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"os"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stratakit/strata/internal/backends"
+)
+
+// login is the role that pools log in as.
+const login = "strata_test"
+
+// setupLock is the advisory lock that keeps work on roles and templates apart, in
+// all processes that use one server.
+const setupLock = 0x7374726174610001
+
+// binary is what a test binary holds: its servers and its templates.
+type binary struct {
+	mu        sync.Mutex
+	pg        *postgres
+	pgErr     error
+	rd        *redisServer
+	rdErr     error
+	templates map[string]*template
+}
+
+// postgres is the server of this binary's databases.
+type postgres struct {
+	server *backends.Postgres
+	admin  string // URL for CREATE DATABASE
+	user   string // URL of the pools' login, on another database
+	role   string // the login
+}
+
+// shared is the one piece of state a test binary needs: servers live as long as it does.
+var shared = &binary{templates: map[string]*template{}}
+
+// postgres returns the server, started by the first call.
+func (b *binary) postgres(ctx context.Context) (*postgres, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.pg == nil && b.pgErr == nil {
+		b.pg, b.pgErr = openPostgres(ctx)
+	}
+	return b.pg, b.pgErr
+}
+
+func openPostgres(ctx context.Context) (*postgres, error) {
+	server, err := backends.StartPostgres(ctx, backends.Options{Log: verbose})
+	if err != nil {
+		return nil, err
+	}
+	p := &postgres{server: server, admin: server.URL}
+	if server.SocketURL != "" {
+		p.admin = server.SocketURL
+	}
+	if err := p.prepareLogin(ctx); err != nil {
+		return nil, fmt.Errorf("preparing the role of the tests on %s: %w", server.Source, err)
+	}
+	return p, nil
+}
+
+// verbose is seen with go test -v only.
+func verbose(format string, args ...any) {
+	if testing.Verbose() {
+		fmt.Fprintf(os.Stderr, "dbtest: "+format+"\n", args...)
+	}
+}
+
+// prepareLogin makes the login of the tests when the given one is a superuser.
+func (p *postgres) prepareLogin(ctx context.Context) error {
+	return p.locked(ctx, func(conn *pgx.Conn) error {
+		var super bool
+		err := conn.QueryRow(ctx, "select rolsuper, rolname from pg_roles where rolname = current_user").Scan(&super, &p.role)
+		if err != nil {
+			return err
+		}
+		if !super {
+			p.user = p.admin
+			return nil
+		}
+		// Every process derives the same password, so none invalidates another's.
+		sum := sha256.Sum256([]byte("dbtest login for " + p.server.URL))
+		password := hex.EncodeToString(sum[:16])
+		var exists bool
+		if err := conn.QueryRow(ctx, "select exists (select from pg_roles where rolname = $1)", login).Scan(&exists); err != nil {
+			return err
+		}
+		if !exists {
+			if _, err := conn.Exec(ctx, "create role "+login); err != nil {
+				return err
+			}
+		}
+		_, err = conn.Exec(ctx, "alter role "+login+
+			" login createrole createdb nosuperuser nobypassrls noreplication password '"+password+"'")
+		if err != nil {
+			return err
+		}
+		p.role = login
+		p.user, err = withUser(p.admin, login, password)
+		return err
+	})
+}
+
+// locked runs f on a connection that holds setupLock.
+func (p *postgres) locked(ctx context.Context, f func(*pgx.Conn) error) error {
+	conn, err := pgx.Connect(ctx, p.admin)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }() // releases the lock
+	if _, err := conn.Exec(ctx, "select pg_advisory_lock($1)", int64(setupLock)); err != nil {
+		return err
+	}
+	return f(conn)
+}
+
+// withUser changes the login of a URL.
+func withUser(raw, user, password string) (string, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "", err
+	}
+	u.User = url.UserPassword(user, password)
+	q := u.Query()
+	q.Del("user")
+	q.Del("password")
+	if u.Host == "" { // a socket: the login goes into the query
+		u.User = nil
+		q.Set("user", user)
+		q.Set("password", password)
+	}
+	u.RawQuery = q.Encode()
+	return u.String(), nil
+}
+
+// withDatabase changes the database of a URL.
+func withDatabase(raw, database string) (string, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "", err
+	}
+	u.Path = "/" + database
+	q := u.Query()
+	q.Del("dbname")
+	q.Del("database")
+	u.RawQuery = q.Encode()
+	return u.String(), nil
+}

@@ -1,0 +1,46 @@
+package dbtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// Main runs the tests of a binary, drops its templates, stops its servers, and fails
+// when goroutines are left. Call it from TestMain; it does not return.
+func Main(m *testing.M, ignore ...goleak.Option) {
+	code := m.Run()
+	if err := shared.close(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "dbtest:", err)
+		code = max(code, 1)
+	}
+	if code == 0 {
+		if err := goleak.Find(ignore...); err != nil {
+			fmt.Fprintln(os.Stderr, "dbtest: goroutines are left:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+func (b *binary) close(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var errs []error
+	if b.pg != nil {
+		for _, tp := range b.templates {
+			if tp.database != "" && tp.database != "template1" {
+				errs = append(errs, b.pg.drop(ctx, tp.database))
+			}
+		}
+		errs = append(errs, b.pg.server.Close())
+	}
+	if b.rd != nil {
+		errs = append(errs, b.rd.close())
+	}
+	return errors.Join(errs...)
+}
