@@ -10,6 +10,9 @@ import (
 
 const maxName = 200
 
+// dnsName is the lookup profile of IDNA (RFC 5891 section 5) with the length limits of DNS.
+var dnsName = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainName(true), idna.VerifyDNSLength(true))
+
 var slugForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // checkName trims a name and notes in v what is wrong with it.
@@ -62,7 +65,7 @@ func slugOf(name string) string {
 // returns a *ValidationError for what is not a DNS name with at least two labels.
 func NormalizeDomainName(s string) (string, error) {
 	var v ValidationError
-	name, err := idna.Lookup.ToASCII(strings.TrimSuffix(strings.TrimSpace(s), "."))
+	name, err := dnsName.ToASCII(strings.TrimSuffix(strings.TrimSpace(s), "."))
 	if err != nil || len(name) > 253 || !strings.Contains(name, ".") || strings.Contains(name, "..") || strings.HasPrefix(name, ".") {
 		v.Fields = append(v.Fields, FieldError{
 			Field: "domainName", Value: clip(s, 80), Code: "invalid_domain_name",

@@ -1,0 +1,109 @@
+// Package tenancytest opens what this repository's tests start from: a migrated
+// database of the test's own, reached as the login of a real installation, with two
+// companies that must never see each other.
+package tenancytest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/stratakit/strata"
+	"github.com/stratakit/strata/internal/dbtest"
+	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/access"
+)
+
+// Env is one test's world. Everything in it ends with the test.
+type Env struct {
+	Pool  *pgxpool.Pool
+	DB    *tenancy.DB
+	Redis redis.UniversalClient
+	Store *tenancy.Store
+
+	// A and B are two companies on the enterprise plan.
+	A, B *Company
+
+	companies atomic.Int64
+}
+
+// Company is a company with one workspace and one domain, and contexts in which its
+// owner works at each level.
+type Company struct {
+	CompanyID   tenancy.CompanyID
+	WorkspaceID tenancy.WorkspaceID
+	DomainID    tenancy.DomainID
+
+	Actor        tenancy.Actor
+	Ctx          context.Context // domain level
+	WorkspaceCtx context.Context
+	CompanyCtx   context.Context
+}
+
+// Template is the database every test begins with.
+func Template() dbtest.Template {
+	return dbtest.Template{Name: "strata", Setup: func(ctx context.Context, pool *pgxpool.Pool) error {
+		return strata.Migrate(ctx, pool, &strata.MigrateConfig{Log: slog.New(slog.DiscardHandler)})
+	}}
+}
+
+// Open returns a new Env.
+func Open(t testing.TB) *Env {
+	t.Helper()
+	e := &Env{Pool: dbtest.Database(t, Template()), Redis: dbtest.Redis(t)}
+	var err error
+	e.DB, err = tenancy.NewDB(e.Pool, nil)
+	require.NoError(t, err)
+	e.Store, err = tenancy.NewStore(e.DB, unaudited{}, nil)
+	require.NoError(t, err)
+	e.A, e.B = e.Company(t, "enterprise"), e.Company(t, "enterprise")
+	return e
+}
+
+// Company creates one more company on plan.
+func (e *Env) Company(t testing.TB, plan string) *Company {
+	t.Helper()
+	n := e.companies.Add(1)
+	tenant, err := e.Store.Bootstrap(t.Context(),
+		tenancy.NewCompany{Name: fmt.Sprintf("Company %d", n), Plan: plan},
+		tenancy.NewDomain{DomainName: fmt.Sprintf("company-%d.example", n)})
+	require.NoError(t, err)
+	c := &Company{
+		CompanyID: tenant.CompanyID, WorkspaceID: tenant.WorkspaceID, DomainID: tenant.DomainID,
+		Actor: tenancy.Actor{
+			ID: fmt.Sprintf("user-%d", n), Type: tenancy.ActorUser, Email: fmt.Sprintf("owner@company-%d.example", n),
+			CompanyID: tenant.CompanyID, Role: access.CompanyOwner,
+		},
+	}
+	at := func(tenant tenancy.Tenant) context.Context {
+		return tenancy.WithActor(tenancy.WithTenant(t.Context(), tenant), c.Actor)
+	}
+	c.Ctx = at(tenant)
+	tenant.DomainID = tenancy.DomainID{}
+	c.WorkspaceCtx = at(tenant)
+	tenant.WorkspaceID = tenancy.WorkspaceID{}
+	c.CompanyCtx = at(tenant)
+	return c
+}
+
+// Domain creates one more domain in the company's workspace and returns a context in it.
+func (e *Env) Domain(t testing.TB, c *Company, name string) context.Context {
+	t.Helper()
+	d, err := e.Store.CreateDomain(c.WorkspaceCtx, c.WorkspaceID, tenancy.NewDomain{DomainName: strings.ToLower(name)})
+	require.NoError(t, err)
+	tenant, err := tenancy.TenantFrom(c.Ctx)
+	require.NoError(t, err)
+	tenant.DomainID = d.ID
+	return tenancy.WithActor(tenancy.WithTenant(t.Context(), tenant), c.Actor)
+}
+
+type unaudited struct{}
+
+func (unaudited) RecordChange(context.Context, *tenancy.Tx, tenancy.Change) error { return nil }

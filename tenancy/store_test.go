@@ -1,0 +1,145 @@
+package tenancy_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/stratakit/strata/internal/tenancytest"
+	"github.com/stratakit/strata/tenancy"
+)
+
+func TestStoreCreatesAndReads(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	c, err := e.Store.CreateCompany(t.Context(), tenancy.NewCompany{Name: "  Acme & Søns  Ltd.  ", Plan: "pro"})
+	require.NoError(t, err)
+	require.Equal(t, "Acme & Søns  Ltd.", c.Name)
+	require.Equal(t, "acme-s-ns-ltd", c.Slug)
+	ctx := tenancy.WithTenant(t.Context(), tenancy.Tenant{CompanyID: c.ID})
+	got, err := e.Store.Company(ctx)
+	require.NoError(t, err)
+	require.Equal(t, c, got)
+
+	w, err := e.Store.CreateWorkspace(ctx, tenancy.NewWorkspace{Name: "North", Slug: "north"})
+	require.NoError(t, err)
+	d, err := e.Store.CreateDomain(ctx, w.ID, tenancy.NewDomain{DomainName: "BÜCHER.example."})
+	require.NoError(t, err)
+	require.Equal(t, "xn--bcher-kva.example", d.DomainName)
+
+	_, err = e.Store.CreateWorkspace(ctx, tenancy.NewWorkspace{Name: "Other", Slug: "north"})
+	require.ErrorIs(t, err, tenancy.ErrConflict)
+	_, err = e.Store.CreateDomain(ctx, w.ID, tenancy.NewDomain{DomainName: "bücher.example"})
+	require.ErrorIs(t, err, tenancy.ErrConflict)
+	_, err = e.Store.CreateCompany(t.Context(), tenancy.NewCompany{Name: "Acme", Slug: c.Slug})
+	require.ErrorIs(t, err, tenancy.ErrConflict)
+}
+
+func TestStoreRefusesBadNamesWithEveryErrorAtOnce(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	_, err := e.Store.CreateCompany(t.Context(), tenancy.NewCompany{Name: " ", Slug: "Not A Slug"})
+	var v *tenancy.ValidationError
+	require.ErrorAs(t, err, &v)
+	require.Len(t, v.Fields, 2)
+	_, err = e.Store.CreateWorkspace(e.A.CompanyCtx, tenancy.NewWorkspace{Name: strings.Repeat("x", 201), Slug: "x"})
+	require.ErrorAs(t, err, &v)
+	for _, bad := range []string{"", "localhost", "a..example", ".example.com", "exa mple.com", "-x.example", strings.Repeat("a", 64) + ".example", "a\x00.example"} {
+		_, err := e.Store.CreateDomain(e.A.CompanyCtx, e.A.WorkspaceID, tenancy.NewDomain{DomainName: bad})
+		require.ErrorAs(t, err, &v, "%q", bad)
+	}
+}
+
+func TestStoreNeverCrossesCompanies(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	_, err := e.Store.Workspace(e.B.CompanyCtx, e.A.WorkspaceID)
+	require.ErrorIs(t, err, tenancy.ErrNotFound)
+	_, err = e.Store.Domain(e.B.CompanyCtx, e.A.DomainID)
+	require.ErrorIs(t, err, tenancy.ErrNotFound)
+	_, err = e.Store.CreateDomain(e.B.CompanyCtx, e.A.WorkspaceID, tenancy.NewDomain{DomainName: "evil.example"})
+	require.ErrorIs(t, err, tenancy.ErrNotFound)
+	_, err = e.Store.RenameWorkspace(e.B.CompanyCtx, e.A.WorkspaceID, "stolen")
+	require.ErrorIs(t, err, tenancy.ErrNotFound)
+	require.ErrorIs(t, e.Store.DeleteWorkspace(e.B.CompanyCtx, e.A.WorkspaceID), tenancy.ErrNotFound)
+	page, err := e.Store.Domains(e.B.CompanyCtx, e.A.WorkspaceID, tenancy.PageRequest{})
+	require.NoError(t, err)
+	require.Empty(t, page.Items)
+
+	// The second wall: SQL that forgot the tenant sees and changes only its own.
+	for _, table := range []string{"companies", "workspaces", "domains"} {
+		require.NoError(t, e.DB.InTx(e.B.Ctx, func(tx *tenancy.Tx) error {
+			rows, err := tx.Query(e.B.Ctx, `SELECT count(*) FROM strata.`+table)
+			require.NoError(t, err)
+			n, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
+			require.NoError(t, err)
+			require.Equal(t, 1, n, table)
+			return nil
+		}))
+	}
+	err = e.DB.InTx(e.B.Ctx, func(tx *tenancy.Tx) error {
+		_, err := tx.Exec(e.B.Ctx, `INSERT INTO strata.workspaces (company_id, id, name, slug) VALUES ($1, $2, 'x', 'x')`,
+			e.A.CompanyID, tenancy.NewID[tenancy.Workspace]())
+		return err
+	})
+	require.ErrorContains(t, err, "row-level security")
+	err = e.DB.InTx(e.B.Ctx, func(tx *tenancy.Tx) error {
+		_, err := tx.Exec(e.B.Ctx, `INSERT INTO strata.domains (company_id, workspace_id, id, domain_name) VALUES ($1, $2, $3, 'x.example')`,
+			e.B.CompanyID, e.A.WorkspaceID, tenancy.NewID[tenancy.Domain]())
+		return err
+	})
+	require.ErrorContains(t, err, "foreign key", "a row of B cannot point at a workspace of A")
+}
+
+func TestStorePages(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	for _, name := range []string{"one", "two", "three", "four"} {
+		_, err := e.Store.CreateWorkspace(e.A.CompanyCtx, tenancy.NewWorkspace{Name: name})
+		require.NoError(t, err)
+	}
+	first, err := e.Store.Workspaces(e.A.CompanyCtx, tenancy.PageRequest{PageSize: 2})
+	require.NoError(t, err)
+	require.EqualValues(t, 5, first.Total)
+	require.True(t, first.HasMore)
+	var names []string
+	for p := first; ; {
+		for _, w := range p.Items {
+			names = append(names, w.Name)
+		}
+		if !p.HasMore {
+			break
+		}
+		p, err = e.Store.Workspaces(e.A.CompanyCtx, tenancy.PageRequest{PageSize: 2, Cursor: p.NextCursor})
+		require.NoError(t, err)
+	}
+	require.Equal(t, []string{"Company 1", "one", "two", "three", "four"}, names)
+	second, err := e.Store.Workspaces(e.A.CompanyCtx, tenancy.PageRequest{PageSize: 2, Page: 3})
+	require.NoError(t, err)
+	require.Len(t, second.Items, 1)
+	require.False(t, second.HasMore)
+
+	_, err = e.Store.Workspaces(e.A.CompanyCtx, tenancy.PageRequest{Cursor: "garbage"})
+	require.ErrorIs(t, err, tenancy.ErrInvalidCursor)
+	var v *tenancy.ValidationError
+	_, err = e.Store.Workspaces(e.A.CompanyCtx, tenancy.PageRequest{PageSize: 501, Page: -1})
+	require.ErrorAs(t, err, &v)
+	require.Len(t, v.Fields, 2)
+}
+
+func TestStoreDeleteHidesAndFreesTheSlug(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	w, err := e.Store.Workspace(e.A.CompanyCtx, e.A.WorkspaceID)
+	require.NoError(t, err)
+	require.NoError(t, e.Store.DeleteWorkspace(e.A.CompanyCtx, w.ID))
+	_, err = e.Store.Workspace(e.A.CompanyCtx, w.ID)
+	require.ErrorIs(t, err, tenancy.ErrNotFound)
+	require.ErrorIs(t, e.Store.DeleteWorkspace(e.A.CompanyCtx, w.ID), tenancy.ErrNotFound)
+	_, err = e.Store.CreateDomain(e.A.CompanyCtx, w.ID, tenancy.NewDomain{DomainName: "late.example"})
+	require.ErrorIs(t, err, tenancy.ErrNotFound)
+	_, err = e.Store.CreateWorkspace(e.A.CompanyCtx, tenancy.NewWorkspace{Name: "Again", Slug: w.Slug})
+	require.NoError(t, err)
+}
