@@ -65,6 +65,7 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, cfg *MigrateConfig) error 
 	if err != nil {
 		return err
 	}
+	defer func() { _ = db.Close() }()
 	return migrate.Locked(ctx, pool, db.Schema(), func(ctx context.Context) error {
 		if err := migrate.Prepare(ctx, pool, db.Schema()); err != nil {
 			return err

@@ -57,7 +57,7 @@ type DB struct {
 var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
 
 // NewDB returns a DB over pool. It does not connect. It fails when a schema's name
-// would need quoting.
+// would need quoting. Close it when done.
 func NewDB(pool *pgxpool.Pool, cfg *DBConfig) (*DB, error) {
 	var c DBConfig
 	if cfg != nil {
@@ -82,6 +82,9 @@ func NewDB(pool *pgxpool.Pool, cfg *DBConfig) (*DB, error) {
 	db.bun = bun.NewDB(db.sql, pgdialect.New())
 	return db, nil
 }
+
+// Close ends the DB's own housekeeping. The pool stays open: it is the caller's.
+func (db *DB) Close() error { return db.sql.Close() }
 
 // Pool returns the caller's pool, for work that is not Strata's.
 func (db *DB) Pool() *pgxpool.Pool { return db.pool }

@@ -174,6 +174,7 @@ func TestAnotherSchemaName(t *testing.T) {
 	e := tenancytest.Open(t)
 	db, err := tenancy.NewDB(e.Pool, &tenancy.DBConfig{Schema: "acme_core"})
 	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
 	require.Equal(t,
 		`SELECT nextval('acme_core.x'), r.a FROM acme_core.recipients r WHERE d = current_setting('strata.domain_id') AND mystrata.x = 1`,
 		db.SQL(`SELECT nextval('strata.x'), r.a FROM strata.recipients r WHERE d = current_setting('strata.domain_id') AND mystrata.x = 1`))

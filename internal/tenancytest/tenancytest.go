@@ -61,6 +61,7 @@ func Open(t testing.TB) *Env {
 	var err error
 	e.DB, err = tenancy.NewDB(e.Pool, nil)
 	require.NoError(t, err)
+	t.Cleanup(func() { _ = e.DB.Close() })
 	e.Store, err = tenancy.NewStore(e.DB, unaudited{}, nil)
 	require.NoError(t, err)
 	e.A, e.B = e.Company(t, "enterprise"), e.Company(t, "enterprise")
