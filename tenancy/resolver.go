@@ -62,6 +62,7 @@ type resolved struct {
 }
 
 // NewResolver returns a Resolver. A nil client is legal: memory and PostgreSQL only.
+// Close it when done.
 func NewResolver(db *DB, client redis.UniversalClient, cfg *ResolverConfig) (*Resolver, error) {
 	if db == nil {
 		return nil, errors.New("tenancy: NewResolver needs a DB")
@@ -111,6 +112,12 @@ func setDefault[T comparable](v *T, to T) {
 	if *v == zero {
 		*v = to
 	}
+}
+
+// Close ends the caches' housekeeping. The Resolver must not be used afterwards.
+func (r *Resolver) Close() {
+	r.fresh.StopAllGoroutines()
+	r.known.StopAllGoroutines()
 }
 
 // ResolveDomain returns the tenant of a domain, or ErrNotFound.

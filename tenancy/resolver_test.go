@@ -27,6 +27,7 @@ func newResolver(t *testing.T, e *tenancytest.Env, client redis.UniversalClient,
 	cfg.Log = slog.New(slog.DiscardHandler)
 	r, err := tenancy.NewResolver(e.DB, client, &cfg)
 	require.NoError(t, err)
+	t.Cleanup(r.Close)
 	return r
 }
 
@@ -92,6 +93,7 @@ func TestResolverSharesThroughRedis(t *testing.T) {
 	t.Cleanup(func() { _ = db.Close() })
 	second, err := tenancy.NewResolver(db, e.Redis, nil)
 	require.NoError(t, err)
+	t.Cleanup(second.Close)
 	got, err := second.ResolveDomain(t.Context(), e.A.DomainID)
 	require.NoError(t, err)
 	require.Equal(t, want, got)
@@ -200,6 +202,7 @@ func TestStaleTenantWhenNothingAnswers(t *testing.T) {
 	t.Cleanup(func() { _ = db.Close() })
 	r, err := tenancy.NewResolver(db, nil, &tenancy.ResolverConfig{Lifetime: time.Millisecond, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
+	t.Cleanup(r.Close)
 	fresh, err := r.ResolveDomain(t.Context(), e.A.DomainID)
 	require.NoError(t, err)
 	require.False(t, fresh.Stale)
