@@ -54,27 +54,59 @@ func lines() []migrate.Line {
 // a login that owns the schemas. Errors: ErrRolesMissing, ErrSchemaTooNew, or what
 // PostgreSQL said; what had been applied stays applied, and calling it again goes on.
 func Migrate(ctx context.Context, pool *pgxpool.Pool, cfg *MigrateConfig) error {
+	c, err := cfg.withDefaults(pool)
+	if err != nil {
+		return err
+	}
+	return migrate.Locked(ctx, pool, c.Schema, func(ctx context.Context) error {
+		if err := migrate.Prepare(ctx, pool, c.Schema); err != nil {
+			return err
+		}
+		if err := migrateRiver(ctx, pool, c.RiverSchema, c.Log); err != nil {
+			return err
+		}
+		return migrate.Up(ctx, pool, c.Schema, lines(), c.Log)
+	})
+}
+
+// CheckSchema returns ErrSchemaTooOld or ErrSchemaTooNew, naming both versions, when
+// this library cannot work with the database as it is. New calls it.
+func CheckSchema(ctx context.Context, pool *pgxpool.Pool, cfg *MigrateConfig) error {
+	c, err := cfg.withDefaults(pool)
+	if err != nil {
+		return err
+	}
+	return migrate.Check(ctx, pool, c.Schema, lines())
+}
+
+// Unmigrate takes Strata's tables, and with them all data of every tenant, out of the
+// database. The schemas, the roles and River's tables stay. It is for tests and for
+// leaving.
+func Unmigrate(ctx context.Context, pool *pgxpool.Pool, cfg *MigrateConfig) error {
+	c, err := cfg.withDefaults(pool)
+	if err != nil {
+		return err
+	}
+	return migrate.Locked(ctx, pool, c.Schema, func(ctx context.Context) error {
+		return migrate.Down(ctx, pool, c.Schema, lines())
+	})
+}
+
+// withDefaults checks the names the way tenancy.NewDB does.
+func (cfg *MigrateConfig) withDefaults(pool *pgxpool.Pool) (MigrateConfig, error) {
 	var c MigrateConfig
 	if cfg != nil {
 		c = *cfg
 	}
+	db, err := tenancy.NewDB(pool, &tenancy.DBConfig{Schema: c.Schema, RiverSchema: c.RiverSchema})
+	if err != nil {
+		return c, err
+	}
+	c.Schema, c.RiverSchema = db.Schema(), db.RiverSchema()
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	db, err := tenancy.NewDB(pool, &tenancy.DBConfig{Schema: c.Schema, RiverSchema: c.RiverSchema})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	return migrate.Locked(ctx, pool, db.Schema(), func(ctx context.Context) error {
-		if err := migrate.Prepare(ctx, pool, db.Schema()); err != nil {
-			return err
-		}
-		if err := migrateRiver(ctx, pool, db.RiverSchema(), c.Log); err != nil {
-			return err
-		}
-		return migrate.Up(ctx, pool, db.Schema(), lines(), c.Log)
-	})
+	return c, db.Close()
 }
 
 // migrateRiver runs River's own migrations and lets strata_app enqueue work.
