@@ -30,6 +30,7 @@ type home struct {
 type state struct {
 	Source   string `json:"source"`
 	Password string `json:"password"`
+	Host     string `json:"host"`
 	Port     int    `json:"port"`
 	Ready    bool   `json:"ready"`
 }

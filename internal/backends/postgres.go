@@ -3,9 +3,11 @@ package backends
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 )
 
@@ -143,10 +145,20 @@ func (p *Postgres) Close() error {
 }
 
 // postgresURL builds the URL of a server of ours.
-func postgresURL(host string, port int, password string) string {
+func postgresURL(st state) string {
 	u := url.URL{
-		Scheme: "postgres", User: url.UserPassword("postgres", password),
-		Host: fmt.Sprintf("%s:%d", host, port), Path: "/postgres", RawQuery: "sslmode=disable",
+		Scheme: "postgres", User: url.UserPassword("postgres", st.Password),
+		Host: net.JoinHostPort(st.Host, strconv.Itoa(st.Port)), Path: "/postgres", RawQuery: "sslmode=disable",
 	}
 	return u.String()
+}
+
+// postgresSettings are the arguments of a server of ours.
+func postgresSettings(durable bool) []string {
+	args := []string{"-c", "max_connections=200", "-c", "timezone=UTC"}
+	if !durable {
+		// Commits still wait for the write to the system: a killed server loses none.
+		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off")
+	}
+	return args
 }

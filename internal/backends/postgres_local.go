@@ -130,7 +130,7 @@ func runPostgres(ctx context.Context, opts Options, found []binaries, kind Kind,
 	}
 	if shared != nil {
 		return &Postgres{
-			URL:    postgresURL("127.0.0.1", shared.Port, shared.Password),
+			URL:    postgresURL(*shared),
 			Source: shared.Source + ", shared with the process that started it", Kind: kind,
 		}, nil
 	}
@@ -143,7 +143,7 @@ func runPostgres(ctx context.Context, opts Options, found []binaries, kind Kind,
 		return nil, errors.Join(err, s.close())
 	}
 	return &Postgres{
-		URL:       postgresURL("127.0.0.1", s.st.Port, s.st.Password),
+		URL:       postgresURL(s.st),
 		SocketURL: s.socketURL(), Source: s.st.Source, Kind: kind, server: s,
 	}, nil
 }
@@ -154,7 +154,7 @@ func openPostgresHome(ctx context.Context, u *serverUser, opts Options) (*home, 
 		return h, nil, err
 	}
 	return keptHome(ctx, u, filepath.Join(opts.DataDir, "postgres"), func(ctx context.Context, st state) error {
-		return pingPostgres(ctx, postgresURL("127.0.0.1", st.Port, st.Password))
+		return pingPostgres(ctx, postgresURL(st))
 	})
 }
 
@@ -247,6 +247,7 @@ func (s *localServer) start(ctx context.Context) error {
 	defer cancel()
 	again := s.proc != nil // the URL is known and must stay
 	for try := 0; ; try++ {
+		s.st.Host = "127.0.0.1"
 		if s.st.Port == 0 || try > 0 {
 			port, err := freePort()
 			if err != nil {
@@ -271,14 +272,9 @@ func (s *localServer) start(ctx context.Context) error {
 }
 
 func (s *localServer) startOnce(ctx context.Context) error {
-	args := []string{
+	args := append([]string{
 		"-D", s.home.data(), "-h", "127.0.0.1", "-p", strconv.Itoa(s.st.Port), "-k", s.socketDir(),
-		"-c", "max_connections=200", "-c", "timezone=UTC",
-	}
-	if !s.durable {
-		// Commits still wait for the write to the system: a killed server loses none.
-		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off")
-	}
+	}, postgresSettings(s.durable)...)
 	if dir := s.socketDir(); dir != "" {
 		if err := s.user.mkdir(dir); err != nil {
 			return err
@@ -296,7 +292,7 @@ func (s *localServer) startOnce(ctx context.Context) error {
 		return err
 	}
 	err = p.await(ctx, func(ctx context.Context) error {
-		return pingPostgres(ctx, postgresURL("127.0.0.1", s.st.Port, s.st.Password))
+		return pingPostgres(ctx, postgresURL(s.st))
 	})
 	if err != nil {
 		return errors.Join(err, p.stop(syscall.SIGQUIT, 10*time.Second))

@@ -201,8 +201,8 @@ func redisError(addr string, err error) error {
 }
 
 // redisURL builds the URL of a server of ours.
-func redisURL(host string, port int, password string) string {
-	return fmt.Sprintf("redis://:%s@%s/0", password, net.JoinHostPort(host, strconv.Itoa(port)))
+func redisURL(st state) string {
+	return fmt.Sprintf("redis://:%s@%s/0", st.Password, net.JoinHostPort(st.Host, strconv.Itoa(st.Port)))
 }
 
 // redisPatience is how long Redis may take to write what it has to.

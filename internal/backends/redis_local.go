@@ -40,7 +40,7 @@ func localRedis(ctx context.Context, opts Options) (*Redis, error) {
 	}
 	if shared != nil {
 		return &Redis{
-			URL:    redisURL("127.0.0.1", shared.Port, shared.Password),
+			URL:    redisURL(*shared),
 			Source: shared.Source + ", shared with the process that started it", Kind: Local, Databases: ownDatabases,
 		}, nil
 	}
@@ -53,7 +53,7 @@ func localRedis(ctx context.Context, opts Options) (*Redis, error) {
 		return nil, errors.Join(err, s.close())
 	}
 	return &Redis{
-		URL: redisURL("127.0.0.1", s.st.Port, s.st.Password), Source: s.st.Source,
+		URL: redisURL(s.st), Source: s.st.Source,
 		Kind: Local, Databases: ownDatabases, server: s,
 	}, nil
 }
@@ -64,7 +64,7 @@ func openRedisHome(ctx context.Context, u *serverUser, opts Options) (*home, *st
 		return h, nil, err
 	}
 	return keptHome(ctx, u, filepath.Join(opts.DataDir, "redis"), func(ctx context.Context, st state) error {
-		_, err := pingRedis(ctx, redisURL("127.0.0.1", st.Port, st.Password))
+		_, err := pingRedis(ctx, redisURL(st))
 		return err
 	})
 }
@@ -105,6 +105,7 @@ func (s *localRedisServer) start(ctx context.Context) error {
 	defer cancel()
 	again := s.proc != nil
 	for try := 0; ; try++ {
+		s.st.Host = "127.0.0.1"
 		if s.st.Port == 0 || try > 0 {
 			port, err := freePort()
 			if err != nil {
@@ -156,7 +157,7 @@ func (s *localRedisServer) startOnce(ctx context.Context) error {
 		return err
 	}
 	err = p.await(ctx, func(ctx context.Context) error {
-		_, err := pingRedis(ctx, redisURL("127.0.0.1", s.st.Port, s.st.Password))
+		_, err := pingRedis(ctx, redisURL(s.st))
 		return err
 	})
 	if err != nil {
