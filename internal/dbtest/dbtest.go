@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -34,10 +35,12 @@ type binary struct {
 
 // postgres is the server of this binary's databases.
 type postgres struct {
-	server *backends.Postgres
+	url    string // the same in all processes
+	source string
 	admin  string // URL for CREATE DATABASE
 	user   string // URL of the pools' login, on another database
 	role   string // the login
+	close  func() error
 }
 
 // shared is the one piece of state a test binary needs: servers live as long as it does.
@@ -54,16 +57,27 @@ func (b *binary) postgres(ctx context.Context) (*postgres, error) {
 }
 
 func openPostgres(ctx context.Context) (*postgres, error) {
-	server, err := backends.StartPostgres(ctx, backends.Options{Log: verbose})
-	if err != nil {
-		return nil, err
+	p := &postgres{}
+	var socket string
+	if sharing("DATABASE_URL") {
+		r, closer, err := fromKeeper(ctx, "PostgreSQL")
+		if err != nil {
+			return nil, err
+		}
+		p.url, socket, p.source, p.close = r.URL, r.SocketURL, r.Source, closer
+	} else {
+		server, err := backends.StartPostgres(ctx, backends.Options{Log: verbose})
+		if err != nil {
+			return nil, err
+		}
+		p.url, socket, p.source, p.close = server.URL, server.SocketURL, server.Source, server.Close
 	}
-	p := &postgres{server: server, admin: server.URL}
-	if server.SocketURL != "" {
-		p.admin = server.SocketURL
+	p.admin = p.url
+	if socket != "" {
+		p.admin = socket
 	}
 	if err := p.prepareLogin(ctx); err != nil {
-		return nil, fmt.Errorf("preparing the role of the tests on %s: %w", server.Source, err)
+		return nil, errors.Join(fmt.Errorf("preparing the role of the tests on %s: %w", p.source, err), p.close())
 	}
 	return p, nil
 }
@@ -88,7 +102,7 @@ func (p *postgres) prepareLogin(ctx context.Context) error {
 			return nil
 		}
 		// Every process derives the same password, so none invalidates another's.
-		sum := sha256.Sum256([]byte("dbtest login for " + p.server.URL))
+		sum := sha256.Sum256([]byte("dbtest login for " + p.url))
 		password := hex.EncodeToString(sum[:16])
 		var exists bool
 		if err := conn.QueryRow(ctx, "select exists (select from pg_roles where rolname = $1)", login).Scan(&exists); err != nil {

@@ -13,6 +13,10 @@ import (
 // Main runs the tests of a binary, drops its templates, stops its servers, and fails
 // when goroutines are left. Call it from TestMain; it does not return.
 func Main(m *testing.M, ignore ...goleak.Option) {
+	if dir := os.Getenv(keeperVariable); dir != "" {
+		os.Exit(keep(dir))
+	}
+	inMain = true
 	code := m.Run()
 	if err := shared.close(context.Background()); err != nil {
 		fmt.Fprintln(os.Stderr, "dbtest:", err)
@@ -37,7 +41,7 @@ func (b *binary) close(ctx context.Context) error {
 				errs = append(errs, b.pg.drop(ctx, tp.database))
 			}
 		}
-		errs = append(errs, b.pg.server.Close())
+		errs = append(errs, b.pg.close())
 	}
 	if b.rd != nil {
 		errs = append(errs, b.rd.close())

@@ -15,16 +15,24 @@ import (
 	"github.com/stratakit/strata/internal/backends"
 )
 
+// Keys in database 0.
 const (
-	leaseKey  = "strata:dbtest:lease:" // + number, in database 0
-	markerKey = "strata:dbtest"        // in a leased database
+	leaseKey = "strata:dbtest:lease:" // + number of a database: the token of its lease
+	dirtyKey = "strata:dbtest:dirty"  // set of the databases that were empty when leased
+)
+
+const (
 	leaseTime = 30 * time.Second
+	leaseWait = 3 * time.Minute
 )
 
 // redisServer is the server of this binary's logical databases.
 type redisServer struct {
-	server *backends.Redis
-	leases *redis.Client // database 0
+	url       string
+	source    string
+	databases int
+	closer    func() error
+	leases    *redis.Client // database 0
 }
 
 // Redis returns a client on an empty logical database of the test's own. It is emptied
@@ -57,11 +65,15 @@ func (b *binary) redis(ctx context.Context, t testing.TB) (redis.UniversalClient
 	if err != nil {
 		return nil, err
 	}
-	client := rd.client(n)
-	renewed := rd.renew(n, token)
+	client, err := rd.client(n)
+	if err != nil {
+		return nil, err
+	}
+	end := rd.renew(n, token)
 	t.Cleanup(func() {
+		end()
 		err := client.FlushDB(ctx).Err()
-		err = errors.Join(err, client.Close(), renewed(), rd.giveBack(ctx, n, token))
+		err = errors.Join(err, client.Close(), rd.giveBack(ctx, n, token))
 		if err != nil {
 			t.Errorf("dbtest: giving back the test's Redis database: %v", err)
 		}
@@ -70,40 +82,57 @@ func (b *binary) redis(ctx context.Context, t testing.TB) (redis.UniversalClient
 }
 
 func openRedis(ctx context.Context) (*redisServer, error) {
-	server, err := backends.StartRedis(ctx, backends.Options{Log: verbose})
-	if err != nil {
-		return nil, err
+	rd := &redisServer{}
+	if sharing("REDIS_URL") {
+		r, closer, err := fromKeeper(ctx, "Redis")
+		if err != nil {
+			return nil, err
+		}
+		rd.url, rd.source, rd.databases, rd.closer = r.URL, r.Source, r.Databases, closer
+	} else {
+		server, err := backends.StartRedis(ctx, backends.Options{Log: verbose})
+		if err != nil {
+			return nil, err
+		}
+		rd.url, rd.source, rd.databases, rd.closer = server.URL, server.Source, server.Databases, server.Close
 	}
-	if server.Databases < 2 {
+	if rd.databases < 2 {
 		return nil, errors.Join(
-			fmt.Errorf("%s has one logical database, tests need some: raise its setting databases", server.Source),
-			server.Close())
+			fmt.Errorf("%s has one logical database, tests need some: raise its setting databases", rd.source),
+			rd.closer())
 	}
-	rd := &redisServer{server: server}
-	rd.leases = rd.client(0)
+	var err error
+	if rd.leases, err = rd.client(0); err != nil {
+		return nil, errors.Join(err, rd.closer())
+	}
 	return rd, nil
 }
 
-func (rd *redisServer) client(db int) *redis.Client {
-	o := rd.server.Options()
+func (rd *redisServer) client(db int) (*redis.Client, error) {
+	o, err := redis.ParseURL(rd.url)
+	if err != nil {
+		return nil, err
+	}
 	o.DB = db
 	o.PoolSize = maxConns
-	return redis.NewClient(o)
+	return redis.NewClient(o), nil
 }
 
 func (rd *redisServer) close() error {
-	return errors.Join(rd.leases.Close(), rd.server.Close())
+	return errors.Join(rd.leases.Close(), rd.closer())
 }
 
 // lease takes a free logical database, and waits for one when all are in use.
 func (rd *redisServer) lease(ctx context.Context) (n int, token string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, leaseWait)
+	defer cancel()
 	token = rand.Text()
 	start := int(token[0])<<8 + int(token[1]) // processes that start at different places meet rarely
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		for i := range rd.server.Databases - 1 {
-			n := 1 + (start+i)%(rd.server.Databases-1)
+		for i := range rd.databases - 1 {
+			n := 1 + (start+i)%(rd.databases-1)
 			taken, err := rd.take(ctx, n, token)
 			if err != nil {
 				return 0, "", err
@@ -114,12 +143,13 @@ func (rd *redisServer) lease(ctx context.Context) (n int, token string, err erro
 		}
 		select {
 		case <-ctx.Done():
-			return 0, "", ctx.Err()
+			return 0, "", fmt.Errorf("each of the %d logical databases of Redis (%s) is leased to a test or holds foreign keys", rd.databases, rd.source)
 		case <-tick.C:
 		}
 	}
 }
 
+// take leases database n unless it is leased or holds keys that are not of a test.
 func (rd *redisServer) take(ctx context.Context, n int, token string) (bool, error) {
 	err := rd.leases.SetArgs(ctx, leaseKey+strconv.Itoa(n), token, redis.SetArgs{Mode: "NX", TTL: leaseTime}).Err()
 	if errors.Is(err, redis.Nil) {
@@ -128,32 +158,32 @@ func (rd *redisServer) take(ctx context.Context, n int, token string) (bool, err
 	if err != nil {
 		return false, err
 	}
-	c := rd.client(n)
+	c, err := rd.client(n)
+	if err != nil {
+		return false, err
+	}
 	defer func() { _ = c.Close() }()
 	size, err := c.DBSize(ctx).Result()
 	if err != nil {
 		return false, err
 	}
-	if size > 0 {
-		// Left by a test that was killed, or somebody's.
-		switch left, err := c.Exists(ctx, markerKey).Result(); {
-		case err != nil:
-			return false, err
-		case left == 0:
-			return false, nil // the lease runs out by itself; nobody else looks again soon
-		}
-		if err := c.FlushDB(ctx).Err(); err != nil {
-			return false, err
-		}
+	if size == 0 {
+		return true, rd.leases.SAdd(ctx, dirtyKey, n).Err()
 	}
-	return true, nil
+	left, err := rd.leases.SIsMember(ctx, dirtyKey, n).Result()
+	if err != nil {
+		return false, err
+	}
+	if left { // by a test that was killed
+		return true, c.FlushDB(ctx).Err()
+	}
+	return false, rd.leases.Del(ctx, leaseKey+strconv.Itoa(n)).Err()
 }
 
 // renew keeps the lease until the returned function is called.
-func (rd *redisServer) renew(n int, token string) func() error {
+func (rd *redisServer) renew(n int, token string) (end func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	var lost error
 	wg.Go(func() {
 		tick := time.NewTicker(leaseTime / 5)
 		defer tick.Stop()
@@ -167,15 +197,17 @@ func (rd *redisServer) renew(n int, token string) func() error {
 			_ = rd.leases.SetArgs(ctx, leaseKey+strconv.Itoa(n), token, redis.SetArgs{Mode: "XX", TTL: leaseTime}).Err()
 		}
 	})
-	return func() error {
+	return func() {
 		cancel()
 		wg.Wait()
-		return lost
 	}
 }
 
-// giveBack ends the lease.
+// giveBack ends the lease of a database that is empty again.
 func (rd *redisServer) giveBack(ctx context.Context, n int, token string) error {
+	if err := rd.leases.SRem(ctx, dirtyKey, n).Err(); err != nil {
+		return err
+	}
 	got, err := rd.leases.GetDel(ctx, leaseKey+strconv.Itoa(n)).Result()
 	switch {
 	case errors.Is(err, redis.Nil):

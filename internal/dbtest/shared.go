@@ -1,0 +1,329 @@
+package dbtest
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/stratakit/strata/internal/backends"
+)
+
+// One server for all test binaries of a run. "go test ./..." runs a binary a package, and
+// each would spend a second or two, with Docker more, on servers of its own. The first binary
+// starts itself once more as a keeper: that process owns the servers, outlives the
+// binary and hands out their URLs over a socket. A binary keeps its connection to the
+// socket for as long as it lives, however it ends, so the keeper knows when nobody is left,
+// and then ends with its servers after a short wait.
+
+// keeperVariable holds the directory in the environment of the keeper.
+const keeperVariable = "STRATA_DBTEST_KEEPER"
+
+// keeperIdle is how long the keeper waits for the next binary.
+const keeperIdle = 5 * time.Second
+
+// inMain is set by Main: a binary that calls it can be started as the keeper.
+var inMain bool
+
+// reply is the keeper's answer to a line that names a service.
+type reply struct {
+	URL, SocketURL, Source string
+	Kind                   backends.Kind
+	Databases              int
+	Error                  string
+}
+
+// fromKeeper asks the keeper for a service, and starts the keeper when there is none.
+// The server lives until the returned function is called.
+func fromKeeper(ctx context.Context, service string) (*reply, func() error, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute) // an image may have to be pulled
+	defer cancel()
+	dir, err := keeperDir()
+	if err != nil {
+		return nil, nil, err
+	}
+	conn, err := dialKeeper(ctx, dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	r := &reply{}
+	_, err = fmt.Fprintln(conn, service)
+	if err == nil {
+		err = json.NewDecoder(bufio.NewReader(conn)).Decode(r)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("asking the keeper of the servers: %w", err), conn.Close())
+	}
+	if r.Error != "" {
+		return nil, nil, errors.Join(errors.New(r.Error), conn.Close())
+	}
+	verbose("%s: %s", service, r.Source)
+	return r, conn.Close, nil
+}
+
+// keeperDir is the directory of the keeper for this working copy and this environment.
+func keeperDir() (string, error) {
+	h := sha256.New()
+	fmt.Fprintln(h, "1", moduleRoot())
+	for _, kv := range os.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		for _, prefix := range []string{"STRATA_POSTGRES_", "STRATA_REDIS_", "DOCKER_", "TESTCONTAINERS_", "TMPDIR", "PATH"} {
+			if strings.HasPrefix(name, prefix) {
+				fmt.Fprintln(h, kv)
+			}
+		}
+	}
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("strata-dbtest-%d-%s", os.Getuid(), hex.EncodeToString(h.Sum(nil)[:6])))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	return dir, private(dir)
+}
+
+func moduleRoot() string {
+	dir, err := os.Getwd()
+	if err != nil {
+		return ""
+	}
+	for d := dir; d != filepath.Dir(d); d = filepath.Dir(d) {
+		if _, err := os.Stat(filepath.Join(d, "go.mod")); err == nil {
+			return d
+		}
+	}
+	return dir
+}
+
+func socketOf(dir string) string { return filepath.Join(dir, "socket") }
+
+// dialKeeper connects to the keeper. The lock makes sure that one is started once, and that
+// it does not end while somebody connects: it is held until the keeper has greeted.
+func dialKeeper(ctx context.Context, dir string) (net.Conn, error) {
+	lock := flock.New(filepath.Join(dir, "lock"))
+	if _, err := lock.TryLockContext(ctx, 10*time.Millisecond); err != nil {
+		return nil, err
+	}
+	defer func() { _ = lock.Close() }()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", socketOf(dir))
+	if err != nil {
+		if err := startKeeper(ctx, dir); err != nil {
+			return nil, err
+		}
+		if conn, err = d.DialContext(ctx, "unix", socketOf(dir)); err != nil {
+			return nil, err
+		}
+	}
+	if err := awaitLine(ctx, conn); err != nil {
+		return nil, errors.Join(fmt.Errorf("the keeper of the servers does not answer: %w", err), conn.Close())
+	}
+	return conn, nil
+}
+
+// awaitLine reads one line, byte by byte: what follows it is for somebody else.
+func awaitLine(ctx context.Context, r interface {
+	io.Reader
+	SetReadDeadline(time.Time) error
+},
+) error {
+	if t, ok := ctx.Deadline(); ok {
+		if err := r.SetReadDeadline(t); err != nil {
+			return err
+		}
+	}
+	b := make([]byte, 1)
+	for b[0] != '\n' {
+		if _, err := io.ReadFull(r, b); err != nil {
+			return err
+		}
+	}
+	return r.SetReadDeadline(time.Time{})
+}
+
+// startKeeper starts this binary as the keeper and waits until it listens.
+func startKeeper(ctx context.Context, dir string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	log, err := os.OpenFile(filepath.Join(dir, "log"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	ready, tell, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = ready.Close() }()
+	// Nothing of ours is passed on: "go test" waits until its pipes are closed.
+	cmd := exec.Command(self) //nolint:noctx,gosec // outlives this process
+	cmd.Env = append(os.Environ(), keeperVariable+"="+dir)
+	cmd.Dir = dir
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.ExtraFiles = []*os.File{tell}
+	detach(cmd)
+	err = cmd.Start()
+	_ = tell.Close() // now the keeper's end is the only one
+	if err != nil {
+		return err
+	}
+	if err := awaitLine(ctx, ready); err != nil {
+		said, _ := os.ReadFile(filepath.Join(dir, "log"))
+		return fmt.Errorf("the keeper of the servers did not start: %w: %s", err, strings.TrimSpace(string(said)))
+	}
+	return cmd.Process.Release()
+}
+
+// keeper is the process that owns the servers.
+type keeper struct {
+	dir     string
+	pg      func() (*backends.Postgres, error)
+	rd      func() (*backends.Redis, error)
+	mu      sync.Mutex
+	started []func() error // ends the servers
+}
+
+// keep serves until nobody is connected for keeperIdle, and returns the exit status.
+func keep(dir string) int {
+	ctx := context.Background()
+	logf := func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+	k := &keeper{dir: dir}
+	k.pg = sync.OnceValues(func() (*backends.Postgres, error) {
+		pg, err := backends.StartPostgres(ctx, backends.Options{Log: logf})
+		if err == nil {
+			k.atEnd(pg.Close)
+		}
+		return pg, err
+	})
+	k.rd = sync.OnceValues(func() (*backends.Redis, error) {
+		rd, err := backends.StartRedis(ctx, backends.Options{Log: logf})
+		if err == nil {
+			k.atEnd(rd.Close)
+		}
+		return rd, err
+	})
+	if err := k.listen(ctx); err != nil {
+		logf("%v", err)
+		return 1
+	}
+	code := 0
+	for _, f := range k.started {
+		if err := f(); err != nil {
+			logf("%v", err)
+			code = 1
+		}
+	}
+	return code
+}
+
+func (k *keeper) atEnd(f func() error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.started = append(k.started, f)
+}
+
+// listen returns when nobody is connected for keeperIdle.
+func (k *keeper) listen(ctx context.Context) error {
+	socket := socketOf(k.dir)
+	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", socket)
+	if err != nil {
+		return err
+	}
+	joined := make(chan int)
+	go k.accept(l, joined)
+	ready := os.NewFile(3, "ready")
+	if _, err := fmt.Fprintln(ready, "ready"); err != nil {
+		return err
+	}
+	_ = ready.Close()
+
+	clients := 0
+	idle := time.NewTimer(keeperIdle)
+	lock := flock.New(filepath.Join(k.dir, "lock"))
+	for {
+		select {
+		case n := <-joined:
+			clients += n
+			idle.Reset(keeperIdle)
+		case <-idle.C:
+			if clients > 0 {
+				continue // until one leaves
+			}
+			free, err := lock.TryLock()
+			if err != nil {
+				return err
+			}
+			if !free { // somebody is about to connect
+				idle.Reset(keeperIdle)
+				continue
+			}
+			return errors.Join(l.Close(), lock.Close())
+		}
+	}
+}
+
+// accept greets a client once it is counted.
+func (k *keeper) accept(l net.Listener, joined chan<- int) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			joined <- 1
+			k.serve(conn)
+			joined <- -1
+		}()
+	}
+}
+
+// serve answers one client and waits for its end.
+func (k *keeper) serve(conn net.Conn) {
+	defer func() { _ = conn.Close() }()
+	if _, err := fmt.Fprintln(conn, "hello"); err != nil {
+		return
+	}
+	lines := bufio.NewScanner(conn)
+	for lines.Scan() {
+		if err := json.NewEncoder(conn).Encode(k.answer(lines.Text())); err != nil {
+			return
+		}
+	}
+}
+
+func (k *keeper) answer(service string) reply {
+	switch service {
+	case "PostgreSQL":
+		pg, err := k.pg()
+		if err != nil {
+			return reply{Error: err.Error()}
+		}
+		return reply{URL: pg.URL, SocketURL: pg.SocketURL, Source: pg.Source, Kind: pg.Kind}
+	case "Redis":
+		rd, err := k.rd()
+		if err != nil {
+			return reply{Error: err.Error()}
+		}
+		return reply{URL: rd.URL, Source: rd.Source, Kind: rd.Kind, Databases: rd.Databases}
+	default:
+		return reply{Error: "unknown service " + service}
+	}
+}
