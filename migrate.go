@@ -10,6 +10,8 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
 
+	"github.com/stratakit/strata/audit"
+	"github.com/stratakit/strata/billing"
 	"github.com/stratakit/strata/internal/migrate"
 	"github.com/stratakit/strata/tenancy"
 )
@@ -42,6 +44,8 @@ type MigrateConfig struct {
 func lines() []migrate.Line {
 	return []migrate.Line{
 		tenancy.Migrations(),
+		audit.Migrations(),
+		billing.Migrations(),
 	}
 }
 

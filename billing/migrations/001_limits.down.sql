@@ -1,0 +1,3 @@
+DROP TABLE strata.reservations;
+DROP TABLE strata.usage;
+DROP TABLE strata.subscriptions;
