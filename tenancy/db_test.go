@@ -54,6 +54,7 @@ func TestTxServesPgxBunAndOwnSQLTogether(t *testing.T) {
 		require.NoError(t, err)
 		_, err = tx.Bun().NewRaw(tx.SQL(`UPDATE strata.domains SET domain_name = ? WHERE company_id = ?`), "by-bun.example", e.A.CompanyID).Exec(e.A.Ctx)
 		require.NoError(t, err)
+		require.NoError(t, e.Audit.RecordChange(e.A.Ctx, tx, tenancy.Change{Action: "test"}))
 	}
 	names := func() (workspace, domain string) {
 		w, err := e.Store.Workspace(e.A.Ctx, e.A.WorkspaceID)
@@ -96,6 +97,7 @@ func TestSavepointUndoesOnlyItsOwn(t *testing.T) {
 	require.NoError(t, e.DB.InTx(e.A.Ctx, func(tx *tenancy.Tx) error {
 		_, err := tx.Exec(e.A.Ctx, `UPDATE strata.workspaces SET name = 'kept' WHERE company_id = $1`, e.A.CompanyID)
 		require.NoError(t, err)
+		require.NoError(t, e.Audit.RecordChange(e.A.Ctx, tx, tenancy.Change{Action: "test"}))
 		err = tx.Savepoint(e.A.Ctx, func(tx *tenancy.Tx) error {
 			_, err := tx.Exec(e.A.Ctx, `SELECT 1/0`)
 			return err
@@ -184,4 +186,14 @@ func TestAnotherSchemaName(t *testing.T) {
 	}
 	_, err = tenancy.NewDB(e.Pool, &tenancy.DBConfig{Schema: "same", RiverSchema: "same"})
 	require.Error(t, err)
+}
+
+func TestChangeWithoutItsAuditEntryCannotCommit(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	err := e.DB.InTx(e.A.Ctx, func(tx *tenancy.Tx) error {
+		_, err := tx.Exec(e.A.Ctx, `UPDATE strata.workspaces SET name = 'unseen' WHERE company_id = $1`, e.A.CompanyID)
+		return err
+	})
+	require.ErrorContains(t, err, "workspaces", "the guard of the test databases must be on")
 }

@@ -34,7 +34,7 @@ func newResolver(t *testing.T, e *tenancytest.Env, client redis.UniversalClient,
 // storeWith returns a store whose changes r is told of.
 func storeWith(t *testing.T, e *tenancytest.Env, r *tenancy.Resolver) *tenancy.Store {
 	t.Helper()
-	s, err := tenancy.NewStore(e.DB, silent{}, &tenancy.StoreConfig{Resolver: r})
+	s, err := tenancy.NewStore(e.DB, e.Audit, &tenancy.StoreConfig{Resolver: r})
 	require.NoError(t, err)
 	return s
 }
@@ -160,7 +160,7 @@ func TestNotFoundIsForgottenOnCreate(t *testing.T) {
 	require.NoError(t, e.DB.InTx(e.A.CompanyCtx, func(tx *tenancy.Tx) error {
 		_, err := tx.Exec(e.A.CompanyCtx, `INSERT INTO strata.domains (company_id, workspace_id, id, domain_name) VALUES ($1, $2, $3, 'late.example')`,
 			e.A.CompanyID, e.A.WorkspaceID, id)
-		return err
+		return errors.Join(err, e.Audit.RecordChange(e.A.CompanyCtx, tx, tenancy.Change{Action: "domain.created"}))
 	}))
 	_, err = r.ResolveDomain(t.Context(), id)
 	require.ErrorIs(t, err, tenancy.ErrNotFound, "still remembered")
@@ -223,7 +223,3 @@ func TestResolveHitDoesNotAllocate(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, testing.AllocsPerRun(1000, func() { _, _ = r.ResolveDomain(ctx, e.A.DomainID) }))
 }
-
-type silent struct{}
-
-func (silent) RecordChange(context.Context, *tenancy.Tx, tenancy.Change) error { return nil }

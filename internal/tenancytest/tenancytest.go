@@ -11,11 +11,14 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stratakit/strata"
+	"github.com/stratakit/strata/audit"
+	"github.com/stratakit/strata/billing"
 	"github.com/stratakit/strata/internal/dbtest"
 	"github.com/stratakit/strata/tenancy"
 	"github.com/stratakit/strata/tenancy/access"
@@ -26,7 +29,10 @@ type Env struct {
 	Pool  *pgxpool.Pool
 	DB    *tenancy.DB
 	Redis redis.UniversalClient
-	Store *tenancy.Store
+
+	Store  *tenancy.Store
+	Audit  *audit.Recorder
+	Limits *billing.Limits
 
 	// A and B are two companies on the enterprise plan.
 	A, B *Company
@@ -47,10 +53,28 @@ type Company struct {
 	CompanyCtx   context.Context
 }
 
-// Template is the database every test begins with.
+// unguardedSQL lists the tables that may change without an audit entry in the same
+// transaction, because a row in them is no mutation a user asked for: the audit trail
+// itself, the record of migrations, leases and cursors of runs, staging of imports.
+const unguardedSQL = `SELECT tablename FROM pg_tables WHERE schemaname = 'strata' AND (tablename LIKE 'goose\_%'
+	OR tablename IN ('audit_entries', 'schema_lines', 'runs', 'run_batches', 'import_rows'))`
+
+// Template is the database every test begins with: migrated, and with a guard that
+// fails every commit in which a table changed without an audit entry.
 func Template() dbtest.Template {
 	return dbtest.Template{Name: "strata", Setup: func(ctx context.Context, pool *pgxpool.Pool) error {
-		return strata.Migrate(ctx, pool, &strata.MigrateConfig{Log: slog.New(slog.DiscardHandler)})
+		if err := strata.Migrate(ctx, pool, &strata.MigrateConfig{Log: slog.New(slog.DiscardHandler)}); err != nil {
+			return err
+		}
+		rows, err := pool.Query(ctx, unguardedSQL)
+		if err != nil {
+			return err
+		}
+		unguarded, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return err
+		}
+		return dbtest.AuditGuard(ctx, pool, "strata", unguarded...)
 	}}
 }
 
@@ -62,7 +86,13 @@ func Open(t testing.TB) *Env {
 	e.DB, err = tenancy.NewDB(e.Pool, nil)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = e.DB.Close() })
-	e.Store, err = tenancy.NewStore(e.DB, unaudited{}, nil)
+	e.Audit, err = audit.NewRecorder(e.DB, nil)
+	require.NoError(t, err)
+	catalog, err := billing.NewCatalog()
+	require.NoError(t, err)
+	e.Limits, err = billing.NewLimits(e.DB, catalog, e.Audit, nil)
+	require.NoError(t, err)
+	e.Store, err = tenancy.NewStore(e.DB, e.Audit, &tenancy.StoreConfig{Provisioner: e.Limits, Limits: e.Limits})
 	require.NoError(t, err)
 	e.A, e.B = e.Company(t, "enterprise"), e.Company(t, "enterprise")
 	return e
@@ -104,7 +134,3 @@ func (e *Env) Domain(t testing.TB, c *Company, name string) context.Context {
 	tenant.DomainID = d.ID
 	return tenancy.WithActor(tenancy.WithTenant(t.Context(), tenant), c.Actor)
 }
-
-type unaudited struct{}
-
-func (unaudited) RecordChange(context.Context, *tenancy.Tx, tenancy.Change) error { return nil }
