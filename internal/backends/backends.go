@@ -27,11 +27,13 @@ type Options struct {
 	DataDir string
 
 	// Durable makes PostgreSQL survive a crash of the machine. False switches
-	// fsync and full_page_writes off, which is what tests want. A crash of the
-	// server alone loses nothing either way.
+	// fsync and full_page_writes off, which is what tests want, and keeps
+	// temporary data in memory when there is plenty. A crash of the server alone
+	// loses nothing either way.
 	Durable bool
 
-	// Private passes the environment over, for tests that stop the server.
+	// Private passes the environment over and takes a server that can be stopped
+	// and started again with its data, for tests that do so.
 	Private bool
 
 	// Log receives a line about each source that was passed over and the one

@@ -133,6 +133,7 @@ type dockerServer struct {
 	service
 	daemon *daemon
 	home   *home
+	memory bool // data in memory
 	st     state
 	ctr    *testcontainers.DockerContainer
 }
@@ -160,7 +161,7 @@ func startContainer(ctx context.Context, opts Options, d *daemon, svc service) (
 	var h *home
 	var err error
 	if opts.DataDir == "" {
-		h, err = tempHome(nil)
+		h, err = tempHome(nil, true)
 	} else {
 		var shared *state
 		dir := filepath.Join(opts.DataDir, svc.name+"-docker")
@@ -174,6 +175,10 @@ func startContainer(ctx context.Context, opts Options, d *daemon, svc service) (
 		return nil, nil, err
 	}
 	s := &dockerServer{service: svc, daemon: d, home: h}
+	if info, err := d.Client().Info(ctx, client.InfoOptions{}); err == nil {
+		// A container may take half of the memory for a tmpfs; it is gone with a stop.
+		s.memory = !h.kept && !opts.Durable && !opts.Private && info.Info.MemTotal >= 2*memoryNeeded
+	}
 	if err := s.bring(ctx); err != nil {
 		return nil, nil, errors.Join(err, s.close())
 	}
@@ -245,6 +250,9 @@ func (s *dockerServer) create(ctx context.Context) error {
 		HostConfigModifier: func(h *container.HostConfig) {
 			h.PortBindings = network.PortMap{port: {binding}}
 			h.ShmSize = 256 << 20 // PostgreSQL's parallel queries
+			if s.memory {
+				h.Tmpfs = map[string]string{s.volume: "rw"}
+			}
 			if s.home.kept {
 				// Not a mount of testcontainers-go: its reaper would remove the volume.
 				h.Binds = []string{s.volumeName() + ":" + s.volume}
@@ -362,6 +370,8 @@ func (s *dockerServer) start(ctx context.Context) error {
 	}
 	return s.await(ctx)
 }
+
+func (s *dockerServer) restartable() bool { return !s.memory }
 
 func (s *dockerServer) stop(ctx context.Context) error {
 	patience := 30 * time.Second

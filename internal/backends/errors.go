@@ -6,9 +6,10 @@ import (
 	"strings"
 )
 
-// ErrNotRestartable is returned by Stop, Start and Kill of a server that this
-// process did not start: one from the environment or shared with another process.
-var ErrNotRestartable = errors.New("this server was not started by this process and cannot be stopped by it")
+// ErrNotRestartable is returned by Stop, Start and Kill of a server that this process did
+// not start (one from the environment or shared with another process), and of a container
+// whose data is in memory: it would be gone. Options.Private avoids both.
+var ErrNotRestartable = errors.New("this server cannot be stopped and started again by this process")
 
 // Attempt is one source that was passed over.
 type Attempt struct {

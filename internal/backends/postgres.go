@@ -31,6 +31,7 @@ type Postgres struct {
 
 // server is what can be done with a server that this process started.
 type server interface {
+	restartable() bool
 	start(ctx context.Context) error
 	stop(ctx context.Context) error
 	kill(ctx context.Context) error
@@ -108,11 +109,11 @@ func setMadeBy(opts Options, service string, kind Kind) error {
 }
 
 // Restartable says whether Stop, Kill and Start can be used.
-func (p *Postgres) Restartable() bool { return p.server != nil }
+func (p *Postgres) Restartable() bool { return p.server != nil && p.server.restartable() }
 
 // Stop shuts the server down in order ("fast" mode) and keeps its data.
 func (p *Postgres) Stop(ctx context.Context) error {
-	if p.server == nil {
+	if !p.Restartable() {
 		return ErrNotRestartable
 	}
 	return p.server.stop(ctx)
@@ -121,7 +122,7 @@ func (p *Postgres) Stop(ctx context.Context) error {
 // Kill ends the server at once, without a checkpoint, as a crash would; the next Start
 // recovers from the log.
 func (p *Postgres) Kill(ctx context.Context) error {
-	if p.server == nil {
+	if !p.Restartable() {
 		return ErrNotRestartable
 	}
 	return p.server.kill(ctx)
@@ -129,7 +130,7 @@ func (p *Postgres) Kill(ctx context.Context) error {
 
 // Start starts the server again, under the same URL, after Stop or Kill.
 func (p *Postgres) Start(ctx context.Context) error {
-	if p.server == nil {
+	if !p.Restartable() {
 		return ErrNotRestartable
 	}
 	return p.server.start(ctx)

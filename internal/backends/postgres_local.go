@@ -150,7 +150,7 @@ func runPostgres(ctx context.Context, opts Options, found []binaries, kind Kind,
 
 func openPostgresHome(ctx context.Context, u *serverUser, opts Options) (*home, *state, error) {
 	if opts.DataDir == "" {
-		h, err := tempHome(u)
+		h, err := tempHome(u, opts.Durable)
 		return h, nil, err
 	}
 	return keptHome(ctx, u, filepath.Join(opts.DataDir, "postgres"), func(ctx context.Context, st state) error {
@@ -319,6 +319,8 @@ func (s *localServer) socketURL() string {
 	q := url.Values{"host": {dir}, "port": {strconv.Itoa(s.st.Port)}, "user": {"postgres"}}
 	return "postgres:///postgres?" + q.Encode()
 }
+
+func (s *localServer) restartable() bool { return true }
 
 func (s *localServer) stop(context.Context) error {
 	return s.proc.stop(syscall.SIGINT, 30*time.Second)

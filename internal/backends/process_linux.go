@@ -65,3 +65,12 @@ func mayPass(u *serverUser, fi os.FileInfo) bool {
 		return mode&0o001 != 0
 	}
 }
+
+// freeBytes is how much an ordinary user can write below dir; 0 when that is not known.
+func freeBytes(dir string) uint64 {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return 0
+	}
+	return st.Bavail * uint64(st.Bsize) //nolint:gosec // a block size is positive
+}

@@ -86,11 +86,11 @@ func (r *Redis) Options() *redis.Options {
 }
 
 // Restartable says whether Stop, Kill and Start can be used.
-func (r *Redis) Restartable() bool { return r.server != nil }
+func (r *Redis) Restartable() bool { return r.server != nil && r.server.restartable() }
 
 // Stop shuts the server down in order. Without Options.DataDir its keys are gone.
 func (r *Redis) Stop(ctx context.Context) error {
-	if r.server == nil {
+	if !r.Restartable() {
 		return ErrNotRestartable
 	}
 	return r.server.stop(ctx)
@@ -98,7 +98,7 @@ func (r *Redis) Stop(ctx context.Context) error {
 
 // Kill ends the server at once.
 func (r *Redis) Kill(ctx context.Context) error {
-	if r.server == nil {
+	if !r.Restartable() {
 		return ErrNotRestartable
 	}
 	return r.server.kill(ctx)
@@ -106,7 +106,7 @@ func (r *Redis) Kill(ctx context.Context) error {
 
 // Start starts the server again, under the same URL, after Stop or Kill.
 func (r *Redis) Start(ctx context.Context) error {
-	if r.server == nil {
+	if !r.Restartable() {
 		return ErrNotRestartable
 	}
 	return r.server.start(ctx)

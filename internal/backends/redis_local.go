@@ -60,7 +60,7 @@ func localRedis(ctx context.Context, opts Options) (*Redis, error) {
 
 func openRedisHome(ctx context.Context, u *serverUser, opts Options) (*home, *state, error) {
 	if opts.DataDir == "" {
-		h, err := tempHome(u)
+		h, err := tempHome(u, opts.Durable)
 		return h, nil, err
 	}
 	return keptHome(ctx, u, filepath.Join(opts.DataDir, "redis"), func(ctx context.Context, st state) error {
@@ -166,6 +166,8 @@ func (s *localRedisServer) startOnce(ctx context.Context) error {
 	s.proc = p
 	return nil
 }
+
+func (s *localRedisServer) restartable() bool { return true }
 
 func (s *localRedisServer) stop(context.Context) error {
 	return s.proc.stop(syscall.SIGTERM, redisPatience)

@@ -27,6 +27,8 @@ type miniServer miniredis.Miniredis
 
 func (m *miniServer) start(context.Context) error { return (*miniredis.Miniredis)(m).Restart() }
 
+func (m *miniServer) restartable() bool { return true }
+
 func (m *miniServer) stop(context.Context) error {
 	(*miniredis.Miniredis)(m).Close()
 	return nil

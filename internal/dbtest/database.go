@@ -3,8 +3,11 @@ package dbtest
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"sync"
 	"testing"
@@ -25,12 +28,39 @@ type Template struct {
 	// Setup fills the template, once in a test binary. Its pool logs in as the
 	// tests do. The first template with a name wins.
 	Setup func(ctx context.Context, pool *pgxpool.Pool) error
+	// Key, when not empty, says what Setup makes: templates with the same Name and
+	// Key are the same, also in different test binaries. On a server of our own
+	// Setup then runs once for all of them. KeyOf makes one from migration files.
+	Key string
+}
+
+// KeyOf returns a key of the names and contents of all files.
+func KeyOf(files ...fs.FS) (string, error) {
+	h := sha256.New()
+	for _, f := range files {
+		err := fs.WalkDir(f, ".", func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			raw, err := fs.ReadFile(f, path)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(h, "%q %q\n", path, raw)
+			return err
+		})
+		if err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // template is a template database.
 type template struct {
 	once     sync.Once
 	database string
+	keep     bool // for other binaries
 	err      error
 }
 
@@ -61,7 +91,7 @@ func (b *binary) database(ctx context.Context, t testing.TB, tpl Template) (*pgx
 	if err := p.create(ctx, name, source); err != nil {
 		return nil, err
 	}
-	pool, err := p.pool(ctx, name)
+	pool, err := p.open(ctx, name)
 	if err != nil {
 		return nil, errors.Join(err, p.drop(ctx, name))
 	}
@@ -85,38 +115,65 @@ func (b *binary) template(ctx context.Context, p *postgres, tpl Template) (strin
 	b.mu.Unlock()
 	tp.once.Do(func() {
 		if tpl.Setup == nil {
-			tp.database = "template1"
+			tp.database, tp.keep = "template1", true
 			return
 		}
-		name := uniqueName("tpl")
-		if err := p.create(ctx, name, "template1"); err != nil {
-			tp.err = err
-			return
-		}
-		tp.database = name
-		if err := p.setup(ctx, name, tpl); err != nil {
-			tp.err = fmt.Errorf("setup of template %q: %w", tpl.Name, err)
+		if err := p.make(ctx, tp, tpl); err != nil {
+			tp.err = fmt.Errorf("template %q: %w", tpl.Name, err)
 		}
 	})
 	return tp.database, tp.err
 }
 
-// setup runs a template's Setup, alone on the server.
-func (p *postgres) setup(ctx context.Context, name string, tpl Template) error {
-	return p.locked(ctx, func(*pgx.Conn) error {
-		pool, err := p.pool(ctx, name)
-		if err != nil {
+// make makes a template database, alone on the server, unless another binary has made it.
+func (p *postgres) make(ctx context.Context, tp *template, tpl Template) error {
+	return p.locked(ctx, func(conn *pgx.Conn) error {
+		name := uniqueName("tpl")
+		if tpl.Key != "" && p.ours {
+			sum := sha256.Sum256([]byte(tpl.Name + "\x00" + tpl.Key))
+			name, tp.keep = "strata_dbtest_tpl_"+hex.EncodeToString(sum[:12]), true
+			var made bool
+			err := conn.QueryRow(ctx, "select exists (select from pg_database where datname = $1)", name).Scan(&made)
+			if err != nil {
+				return err
+			}
+			if made {
+				tp.database = name
+				return nil
+			}
+		}
+		making := name + "_making" // what is left of a killed process has this name
+		if err := p.drop(ctx, making); err != nil {
 			return err
 		}
-		defer pool.Close()
-		return tpl.Setup(ctx, pool)
+		if err := p.create(ctx, making, "template1"); err != nil {
+			return err
+		}
+		err := p.setup(ctx, making, tpl)
+		if err == nil {
+			err = p.exec(ctx, fmt.Sprintf("alter database %s rename to %s", making, name))
+		}
+		if err != nil {
+			return errors.Join(err, p.drop(ctx, making))
+		}
+		tp.database = name
+		return nil
 	})
+}
+
+func (p *postgres) setup(ctx context.Context, name string, tpl Template) error {
+	pool, err := p.open(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return tpl.Setup(ctx, pool)
 }
 
 // create makes a database as a copy of template.
 func (p *postgres) create(ctx context.Context, name, source string) error {
-	return p.exec(ctx, fmt.Sprintf("create database %s template %s owner %s",
-		pgx.Identifier{name}.Sanitize(), pgx.Identifier{source}.Sanitize(), pgx.Identifier{p.role}.Sanitize()))
+	return p.exec(ctx, fmt.Sprintf("create database %s template %s owner %s%s",
+		pgx.Identifier{name}.Sanitize(), pgx.Identifier{source}.Sanitize(), pgx.Identifier{p.role}.Sanitize(), p.copies))
 }
 
 // drop drops a database together with its connections.
@@ -124,20 +181,16 @@ func (p *postgres) drop(ctx context.Context, name string) error {
 	return p.exec(ctx, fmt.Sprintf("drop database if exists %s with (force)", pgx.Identifier{name}.Sanitize()))
 }
 
-// exec runs one statement on a connection of its own.
+// exec runs one statement as the admin.
 func (p *postgres) exec(ctx context.Context, sql string) error {
-	conn, err := pgx.Connect(ctx, p.admin)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close(ctx) }()
-	if _, err := conn.Exec(ctx, sql); err != nil {
+	if _, err := p.pool.Exec(ctx, sql); err != nil {
 		return fmt.Errorf("%s: %w", sql, err)
 	}
 	return nil
 }
 
-func (p *postgres) pool(ctx context.Context, database string) (*pgxpool.Pool, error) {
+// open returns a pool of the tests' login on a database.
+func (p *postgres) open(ctx context.Context, database string) (*pgxpool.Pool, error) {
 	u, err := withDatabase(p.user, database)
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stratakit/strata/internal/backends"
 )
@@ -37,10 +38,13 @@ type binary struct {
 type postgres struct {
 	url    string // the same in all processes
 	source string
-	admin  string // URL for CREATE DATABASE
-	user   string // URL of the pools' login, on another database
-	role   string // the login
-	close  func() error
+	admin  string        // URL for CREATE DATABASE
+	user   string        // URL of the pools' login, on another database
+	role   string        // the login
+	ours   bool          // not from the environment: goes away with all it has
+	copies string        // how CREATE DATABASE copies, "" for the server's default
+	pool   *pgxpool.Pool // of admin
+	closer func() error
 }
 
 // shared is the one piece of state a test binary needs: servers live as long as it does.
@@ -64,22 +68,40 @@ func openPostgres(ctx context.Context) (*postgres, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.url, socket, p.source, p.close = r.URL, r.SocketURL, r.Source, closer
+		p.url, socket, p.source, p.closer = r.URL, r.SocketURL, r.Source, closer
 	} else {
 		server, err := backends.StartPostgres(ctx, backends.Options{Log: verbose})
 		if err != nil {
 			return nil, err
 		}
-		p.url, socket, p.source, p.close = server.URL, server.SocketURL, server.Source, server.Close
+		p.url, socket, p.source, p.closer = server.URL, server.SocketURL, server.Source, server.Close
 	}
 	p.admin = p.url
 	if socket != "" {
 		p.admin = socket
 	}
+	if p.ours = os.Getenv("DATABASE_URL") == ""; p.ours {
+		// Copying files needs a checkpoint, which is cheap on a server of ours: with
+		// four tests at a time a database takes 22 ms instead of 32.
+		p.copies = " strategy file_copy"
+	}
+	cfg, err := pgxpool.ParseConfig(p.admin)
+	if err != nil {
+		return nil, errors.Join(err, p.closer())
+	}
+	cfg.MaxConns = 4
+	if p.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
+		return nil, errors.Join(err, p.closer())
+	}
 	if err := p.prepareLogin(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("preparing the role of the tests on %s: %w", p.source, err), p.close())
 	}
 	return p, nil
+}
+
+func (p *postgres) close() error {
+	p.pool.Close()
+	return p.closer()
 }
 
 // verbose is seen with go test -v only.

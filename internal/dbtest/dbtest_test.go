@@ -2,8 +2,13 @@ package dbtest_test
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"runtime"
 	"sync/atomic"
 	"testing"
+	"testing/fstest"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
@@ -80,4 +85,61 @@ func TestPrivateServersRestart(t *testing.T) {
 	rd := dbtest.RedisServer(t)
 	require.NoError(t, rd.Stop(ctx))
 	require.NoError(t, rd.Start(ctx))
+}
+
+func TestKeyOf(t *testing.T) {
+	t.Parallel()
+	one := fstest.MapFS{"a/1.sql": {Data: []byte("select 1")}}
+	two := fstest.MapFS{"a/1.sql": {Data: []byte("select 2")}}
+	k1, err := dbtest.KeyOf(one)
+	require.NoError(t, err)
+	again, err := dbtest.KeyOf(one)
+	require.NoError(t, err)
+	require.Equal(t, k1, again)
+	k2, err := dbtest.KeyOf(one, two)
+	require.NoError(t, err)
+	require.NotEqual(t, k1, k2)
+}
+
+func TestTemplateWithKeyIsMadeOnce(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	made := 0
+	tpl := dbtest.Template{Name: "keyed", Key: rand.Text(), Setup: func(ctx context.Context, pool *pgxpool.Pool) error {
+		made++
+		_, err := pool.Exec(ctx, "create table t as select 1 as n")
+		return err
+	}}
+	for range 2 {
+		pool := dbtest.Database(t, tpl)
+		var rows int
+		require.NoError(t, pool.QueryRow(ctx, "select count(*) from t").Scan(&rows))
+		require.Equal(t, 1, rows)
+	}
+	require.Equal(t, 1, made)
+	failing := dbtest.Template{Name: "failing", Setup: func(context.Context, *pgxpool.Pool) error { return errors.New("no") }}
+	require.Contains(t, failure(t, func(tb testing.TB) { dbtest.Database(tb, failing) }), `template "failing": no`)
+}
+
+// failure runs f with a TB of its own and returns what it fails with.
+func failure(t *testing.T, f func(testing.TB)) string {
+	t.Helper()
+	tb := &recorder{TB: t}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f(tb)
+	}()
+	<-done
+	return tb.said
+}
+
+type recorder struct {
+	testing.TB
+	said string
+}
+
+func (r *recorder) Fatalf(format string, args ...any) {
+	r.said = fmt.Sprintf(format, args...)
+	runtime.Goexit()
 }

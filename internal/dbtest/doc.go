@@ -10,13 +10,14 @@
 //	}
 //
 // The servers come from internal/backends: the environment, Docker, local
-// binaries, a download.
+// binaries, a download. The test binaries of a run share them, and they end a few
+// seconds after the last binary.
 //
 // # PostgreSQL
 //
-// Setup of a template runs once in a test binary, into a template database;
-// each test then gets a copy. Names are unique across processes, so packages
-// tested at the same time share one server.
+// Setup of a template runs once in a test binary, or once in a run when it has a
+// key, into a template database; each test then gets a copy. Names are unique
+// across processes, so packages tested at the same time share one server.
 //
 // When the server lets us (it does unless DATABASE_URL names a login that is not
 // a superuser) the databases belong to the role strata_test, and pools log in as

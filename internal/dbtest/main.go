@@ -37,7 +37,7 @@ func (b *binary) close(ctx context.Context) error {
 	var errs []error
 	if b.pg != nil {
 		for _, tp := range b.templates {
-			if tp.database != "" && tp.database != "template1" {
+			if tp.database != "" && !tp.keep {
 				errs = append(errs, b.pg.drop(ctx, tp.database))
 			}
 		}
