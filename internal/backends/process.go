@@ -106,11 +106,21 @@ func explain(log string) string {
 
 // await polls ready until it returns nil, the server ends or ctx is done.
 func (p *process) await(ctx context.Context, ready func(context.Context) error) error {
+	// A foreign server on our port may keep ready waiting after ours has ended.
+	rctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-p.done:
+			cancel()
+		case <-rctx.Done():
+		}
+	}()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		err := ready(ctx)
-		if err == nil {
+		err := ready(rctx)
+		if err == nil && p.running() {
 			return nil
 		}
 		select {

@@ -74,3 +74,13 @@ func freeBytes(dir string) uint64 {
 	}
 	return st.Bavail * uint64(st.Bsize) //nolint:gosec // a block size is positive
 }
+
+// writtenByUsOnly says whether a directory is ours and nobody else may write into it.
+func writtenByUsOnly(dir string) bool {
+	fi, err := os.Lstat(dir)
+	if err != nil {
+		return false
+	}
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	return ok && fi.IsDir() && int(st.Uid) == os.Getuid() && fi.Mode().Perm()&0o022 == 0
+}

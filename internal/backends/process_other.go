@@ -55,3 +55,5 @@ func processesIn(dir string) []int {
 func mayPass(*serverUser, os.FileInfo) bool { return true }
 
 func freeBytes(string) uint64 { return 0 }
+
+func writtenByUsOnly(string) bool { return true }
