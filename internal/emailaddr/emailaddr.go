@@ -1,0 +1,160 @@
+// Package emailaddr decides what is an email address and when two of them are the same
+// one. It is deliberately narrower than RFC 5321: what a mailing product can reach.
+package emailaddr
+
+import (
+	"errors"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
+)
+
+// The limits of RFC 5321 section 4.5.3.1, in bytes of the normal form.
+const (
+	MaxLength      = 254
+	MaxLocalLength = 64
+)
+
+// What can be wrong with an address. Each message says what would be right.
+var (
+	ErrEmpty   = errors.New("must not be empty")
+	ErrForm    = errors.New("must be one address of the form name@example.com")
+	ErrDisplay = errors.New("must be the address alone, without a display name or angle brackets")
+	ErrLocal   = errors.New("the part before the @ may have letters, digits and !#$%&'*+/=?^_`{|}~- with single dots between them")
+	ErrDomain  = errors.New("the part after the @ must be a DNS name with a dot, such as example.com")
+	ErrTooLong = errors.New("must have at most 254 bytes, and at most 64 before the @")
+)
+
+// dnsName is the lookup profile of IDNA (RFC 5891 section 5) with the length limits of DNS.
+var dnsName = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainName(true), idna.VerifyDNSLength(true))
+
+// Normalize returns the form in which two spellings of one address are equal: without
+// surrounding space, in lower case, the domain as punycode. Dots and +tags are kept: only
+// some providers ignore them. The error is one of the package's.
+func Normalize(s string) (string, error) {
+	s = strings.TrimSpace(s)
+	if s == "" {
+		return "", ErrEmpty
+	}
+	at := strings.LastIndexByte(s, '@')
+	if at < 0 {
+		return "", ErrForm
+	}
+	if strings.ContainsAny(s, "<>") {
+		return "", ErrDisplay
+	}
+	local, domain := s[:at], s[at+1:]
+	if strings.IndexByte(local, '@') >= 0 {
+		return "", ErrForm
+	}
+	ascii, err := checkLocal(local)
+	if err != nil {
+		return "", err
+	}
+	if !ascii || !plainDomain(domain) {
+		if local, err = lowerLocal(local); err != nil {
+			return "", err
+		}
+		if domain, err = normalDomain(domain); err != nil {
+			return "", err
+		}
+		s = local + "@" + domain
+	}
+	if len(s) > MaxLength || len(local) > MaxLocalLength {
+		return "", ErrTooLong
+	}
+	return strings.ToLower(s), nil
+}
+
+// checkLocal accepts a dot-atom (RFC 5322 section 3.2.3), with letters beyond ASCII as
+// in RFC 6531. Quoted forms are legal there and a mistake in practice.
+func checkLocal(s string) (ascii bool, err error) {
+	ascii = true
+	dot := true // a dot may not come first
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case c == '.':
+			if dot {
+				return ascii, ErrLocal
+			}
+			dot = true
+			continue
+		case c >= utf8.RuneSelf:
+			ascii = false
+		case !atext(c):
+			return ascii, ErrLocal
+		}
+		dot = false
+	}
+	if dot {
+		return ascii, ErrLocal
+	}
+	return ascii, nil
+}
+
+func atext(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&'*+/=?^_`{|}~-", c) >= 0
+}
+
+// lowerLocal refuses what cannot be seen: control and format characters, spaces,
+// private use and invalid UTF-8.
+func lowerLocal(s string) (string, error) {
+	for _, r := range s {
+		if r == utf8.RuneError || !unicode.IsGraphic(r) || unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) {
+			return "", ErrLocal
+		}
+	}
+	return strings.ToLower(s), nil
+}
+
+// normalDomain returns the punycode of an internationalised domain. What IDNA makes of
+// odd input is not always something it would itself accept: that is refused too.
+func normalDomain(s string) (string, error) {
+	if !utf8.ValidString(s) {
+		return "", ErrDomain
+	}
+	ascii, err := dnsName.ToASCII(s)
+	if err != nil || !strings.Contains(ascii, ".") || strings.HasSuffix(ascii, ".") {
+		return "", ErrDomain
+	}
+	if again, err := dnsName.ToASCII(ascii); err != nil || again != ascii {
+		return "", ErrDomain
+	}
+	return ascii, nil
+}
+
+// plainDomain reports whether s is an ASCII domain that IDNA would only lower-case, the
+// form of nearly every address: labels of letters, digits and inner hyphens.
+func plainDomain(s string) bool {
+	if len(s) > 253 {
+		return false
+	}
+	dots, label := 0, 0
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case c == '.':
+			if label == 0 || s[i-1] == '-' {
+				return false
+			}
+			dots++
+			label = 0
+			continue
+		case c == '-':
+			// the third and fourth place mark punycode, which IDNA has to check
+			if label == 0 || label == 2 || label == 3 {
+				return false
+			}
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		default:
+			return false
+		}
+		if label++; label > 63 {
+			return false
+		}
+	}
+	return dots > 0 && label > 0 && s[len(s)-1] != '-'
+}

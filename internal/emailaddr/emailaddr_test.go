@@ -1,0 +1,65 @@
+package emailaddr_test
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/stratakit/strata/internal/emailaddr"
+)
+
+func TestNormalize(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ in, want string }{
+		{"ada@example.com", "ada@example.com"},
+		{"  Ada.Lovelace+news@EXAMPLE.com \t", "ada.lovelace+news@example.com"},
+		{"user@bücher.example", "user@xn--bcher-kva.example"},
+		{"user@XN--BCHER-KVA.example", "user@xn--bcher-kva.example"},
+		{"ЮЗЕР@example.com", "юзер@example.com"},
+		{"o'brien@sub.domain.example", "o'brien@sub.domain.example"},
+		{"a@1-2.example", "a@1-2.example"},
+		{strings.Repeat("a", 64) + "@example.com", strings.Repeat("a", 64) + "@example.com"},
+	} {
+		got, err := emailaddr.Normalize(c.in)
+		require.NoError(t, err, c.in)
+		require.Equal(t, c.want, got)
+		again, err := emailaddr.Normalize(got)
+		require.NoError(t, err)
+		require.Equal(t, got, again, "the normal form is its own normal form")
+	}
+	for in, want := range map[string]error{
+		"": emailaddr.ErrEmpty, "   ": emailaddr.ErrEmpty, "(blank)": emailaddr.ErrForm, "a@b@example.com": emailaddr.ErrForm,
+		"Ada <ada@example.com>": emailaddr.ErrDisplay, `"a b"@example.com`: emailaddr.ErrLocal, "a b@example.com": emailaddr.ErrLocal,
+		".a@example.com": emailaddr.ErrLocal, "a.@example.com": emailaddr.ErrLocal, "a..b@example.com": emailaddr.ErrLocal, "@example.com": emailaddr.ErrLocal,
+		"a\x00@example.com": emailaddr.ErrLocal, "a\u200b@example.com": emailaddr.ErrLocal, "a\xff@example.com": emailaddr.ErrLocal,
+		"a@localhost": emailaddr.ErrDomain, "a@example.com.": emailaddr.ErrDomain, "a@-x.example": emailaddr.ErrDomain, "a@b,example": emailaddr.ErrDomain,
+		"a@[192.0.2.1]": emailaddr.ErrDomain, "a@exa mple.com": emailaddr.ErrDomain, "a@": emailaddr.ErrDomain, "a@.example": emailaddr.ErrDomain,
+		"a@x..example": emailaddr.ErrDomain, "a@" + strings.Repeat("x", 64) + ".example": emailaddr.ErrDomain,
+		strings.Repeat("a", 65) + "@example.com":                                    emailaddr.ErrTooLong,
+		"a@" + strings.Repeat(strings.Repeat("x", 62)+".", 4) + "example":           emailaddr.ErrDomain,
+		strings.Repeat("a", 64) + "@" + strings.Repeat("abcdefgh.", 22) + "example": emailaddr.ErrTooLong,
+	} {
+		_, err := emailaddr.Normalize(in)
+		require.ErrorIs(t, err, want, "%q", in)
+	}
+}
+
+func FuzzNormalize(f *testing.F) {
+	for _, s := range []string{"ada@example.com", "Ä@bücher.example", "a@xn--bcher-kva.example", "a..b@c.d", "\xff@x.y"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		got, err := emailaddr.Normalize(s)
+		if err != nil {
+			return
+		}
+		require.True(t, utf8.ValidString(got))
+		require.LessOrEqual(t, len(got), emailaddr.MaxLength)
+		require.NotContains(t, got, "\x00")
+		again, err := emailaddr.Normalize(got)
+		require.NoError(t, err, "%q from %q", got, s)
+		require.Equal(t, got, again)
+	})
+}
