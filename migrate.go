@@ -12,6 +12,7 @@ import (
 
 	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/billing"
+	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/internal/migrate"
 	"github.com/stratakit/strata/tenancy"
 )
@@ -46,6 +47,7 @@ func lines() []migrate.Line {
 		tenancy.Migrations(),
 		audit.Migrations(),
 		billing.Migrations(),
+		customfields.Migrations(),
 	}
 }
 

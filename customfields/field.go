@@ -1,0 +1,111 @@
+package customfields
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stratakit/strata/tenancy"
+)
+
+// Type is what kind of value a field holds.
+type Type string
+
+// The types and the one form their values have in JSON.
+const (
+	Text        Type = "text"         // string
+	Number      Type = "number"       // float64, at most 1e15 either way
+	Date        Type = "date"         // "2006-01-02T15:04:05.000000Z", UTC
+	Select      Type = "select"       // one of the options
+	MultiSelect Type = "multi_select" // array of options, in the options' order, each once
+	Boolean     Type = "boolean"      // true or false
+	URL         Type = "url"          // absolute, http or https
+	Email       Type = "email"        // as the recipients' own address is compared
+)
+
+var fieldTypes = []Type{Text, Number, Date, Select, MultiSelect, Boolean, URL, Email}
+
+// ID identifies a Field.
+type ID = tenancy.ID[Field]
+
+// Field is the definition of one custom field of a workspace.
+type Field struct {
+	ID ID `json:"id"`
+	// Key names the field in values and filters: a lower-case letter, then letters,
+	// digits and underscores, at most 63. It never changes.
+	Key string `json:"key"`
+	// Label is what people see. Default: the key.
+	Label string `json:"label"`
+	// Type never changes.
+	Type Type `json:"type"`
+	// Options are the values a select or multi_select may have, 1 to 500 of them.
+	Options []string `json:"options,omitempty"`
+	// Required refuses a record without a value.
+	Required bool `json:"required"`
+	// Filterable allows the field in filters. Default true.
+	Filterable bool `json:"filterable"`
+	// Position orders the fields of a workspace.
+	Position   int        `json:"position"`
+	CreatedAt  time.Time  `json:"createdAt"`
+	UpdatedAt  time.Time  `json:"updatedAt"`
+	ArchivedAt *time.Time `json:"archivedAt,omitempty"`
+}
+
+// The limits of a definition.
+const (
+	maxLabel   = 200
+	maxOptions = 500
+	maxOption  = 200
+)
+
+var keyForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+
+// check completes f and returns everything that is wrong with it at once.
+func (f *Field) check() error {
+	var v tenancy.ValidationError
+	if !keyForm.MatchString(f.Key) {
+		v.Add("key", "invalid_key", "must begin with a lower-case letter and have only lower-case letters, digits and underscores, at most 63")
+	}
+	if f.Label = strings.TrimSpace(f.Label); f.Label == "" {
+		f.Label = f.Key
+	}
+	if utf8.RuneCountInString(f.Label) > maxLabel || !storable(f.Label) {
+		v.Add("label", "invalid_text", "must be text of at most 200 characters")
+	}
+	if !slices.Contains(fieldTypes, f.Type) {
+		v.Add("type", "unknown_type", "must be one of text, number, date, select, multi_select, boolean, url, email")
+	}
+	f.checkOptions(&v)
+	return v.OrNil()
+}
+
+func (f *Field) checkOptions(v *tenancy.ValidationError) {
+	if f.Type != Select && f.Type != MultiSelect {
+		if len(f.Options) > 0 {
+			v.Add("options", "not_allowed", "only select and multi_select have options")
+		}
+		return
+	}
+	if len(f.Options) == 0 || len(f.Options) > maxOptions {
+		v.Add("options", "out_of_range", "a select needs 1 to 500 options")
+	}
+	seen := map[string]bool{}
+	for i, o := range f.Options {
+		o = strings.TrimSpace(o)
+		f.Options[i] = o
+		switch {
+		case o == "" || utf8.RuneCountInString(o) > maxOption || !storable(o):
+			v.Add("options", "invalid_text", "an option must be text of 1 to 200 characters")
+		case strings.ContainsAny(o, ";|") && f.Type == MultiSelect:
+			v.Add("options", "invalid_text", "an option of a multi_select must not contain ; or |, which separate the values in a file")
+		case seen[o]:
+			v.Fields = append(v.Fields, tenancy.FieldError{Field: "options", Value: o, Code: "duplicate", Message: "an option must not be there twice"})
+		}
+		seen[o] = true
+	}
+}
+
+// storable reports whether PostgreSQL can keep s: valid UTF-8 without NUL.
+func storable(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }

@@ -1,0 +1,376 @@
+package customfields
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stratakit/strata/audit"
+	"github.com/stratakit/strata/billing"
+	"github.com/stratakit/strata/tenancy"
+)
+
+// Config configures a Registry. The zero value is legal.
+type Config struct {
+	// Lifetime is how long a set is used without asking PostgreSQL whether it is still
+	// the current version: how late another process's change can be noticed. Default 2 s.
+	Lifetime time.Duration
+	// MaxWorkspaces bounds the sets kept in memory. Default 10,000.
+	MaxWorkspaces int
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
+}
+
+// Registry keeps the definitions of every workspace. It is safe for concurrent use.
+//
+// A set comes from memory; after Config.Lifetime its version is compared with
+// PostgreSQL's, and only when that has moved on the definitions are read again, from
+// Redis if it has that version, else from PostgreSQL. So Redis can never serve what a
+// crashed writer failed to clear.
+type Registry struct {
+	db     *tenancy.DB
+	redis  redis.UniversalClient // nil without Redis
+	limits *billing.Limits
+	audit  *audit.Recorder
+	cfg    Config
+
+	mu   sync.Mutex // guards sets
+	sets map[tenancy.WorkspaceID]cached
+}
+
+type cached struct {
+	set     *Set
+	checked time.Time
+}
+
+// NewRegistry returns a Registry. A nil client is legal.
+func NewRegistry(db *tenancy.DB, client redis.UniversalClient, limits *billing.Limits, recorder *audit.Recorder, cfg *Config) (*Registry, error) {
+	if db == nil || limits == nil || recorder == nil {
+		return nil, errors.New("customfields: NewRegistry needs a DB, Limits and a Recorder")
+	}
+	r := &Registry{db: db, redis: client, limits: limits, audit: recorder, sets: map[tenancy.WorkspaceID]cached{}}
+	if cfg != nil {
+		r.cfg = *cfg
+	}
+	if r.cfg.Lifetime == 0 {
+		r.cfg.Lifetime = 2 * time.Second
+	}
+	if r.cfg.MaxWorkspaces == 0 {
+		r.cfg.MaxWorkspaces = 10_000
+	}
+	if r.cfg.Now == nil {
+		r.cfg.Now = time.Now
+	}
+	return r, nil
+}
+
+// Set returns the fields of the workspace of ctx's tenant.
+func (r *Registry) Set(ctx context.Context) (*Set, error) {
+	t, err := tenancy.WorkspaceFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := r.cfg.Now()
+	r.mu.Lock()
+	have, ok := r.sets[t.WorkspaceID]
+	r.mu.Unlock()
+	if ok && now.Sub(have.checked) < r.cfg.Lifetime {
+		return have.set, nil
+	}
+	version, err := r.Version(ctx)
+	if err != nil {
+		return nil, err
+	}
+	set := have.set
+	if set == nil || set.Version != version {
+		if set = r.fromRedis(ctx, t.WorkspaceID, version); set == nil {
+			if set, err = r.read(ctx, t.WorkspaceID); err != nil {
+				return nil, err
+			}
+			r.toRedis(ctx, t.WorkspaceID, set)
+		}
+	}
+	r.keep(t.WorkspaceID, cached{set, now})
+	return set, nil
+}
+
+// keep stores a set; when there are too many, any other goes.
+func (r *Registry) keep(id tenancy.WorkspaceID, c cached) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if have, ok := r.sets[id]; ok && have.set.Version > c.set.Version {
+		return // a slower reader comes with an older set
+	}
+	for other := range r.sets {
+		if len(r.sets) < r.cfg.MaxWorkspaces {
+			break
+		}
+		delete(r.sets, other)
+	}
+	r.sets[id] = c
+}
+
+// Version returns the current version of the definitions, straight from PostgreSQL. A
+// workspace that never had a field is at 0.
+func (r *Registry) Version(ctx context.Context) (int64, error) {
+	t, err := tenancy.WorkspaceFrom(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var version int64
+	err = r.db.Read(ctx, `SELECT version FROM strata.custom_field_sets WHERE workspace_id = $1`, []any{t.WorkspaceID}, func(rows pgx.Rows) error {
+		v, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		version = v
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("customfields: read the version: %w", err)
+	}
+	return version, nil
+}
+
+const fieldColumns = `f.id, f.key, f.label, f.type, f.options, f.required, f.filterable, f.position, f.created_at, f.updated_at, f.archived_at`
+
+func scanField(row pgx.CollectableRow) (f Field, err error) {
+	err = row.Scan(&f.ID, &f.Key, &f.Label, &f.Type, &f.Options, &f.Required, &f.Filterable, &f.Position, &f.CreatedAt, &f.UpdatedAt, &f.ArchivedAt)
+	return f, err
+}
+
+// read returns version and fields as one statement sees them.
+func (r *Registry) read(ctx context.Context, workspace tenancy.WorkspaceID) (*Set, error) {
+	var version int64
+	var fields []Field
+	err := r.db.Read(ctx, `SELECT s.version, `+fieldColumns+` FROM strata.custom_field_sets s
+		LEFT JOIN strata.custom_fields f ON f.workspace_id = s.workspace_id AND f.archived_at IS NULL
+		WHERE s.workspace_id = $1 ORDER BY f.position, f.key`, []any{workspace}, func(rows pgx.Rows) error {
+		for rows.Next() {
+			var f Field
+			var id *ID
+			var key, label, kind *string
+			var required, filterable *bool
+			var position *int
+			var created, updated *time.Time
+			if err := rows.Scan(&version, &id, &key, &label, &kind, &f.Options, &required, &filterable, &position, &created, &updated, &f.ArchivedAt); err != nil {
+				return err
+			}
+			if key == nil { // the only row of a workspace without fields
+				continue
+			}
+			f.ID, f.Key, f.Label, f.Type = *id, *key, *label, Type(*kind)
+			f.Required, f.Filterable, f.Position, f.CreatedAt, f.UpdatedAt = *required, *filterable, *position, *created, *updated
+			fields = append(fields, f)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("customfields: read the definitions: %w", err)
+	}
+	return newSet(version, fields), nil
+}
+
+const redisLifetime = time.Hour
+
+func redisKey(id tenancy.WorkspaceID) string {
+	return "workspace:{" + id.String() + "}:custom_field_defs"
+}
+
+// fromRedis returns the set Redis holds, if it is of the wanted version.
+func (r *Registry) fromRedis(ctx context.Context, id tenancy.WorkspaceID, version int64) *Set {
+	if r.redis == nil {
+		return nil
+	}
+	data, err := r.redis.Get(ctx, redisKey(id)).Bytes()
+	var s Set
+	if err != nil || json.Unmarshal(data, &s) != nil || s.Version != version {
+		return nil
+	}
+	return newSet(s.Version, s.Fields)
+}
+
+// toRedis leaves the set for other processes. Failing to costs them a read.
+func (r *Registry) toRedis(ctx context.Context, id tenancy.WorkspaceID, s *Set) {
+	if r.redis == nil {
+		return
+	}
+	if data, err := json.Marshal(s); err == nil {
+		_ = r.redis.Set(ctx, redisKey(id), data, redisLifetime).Err()
+	}
+}
+
+// forget drops the set of a changed workspace here and in Redis.
+func (r *Registry) forget(ctx context.Context, id tenancy.WorkspaceID) {
+	r.mu.Lock()
+	delete(r.sets, id)
+	r.mu.Unlock()
+	if r.redis != nil {
+		_ = r.redis.Del(ctx, redisKey(id)).Err()
+	}
+}
+
+// List returns all fields of the workspace, those archived last.
+func (r *Registry) List(ctx context.Context) ([]Field, error) {
+	t, err := tenancy.WorkspaceFrom(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var fields []Field
+	err = r.db.Read(ctx, `SELECT `+fieldColumns+` FROM strata.custom_fields f WHERE f.workspace_id = $1
+		ORDER BY f.archived_at IS NOT NULL, f.position, f.key`, []any{t.WorkspaceID}, func(rows pgx.Rows) (err error) {
+		fields, err = pgx.CollectRows(rows, scanField)
+		return err
+	})
+	return fields, err
+}
+
+// Create adds a field. ID, times and ArchivedAt are set by the registry. Errors:
+// *tenancy.ValidationError, ErrKeyTaken, *billing.LimitError.
+func (r *Registry) Create(ctx context.Context, f Field) (Field, error) {
+	f.Options = slices.Clone(f.Options)
+	if err := f.check(); err != nil {
+		return Field{}, err
+	}
+	if f.Options == nil {
+		f.Options = []string{}
+	}
+	var out Field
+	err := r.change(ctx, func(tx *tenancy.Tx, t tenancy.Tenant) error {
+		rows, err := tx.Query(ctx, tx.SQL(`INSERT INTO strata.custom_fields AS f (workspace_id, id, company_id, key, label, type, options, required, filterable, position)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING `+fieldColumns),
+			t.WorkspaceID, tenancy.NewID[Field](), t.CompanyID, f.Key, f.Label, string(f.Type), f.Options, f.Required, f.Filterable, f.Position)
+		if err != nil {
+			return err
+		}
+		out, err = pgx.CollectExactlyOneRow(rows, scanField)
+		var pg *pgconn.PgError
+		if errors.As(err, &pg) && pg.Code == "23505" {
+			return fmt.Errorf("key %q: %w", f.Key, ErrKeyTaken)
+		}
+		if err != nil {
+			return err
+		}
+		if err := r.record(ctx, tx, "custom_field.created", out); err != nil {
+			return err
+		}
+		return r.limits.Consume(ctx, tx, billing.ResourceCustomFields, 1)
+	})
+	return out, err
+}
+
+// Change is what Update changes; nil leaves as it is. Key and type never change, and
+// options are added and moved, never removed.
+type Change struct {
+	Label      *string
+	Options    *[]string
+	Required   *bool
+	Filterable *bool
+	Position   *int
+}
+
+// Update changes a field. Errors: ErrNotFound, *tenancy.ValidationError, ErrOptionInUse.
+func (r *Registry) Update(ctx context.Context, key string, c Change) (Field, error) {
+	var out Field
+	err := r.change(ctx, func(tx *tenancy.Tx, t tenancy.Tenant) error {
+		f, err := r.lock(ctx, tx, t, key)
+		if err != nil {
+			return err
+		}
+		before := f.Options
+		apply(&f.Label, c.Label)
+		apply(&f.Required, c.Required)
+		apply(&f.Filterable, c.Filterable)
+		apply(&f.Position, c.Position)
+		if c.Options != nil {
+			f.Options = slices.Clone(*c.Options)
+		}
+		if err := f.check(); err != nil {
+			return err
+		}
+		for _, o := range before {
+			if !slices.Contains(f.Options, o) {
+				return fmt.Errorf("option %q: %w", o, ErrOptionInUse)
+			}
+		}
+		rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.custom_fields AS f SET label = $3, options = $4, required = $5, filterable = $6, position = $7, updated_at = now()
+			WHERE workspace_id = $1 AND id = $2 RETURNING `+fieldColumns), t.WorkspaceID, f.ID, f.Label, f.Options, f.Required, f.Filterable, f.Position)
+		if err != nil {
+			return err
+		}
+		if out, err = pgx.CollectExactlyOneRow(rows, scanField); err != nil {
+			return err
+		}
+		return r.record(ctx, tx, "custom_field.updated", out)
+	})
+	return out, err
+}
+
+func apply[T any](to, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+// Archive hides a field: no new values, no filters. Its values stay in the records, and
+// its key stays taken. Archiving twice is ErrNotFound.
+func (r *Registry) Archive(ctx context.Context, key string) error {
+	return r.change(ctx, func(tx *tenancy.Tx, t tenancy.Tenant) error {
+		f, err := r.lock(ctx, tx, t, key)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.custom_fields SET archived_at = now(), updated_at = now() WHERE workspace_id = $1 AND id = $2`), t.WorkspaceID, f.ID); err != nil {
+			return err
+		}
+		if err := r.record(ctx, tx, "custom_field.archived", f); err != nil {
+			return err
+		}
+		return r.limits.Release(ctx, tx, billing.ResourceCustomFields, 1)
+	})
+}
+
+// change runs fn in a transaction that bumps the workspace's version first: changes of
+// one workspace queue behind each other.
+func (r *Registry) change(ctx context.Context, fn func(tx *tenancy.Tx, t tenancy.Tenant) error) error {
+	t, err := tenancy.WorkspaceFrom(ctx)
+	if err != nil {
+		return err
+	}
+	return r.db.InTx(ctx, func(tx *tenancy.Tx) error {
+		_, err := tx.Exec(ctx, tx.SQL(`INSERT INTO strata.custom_field_sets AS s (workspace_id, company_id) VALUES ($1, $2)
+			ON CONFLICT (workspace_id) DO UPDATE SET version = s.version + 1`), t.WorkspaceID, t.CompanyID)
+		if err != nil {
+			return fmt.Errorf("customfields: %w", err)
+		}
+		tx.AfterCommit(func(ctx context.Context) { r.forget(ctx, t.WorkspaceID) })
+		return fn(tx, t)
+	})
+}
+
+func (r *Registry) lock(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant, key string) (Field, error) {
+	rows, err := tx.Query(ctx, tx.SQL(`SELECT `+fieldColumns+` FROM strata.custom_fields f WHERE f.workspace_id = $1 AND f.key = $2 AND f.archived_at IS NULL FOR UPDATE`), t.WorkspaceID, key)
+	if err != nil {
+		return Field{}, err
+	}
+	f, err := pgx.CollectExactlyOneRow(rows, scanField)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Field{}, ErrNotFound
+	}
+	return f, err
+}
+
+func (r *Registry) record(ctx context.Context, tx *tenancy.Tx, action string, f Field) error {
+	return r.audit.RecordTx(ctx, tx, audit.Entry{
+		Action: action, ResourceType: "custom_field", ResourceID: f.ID.String(),
+		Metadata: map[string]any{"key": f.Key, "type": f.Type, "label": f.Label},
+	})
+}

@@ -1,0 +1,193 @@
+package customfields
+
+import (
+	"encoding/json"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/stratakit/strata/internal/suggest"
+	"github.com/stratakit/strata/tenancy"
+)
+
+// Set is the fields of one workspace at one version. It does not change: a Registry
+// gives out a new one after a change. It is safe for concurrent use.
+type Set struct {
+	// Version grows with every change of the workspace's definitions.
+	Version int64 `json:"version"`
+	// Fields are the fields that are not archived, by position and key.
+	Fields []Field `json:"fields"`
+
+	index func() map[string]*Field
+}
+
+// NewSet returns a Set of fields, for tests and for products that keep definitions of
+// their own. It returns what is wrong with the definitions.
+func NewSet(version int64, fields []Field) (*Set, error) {
+	fields = slices.Clone(fields)
+	for i := range fields {
+		fields[i].Options = slices.Clone(fields[i].Options)
+		if err := fields[i].check(); err != nil {
+			return nil, err
+		}
+	}
+	return newSet(version, fields), nil
+}
+
+func newSet(version int64, fields []Field) *Set {
+	s := &Set{Version: version, Fields: fields}
+	s.index = sync.OnceValue(func() map[string]*Field {
+		m := make(map[string]*Field, len(s.Fields))
+		for i := range s.Fields {
+			m[s.Fields[i].Key] = &s.Fields[i]
+		}
+		return m
+	})
+	return s
+}
+
+// Field returns the field of a key, or nil.
+func (s *Set) Field(key string) *Field { return s.index()[key] }
+
+// Keys returns the keys, sorted.
+func (s *Set) Keys() []string { return slices.Sorted(maps.Keys(s.index())) }
+
+// Normalize returns the stored form of a new record's values: one form per type, no
+// nulls. A null or an empty string means "not set". What is wrong, required fields
+// without a value among it, comes back all at once as a *tenancy.ValidationError.
+func (s *Set) Normalize(values map[string]any) (map[string]any, error) {
+	out, _, v := s.normalize(values, (*Field).normalize)
+	s.requireAll(out, v)
+	return out, v.OrNil()
+}
+
+// NormalizePatch is Normalize for a change of an existing record: only the given keys
+// change, and those in unset lose their value.
+func (s *Set) NormalizePatch(values map[string]any) (set map[string]any, unset []string, err error) {
+	set, unset, v := s.normalize(values, (*Field).normalize)
+	for _, key := range unset {
+		if f := s.Field(key); f.Required {
+			v.Fields = append(v.Fields, requiredError(f))
+		}
+	}
+	return set, unset, v.OrNil()
+}
+
+// NormalizeText is Normalize for the cells of a file: numbers, dates and booleans are
+// text there, and the values of a multi_select are separated by ; or |.
+func (s *Set) NormalizeText(cells map[string]string) (map[string]any, error) {
+	values := make(map[string]any, len(cells))
+	for k, c := range cells {
+		values[k] = c
+	}
+	out, _, v := s.normalize(values, func(f *Field, value any) (any, *problem) { return f.normalizeText(value.(string)) })
+	s.requireAll(out, v)
+	return out, v.OrNil()
+}
+
+func (s *Set) normalize(values map[string]any, one func(*Field, any) (any, *problem)) (map[string]any, []string, *tenancy.ValidationError) {
+	var v tenancy.ValidationError
+	out := make(map[string]any, len(values))
+	var unset []string
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		f := s.Field(key)
+		if f == nil {
+			v.Fields = append(v.Fields, tenancy.FieldError{
+				Field: "customFields." + show(key), Code: "unknown_field", Message: "the workspace has no such field", Suggestion: suggest.Closest(key, s.Keys()),
+			})
+			continue
+		}
+		value, p := one(f, values[key])
+		switch {
+		case p != nil:
+			v.Fields = append(v.Fields, f.fieldError(values[key], p))
+		case value == nil:
+			unset = append(unset, key)
+		default:
+			out[key] = value
+		}
+	}
+	return out, unset, &v
+}
+
+func (s *Set) requireAll(values map[string]any, v *tenancy.ValidationError) {
+	for i := range s.Fields {
+		f := &s.Fields[i]
+		if _, ok := values[f.Key]; f.Required && !ok && !slices.ContainsFunc(v.Fields, func(e tenancy.FieldError) bool { return e.Field == "customFields."+f.Key }) {
+			v.Fields = append(v.Fields, requiredError(f))
+		}
+	}
+}
+
+func requiredError(f *Field) tenancy.FieldError {
+	return tenancy.FieldError{Field: "customFields." + f.Key, Code: "required", Message: "must have a value"}
+}
+
+// AppendJSON appends a normalised map as a JSON object, keys sorted.
+func AppendJSON(dst []byte, values map[string]any) []byte {
+	dst = append(dst, '{')
+	for i, k := range slices.Sorted(maps.Keys(values)) {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, k)
+		dst = append(dst, ':')
+		dst = AppendValue(dst, values[k])
+	}
+	return append(dst, '}')
+}
+
+// AppendValue appends one normalised value as JSON.
+func AppendValue(dst []byte, value any) []byte {
+	switch v := value.(type) {
+	case string:
+		return appendString(dst, v)
+	case float64:
+		if v != 0 && math.Abs(v) < 1e-6 {
+			return strconv.AppendFloat(dst, v, 'e', -1, 64)
+		}
+		return strconv.AppendFloat(dst, v, 'f', -1, 64)
+	case bool:
+		return strconv.AppendBool(dst, v)
+	case []string:
+		dst = append(dst, '[')
+		for i, s := range v {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendString(dst, s)
+		}
+		return append(dst, ']')
+	}
+	return append(dst, "null"...)
+}
+
+// appendString appends a JSON string. Text without anything to escape, which is nearly
+// all of it, costs no detour.
+func appendString(dst []byte, s string) []byte {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= 0x7f {
+			b, err := json.Marshal(s)
+			if err != nil { // a string always has a JSON form
+				return append(dst, `""`...)
+			}
+			return append(dst, b...)
+		}
+	}
+	dst = append(dst, '"')
+	dst = append(dst, s...)
+	return append(dst, '"')
+}
+
+// Text reads one cell for one field, for programs that read many: the normalised value,
+// nil for an empty cell, or what is wrong with it.
+func (f *Field) Text(cell string) (any, *tenancy.FieldError) {
+	value, p := f.normalizeText(cell)
+	if p != nil {
+		e := f.fieldError(cell, p)
+		return nil, &e
+	}
+	return value, nil
+}

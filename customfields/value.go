@@ -1,0 +1,262 @@
+package customfields
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stratakit/strata/internal/emailaddr"
+	"github.com/stratakit/strata/internal/suggest"
+	"github.com/stratakit/strata/tenancy"
+)
+
+// DateLayout is the one form a date is stored in: of fixed width and in UTC, so that
+// text order is time order and equal times are equal text.
+const DateLayout = "2006-01-02T15:04:05.000000Z"
+
+// The limits of a value.
+const (
+	maxNumber = 1e15 // every integer up to here is exact in a float64
+	maxText   = 10_000
+	maxURL    = 2_048
+)
+
+// problem is what is wrong with a value.
+type problem struct{ code, message, suggestion string }
+
+// normalize returns the one stored form of a JSON value. A nil value with a nil
+// problem means "not set".
+func (f *Field) normalize(value any) (any, *problem) {
+	switch v := value.(type) {
+	case nil:
+		return nil, nil
+	case string:
+		return f.normalizeString(v)
+	case bool:
+		if f.Type == Boolean {
+			return v, nil
+		}
+	case float64:
+		return f.normalizeNumber(v)
+	case int:
+		return f.normalizeNumber(float64(v))
+	case int64:
+		return f.normalizeNumber(float64(v))
+	case json.Number:
+		n, err := v.Float64()
+		if err != nil {
+			return nil, numberProblem
+		}
+		return f.normalizeNumber(n)
+	case []string:
+		return f.normalizeList(v)
+	case []any:
+		list := make([]string, len(v))
+		for i, item := range v {
+			s, ok := item.(string)
+			if !ok {
+				return nil, f.wrongType()
+			}
+			list[i] = s
+		}
+		return f.normalizeList(list)
+	case time.Time:
+		if f.Type == Date {
+			return formatDate(v)
+		}
+	}
+	return nil, f.wrongType()
+}
+
+var numberProblem = &problem{code: "invalid_number", message: "must be a number between -1e15 and 1e15"}
+
+func (f *Field) wrongType() *problem {
+	want := map[Type]string{
+		Text: "a string", Number: "a number", Date: "a date string such as 2026-01-31", Select: "one of the options, as a string",
+		MultiSelect: "an array of options", Boolean: "true or false", URL: "a string", Email: "a string",
+	}[f.Type]
+	return &problem{code: "wrong_type", message: "must be " + want}
+}
+
+func (f *Field) normalizeNumber(n float64) (any, *problem) {
+	if f.Type != Number {
+		return nil, f.wrongType()
+	}
+	if math.IsNaN(n) || math.Abs(n) > maxNumber {
+		return nil, numberProblem
+	}
+	return n + 0, nil // turns -0 into 0
+}
+
+// normalizeString reads a JSON string. An empty one is "not set".
+func (f *Field) normalizeString(s string) (any, *problem) {
+	if s == "" {
+		return nil, nil
+	}
+	if !storable(s) {
+		return nil, &problem{code: "invalid_text", message: "must be valid UTF-8 without NUL"}
+	}
+	switch f.Type {
+	case Text:
+		if utf8.RuneCountInString(s) > maxText {
+			return nil, &problem{code: "too_long", message: fmt.Sprintf("must have at most %d characters", maxText)}
+		}
+		return s, nil
+	case Date:
+		return parseDate(s)
+	case Select:
+		return f.option(s)
+	case URL:
+		return normalizeURL(s)
+	case Email:
+		n, err := emailaddr.Normalize(s)
+		if err != nil {
+			return nil, &problem{code: "invalid_email", message: err.Error()}
+		}
+		return n, nil
+	case Number, Boolean, MultiSelect:
+	}
+	return nil, f.wrongType()
+}
+
+// option returns s when it is one of the options.
+func (f *Field) option(s string) (any, *problem) {
+	if slices.Contains(f.Options, s) {
+		return s, nil
+	}
+	p := &problem{code: "unknown_option", message: "must be one of " + quoteSome(f.Options), suggestion: suggest.Closest(s, f.Options)}
+	return nil, p
+}
+
+func (f *Field) normalizeList(list []string) (any, *problem) {
+	if f.Type != MultiSelect {
+		return nil, f.wrongType()
+	}
+	for _, s := range list {
+		if _, p := f.option(s); p != nil {
+			return nil, p
+		}
+	}
+	out := make([]string, 0, len(list))
+	for _, o := range f.Options {
+		if slices.Contains(list, o) {
+			out = append(out, o)
+		}
+	}
+	if len(out) == 0 {
+		return nil, nil
+	}
+	return out, nil
+}
+
+// dateForms are what is read without guessing: ISO 8601 only, because 03/04/26 has
+// three meanings. A form without a zone is UTC.
+var dateForms = []string{"2006-01-02", time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04"}
+
+func parseDate(s string) (any, *problem) {
+	if len(s) == 10 { // nearly always; spares the attempts
+		if t, err := time.Parse(time.DateOnly, s); err == nil {
+			return formatDate(t)
+		}
+	}
+	for _, form := range dateForms[1:] {
+		if t, err := time.Parse(form, s); err == nil {
+			return formatDate(t)
+		}
+	}
+	return nil, &problem{code: "invalid_date", message: "must be a date such as 2026-01-31 or a time such as 2026-01-31T10:00:00Z"}
+}
+
+func formatDate(t time.Time) (any, *problem) {
+	t = t.UTC()
+	if y := t.Year(); y < 1 || y > 9999 {
+		return nil, &problem{code: "out_of_range", message: "must lie between the years 1 and 9999"}
+	}
+	return t.Truncate(time.Microsecond).Format(DateLayout), nil
+}
+
+func normalizeURL(s string) (any, *problem) {
+	u, err := url.Parse(strings.TrimSpace(s))
+	if err != nil || len(s) > maxURL || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil {
+		return nil, &problem{code: "invalid_url", message: "must be an http or https URL such as https://example.com/page, at most 2048 bytes"}
+	}
+	u.Host = strings.ToLower(u.Host)
+	return u.String(), nil
+}
+
+// normalizeText reads a cell of a file. Surrounding space does not count, and an empty
+// cell is "not set".
+func (f *Field) normalizeText(cell string) (any, *problem) {
+	cell = strings.TrimSpace(cell)
+	if cell == "" {
+		return nil, nil
+	}
+	switch f.Type {
+	case Number:
+		n, err := strconv.ParseFloat(cell, 64)
+		if err != nil || strings.ContainsAny(cell, "xXpP_nN") {
+			return nil, numberProblem
+		}
+		return f.normalizeNumber(n)
+	case Boolean:
+		switch strings.ToLower(cell) {
+		case "true", "t", "yes", "y", "1", "on":
+			return true, nil
+		case "false", "f", "no", "n", "0", "off":
+			return false, nil
+		}
+		return nil, &problem{code: "invalid_boolean", message: "must be true or false (yes, no, 1 and 0 are understood)"}
+	case MultiSelect:
+		parts := strings.FieldsFunc(cell, func(r rune) bool { return r == ';' || r == '|' })
+		for i := range parts {
+			parts[i] = strings.TrimSpace(parts[i])
+		}
+		parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" })
+		return f.normalizeList(parts)
+	case Text, Date, Select, URL, Email:
+	}
+	return f.normalizeString(cell)
+}
+
+// fieldError is the problem as part of an answer.
+func (f *Field) fieldError(value any, p *problem) tenancy.FieldError {
+	return tenancy.FieldError{
+		Field: "customFields." + f.Key, Value: show(value), Code: p.code, Message: p.message, Suggestion: p.suggestion,
+	}
+}
+
+// show is a value in an error message, shortened and printable.
+func show(value any) string {
+	s, ok := value.(string)
+	if !ok {
+		b, err := json.Marshal(value)
+		if err != nil {
+			return ""
+		}
+		s = string(b)
+	}
+	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
+	if r := []rune(s); len(r) > 80 {
+		return string(r[:80]) + "…"
+	}
+	return s
+}
+
+func quoteSome(options []string) string {
+	const most = 10
+	parts := make([]string, 0, most+1)
+	for i, o := range options {
+		if i == most {
+			parts = append(parts, fmt.Sprintf("… (%d in all)", len(options)))
+			break
+		}
+		parts = append(parts, strconv.Quote(o))
+	}
+	return strings.Join(parts, ", ")
+}
