@@ -227,7 +227,7 @@ func (d *daemon) freePort() (int, error) {
 	if d.local {
 		return freePort()
 	}
-	return 20000 + rand.IntN(30000), nil //nolint:gosec // not a secret
+	return 20000 + rand.IntN(30000), nil
 }
 
 // create makes and starts the container; on error there is none.

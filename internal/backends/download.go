@@ -47,7 +47,7 @@ func downloadCache(u *serverUser) (string, error) {
 		base = "/var/tmp"
 	}
 	dir := filepath.Join(base, fmt.Sprintf("strata-postgres-%d", os.Getuid()))
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // others read it
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
 	if !writtenByUsOnly(dir) {
@@ -87,7 +87,7 @@ func fetch(ctx context.Context, cache, root string) error {
 	}
 	defer func() { _ = os.RemoveAll(work) }()
 	cfg := embeddedpostgres.DefaultConfig().Version(downloadVersion).Logger(io.Discard).
-		Port(uint32(port)). //nolint:gosec // a port
+		Port(uint32(port)).
 		CachePath(cache).BinariesPath(root).RuntimePath(filepath.Join(work, "runtime")).
 		DataPath(filepath.Join(os.DevNull, "none"))
 	if v := os.Getenv("STRATA_POSTGRES_REPOSITORY"); v != "" {
@@ -106,5 +106,5 @@ func fetch(ctx context.Context, cache, root string) error {
 	if _, missing := os.Stat(filepath.Join(root, "bin", "postgres")); missing != nil {
 		return errors.Join(err, os.RemoveAll(root))
 	}
-	return os.Chmod(root, 0o755) //nolint:gosec // the server's user reads it
+	return os.Chmod(root, 0o755)
 }

@@ -23,15 +23,15 @@ func TestDownload(t *testing.T) {
 	}
 	found, _ := findBinaries(t.Context())
 	tree := t.TempDir()
-	require.NoError(t, os.Mkdir(filepath.Join(tree, "bin"), 0o755)) //nolint:gosec // a test's
+	require.NoError(t, os.Mkdir(filepath.Join(tree, "bin"), 0o755))
 	for _, name := range []string{"postgres", "initdb", "pg_ctl"} {
 		script := "#!/bin/sh\nexec " + filepath.Join(found[0].dir, name) + ` "$@"` + "\n"
-		require.NoError(t, os.WriteFile(filepath.Join(tree, "bin", name), []byte(script), 0o755)) //nolint:gosec // a program
+		require.NoError(t, os.WriteFile(filepath.Join(tree, "bin", name), []byte(script), 0o755))
 	}
 	archive := filepath.Join(t.TempDir(), "postgres.txz")
-	out, err := exec.CommandContext(t.Context(), "tar", "-C", tree, "-cJf", archive, "bin").CombinedOutput() //nolint:gosec // a test's
+	out, err := exec.CommandContext(t.Context(), "tar", "-C", tree, "-cJf", archive, "bin").CombinedOutput()
 	require.NoError(t, err, string(out))
-	raw, err := os.ReadFile(archive) //nolint:gosec // a test's
+	raw, err := os.ReadFile(archive)
 	require.NoError(t, err)
 
 	served := 0

@@ -110,7 +110,7 @@ func sweep(roots ...string) {
 // keptHome opens the directory of a server whose data stays. When another process owns it
 // and its server answers to shared, that server's state is returned and home is nil.
 func keptHome(ctx context.Context, u *serverUser, dir string, shared func(context.Context, state) error) (*home, *state, error) {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil { //nolint:gosec // the server's user passes through
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return nil, nil, fmt.Errorf("data directory: %w", err)
 	}
 	if err := u.canEnter(dir); err != nil {

@@ -23,7 +23,7 @@ func dataDir(t *testing.T) string {
 	require.NoError(t, err)
 	dir, err := os.MkdirTemp(root, "strata-backends-test-")
 	require.NoError(t, err)
-	require.NoError(t, os.Chmod(dir, 0o755)) //nolint:gosec // passed through by the servers
+	require.NoError(t, os.Chmod(dir, 0o755))
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
 	return dir
 }
@@ -218,7 +218,7 @@ func TestLocalDataDirOfAnotherVersion(t *testing.T) {
 	needLocal(t)
 	dir := dataDir(t)
 	data := filepath.Join(dir, "postgres", "data")
-	require.NoError(t, os.MkdirAll(data, 0o755)) //nolint:gosec // a test's
+	require.NoError(t, os.MkdirAll(data, 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(data, "PG_VERSION"), []byte("9\n"), 0o600))
 	_, err := localPostgres(t.Context(), Options{DataDir: dir})
 	require.ErrorContains(t, err, "was made by PostgreSQL 9, and only ")
@@ -236,7 +236,7 @@ func TestLocalDataDirWithoutPermission(t *testing.T) {
 	} else {
 		require.ErrorContains(t, err, "permission denied")
 	}
-	require.NoError(t, os.Chmod(dir, 0o700)) //nolint:gosec // a directory
+	require.NoError(t, os.Chmod(dir, 0o700))
 }
 
 func TestPathVersion(t *testing.T) {

@@ -56,7 +56,7 @@ func startChild(t *testing.T, v string) (pgURL, rdURL string, kill func()) {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), self) //nolint:gosec // this binary
+	cmd := exec.CommandContext(t.Context(), self)
 	cmd.Env = append(os.Environ(), childVariable+"="+v)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()

@@ -72,7 +72,7 @@ func freeBytes(dir string) uint64 {
 	if err := syscall.Statfs(dir, &st); err != nil {
 		return 0
 	}
-	return st.Bavail * uint64(st.Bsize) //nolint:gosec // a block size is positive
+	return st.Bavail * uint64(st.Bsize)
 }
 
 // writtenByUsOnly says whether a directory is ours and nobody else may write into it.

@@ -187,9 +187,9 @@ func redisError(addr string, err error) error {
 	msg := err.Error()
 	switch {
 	case strings.HasPrefix(msg, "WRONGPASS"):
-		return fmt.Errorf("Redis at %s refuses the password", addr) //nolint:staticcheck // a name
+		return fmt.Errorf("Redis at %s refuses the password", addr)
 	case strings.HasPrefix(msg, "NOAUTH"):
-		return fmt.Errorf("Redis at %s wants a password: redis://:password@%s/0", addr, addr) //nolint:staticcheck // a name
+		return fmt.Errorf("Redis at %s wants a password: redis://:password@%s/0", addr, addr)
 	case errors.As(err, &dns):
 		return fmt.Errorf("host of %q is not known", addr)
 	case errors.Is(err, syscall.ECONNREFUSED):

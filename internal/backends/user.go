@@ -53,7 +53,7 @@ func (u *serverUser) mkdir(path string) error {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return err
 	}
-	if err := os.Chmod(path, 0o700); err != nil { //nolint:gosec // a directory
+	if err := os.Chmod(path, 0o700); err != nil {
 		return err
 	}
 	return u.own(path)

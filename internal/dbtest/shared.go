@@ -171,7 +171,7 @@ func startKeeper(ctx context.Context, dir string) error {
 	}
 	defer func() { _ = ready.Close() }()
 	// Nothing of ours is passed on: "go test" waits until its pipes are closed.
-	cmd := exec.Command(self) //nolint:noctx,gosec // outlives this process
+	cmd := exec.Command(self) //nolint:noctx // outlives this process
 	cmd.Env = append(os.Environ(), keeperVariable+"="+dir)
 	cmd.Dir = dir
 	cmd.Stdout, cmd.Stderr = log, log
