@@ -77,6 +77,9 @@ func (e *ValidationError) Kind() fault.Kind { return fault.Invalid }
 // Code is "validation_failed".
 func (e *ValidationError) Code() string { return "validation_failed" }
 
+// FieldErrors returns Fields for the "errors" member of an HTTP answer.
+func (e *ValidationError) FieldErrors() any { return e.Fields }
+
 // OrNil returns e as an error when something is wrong, and nil otherwise.
 func (e *ValidationError) OrNil() error {
 	if e == nil || len(e.Fields) == 0 {

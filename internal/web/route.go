@@ -1,0 +1,45 @@
+// Package web holds what all handlers share: how a route is described, how a request
+// is read and how an answer or an error is written. It knows nothing of tenants.
+package web
+
+import "net/http"
+
+// Route is one route of an API: what a server needs to protect it, to describe it and
+// to serve it.
+type Route struct {
+	// Method and Path are those of net/http's ServeMux, without a prefix, such as
+	// "/domains/{domainID}/recipients". The path values domainID, workspaceID and
+	// companyID name the tenant. Without a Method the route takes every method and is
+	// left out of the OpenAPI document.
+	Method, Path string
+	// Name is the operation's unique id, such as "listRecipients", Summary one line
+	// for a person.
+	Name, Summary string
+	// Permission is what the principal must be allowed, as access.Permission names it.
+	// Empty: any authenticated principal.
+	Permission string
+	// Public routes have no principal. A tenant named in the path is resolved all the same.
+	Public bool
+	// Read marks a POST that only reads, such as a search with a body.
+	Read bool
+	// Status is the status of success. 0 means 200.
+	Status int
+	// Request and Response are zero values of the bodies' types, Query one of a struct
+	// whose fields have "query" tags. Nil: none. They are for the OpenAPI document.
+	Request, Response, Query any
+	// ContentType is that of the answer. Empty: application/json.
+	ContentType string
+	// Handle answers the request, or returns an error having written nothing.
+	Handle func(w http.ResponseWriter, r *http.Request) error
+}
+
+// Reads reports whether the route changes nothing.
+func (rt Route) Reads() bool {
+	return rt.Read || rt.Method == http.MethodGet || rt.Method == http.MethodHead
+}
+
+// API is a set of routes.
+type API interface {
+	// Routes returns the routes, the same ones each time.
+	Routes() []Route
+}
