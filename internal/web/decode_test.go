@@ -34,18 +34,19 @@ type person struct {
 	ID      *refusing `json:"id"`
 }
 
-func decode(body string, v any) error {
-	return web.DecodeJSON(httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body)), v)
+func decode(t *testing.T, body string, v any) error {
+	t.Helper()
+	return web.DecodeJSON(httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(body)), v)
 }
 
 func TestDecodeJSON(t *testing.T) {
 	t.Parallel()
 	var p person
-	require.NoError(t, decode(` {"name":"Ada","email":"a@b.example","address":{"city":"X"}} `, &p))
+	require.NoError(t, decode(t, ` {"name":"Ada","email":"a@b.example","address":{"city":"X"}} `, &p))
 	require.Equal(t, "Ada", p.Name)
 	var m map[string]any
-	require.NoError(t, decode(`{"any":"thing"}`, &m), "what is no struct has no tags")
-	require.NoError(t, decode(`{"any":"\\u0000"}`, &m), "a backslash and u0000 is no NUL")
+	require.NoError(t, decode(t, `{"any":"thing"}`, &m), "what is no struct has no tags")
+	require.NoError(t, decode(t, `{"any":"\\u0000"}`, &m), "a backslash and u0000 is no NUL")
 
 	for name, c := range map[string]struct {
 		body    string
@@ -57,7 +58,7 @@ func TestDecodeJSON(t *testing.T) {
 		"blanks":         {"  \n", fault.Malformed, "malformed", "empty"},
 		"not JSON":       {`{"name":}`, fault.Malformed, "malformed", "at byte 9"},
 		"ends early":     {`{"name":"A`, fault.Malformed, "malformed", "at byte 10"},
-		"unknown":        {`{"name":"Ada","nmae":"x"}`, fault.Malformed, "unknown_field", `"nmae"`},
+		"unknown":        {`{"name":"Ada","colour_":"x"}`, fault.Malformed, "unknown_field", `"colour_"`},
 		"unknown inside": {`{"address":{"town":"x"}}`, fault.Malformed, "unknown_field", `"town"`},
 		"trailing":       {`{"name":"Ada"} {}`, fault.Malformed, "trailing_data", "at byte 14"},
 		"an array":       {`[]`, fault.Malformed, "malformed", "must be an object, not array"},
@@ -69,7 +70,7 @@ func TestDecodeJSON(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var p person
-			err := decode(c.body, &p)
+			err := decode(t, c.body, &p)
 			require.Error(t, err)
 			require.Equal(t, c.kind, fault.KindOf(err))
 			require.Equal(t, c.code, fault.CodeOf(err))
@@ -81,7 +82,7 @@ func TestDecodeJSON(t *testing.T) {
 func TestDecodeJSONNamesAllFieldsAtOnce(t *testing.T) {
 	t.Parallel()
 	var p person
-	err := decode(`{"name":"Adalaide","email":"x","tier":"tin","age":3,"address":{}}`, &p)
+	err := decode(t, `{"name":"Adalaide","email":"x","tier":"tin","age":3,"address":{}}`, &p)
 	require.Equal(t, fault.Invalid, fault.KindOf(err))
 	var fields interface{ FieldErrors() any }
 	require.True(t, errors.As(err, &fields))
@@ -97,7 +98,7 @@ func TestDecodeJSONNamesAllFieldsAtOnce(t *testing.T) {
 
 func TestMaxBodyOfContext(t *testing.T) {
 	t.Parallel()
-	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(`{"a":"12345"}`))
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(`{"a":"12345"}`))
 	var m map[string]any
 	err := web.DecodeJSON(r.WithContext(web.WithMaxBody(r.Context(), 4)), &m)
 	require.Equal(t, fault.TooLarge, fault.KindOf(err))
@@ -106,7 +107,7 @@ func TestMaxBodyOfContext(t *testing.T) {
 func TestQuery(t *testing.T) {
 	t.Parallel()
 	get := func(query string) *web.Values {
-		return web.Query(httptest.NewRequest(http.MethodGet, "/?"+query, http.NoBody))
+		return web.Query(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?"+query, http.NoBody))
 	}
 	q := get("n=7&s=x&at=2026-01-31T12:00:00Z&page=2&pageSize=10&cursor=c&status=ok")
 	require.Equal(t, 7, q.Int("n", 1))

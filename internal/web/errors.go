@@ -116,7 +116,7 @@ func describe(err error) (kind fault.Kind, code, message string) {
 // a backend and none of the client's business.
 func clientMessage(err error) string {
 	for e := err; e != nil; e = errors.Unwrap(e) {
-		if _, ok := e.(interface{ Kind() fault.Kind }); ok { //nolint:errorlint // this walks the chain itself
+		if _, ok := e.(interface{ Kind() fault.Kind }); ok {
 			return err.Error()
 		}
 	}

@@ -8,13 +8,13 @@ import (
 
 // Data is the body of an answer that is one thing.
 type Data[T any] struct {
-	Data T `json:"data"`
+	Data T `json:"data" required:"true"`
 }
 
 // List is the body of an answer that is one page of things.
 type List[T any] struct {
-	Data []T  `json:"data"`
-	Meta Meta `json:"meta"`
+	Data []T  `json:"data" nullable:"false" required:"true"`
+	Meta Meta `json:"meta" required:"true"`
 }
 
 // Meta says which part of a list a page is.

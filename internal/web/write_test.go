@@ -67,7 +67,7 @@ func TestWriteError(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var log bytes.Buffer
-			r := httptest.NewRequest(http.MethodGet, "/x", http.NoBody)
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/x", http.NoBody)
 			r = r.WithContext(web.WithRequestID(r.Context(), "req-1"))
 			w := httptest.NewRecorder()
 			web.WriteError(w, r, c.err, slog.New(slog.NewTextHandler(&log, nil)))

@@ -1,0 +1,138 @@
+package tenancyhttp
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/stratakit/strata/internal/fault"
+	"github.com/stratakit/strata/internal/web"
+	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/access"
+)
+
+// admit decides whether the request may run and returns the context it runs in. What
+// it answers to somebody else's company is what it answers to one that is not there,
+// and it comes before everything that would tell them apart.
+func (s *Server) admit(rt web.Route, r *http.Request) (context.Context, error) {
+	actor := tenancy.Actor{Type: tenancy.ActorSystem}
+	if !rt.Public {
+		var err error
+		if actor, err = s.authenticate(r); err != nil {
+			return nil, err
+		}
+	}
+	if actor.IP == "" {
+		actor.IP = peer(r)
+	}
+	if actor.UserAgent == "" {
+		actor.UserAgent = r.UserAgent()
+	}
+	actor.RequestID = web.RequestID(r.Context())
+	ctx := tenancy.WithActor(r.Context(), actor)
+
+	tenant, named, err := s.tenant(r)
+	if err != nil {
+		return nil, err
+	}
+	if named {
+		if !actor.Platform() && actor.CompanyID != tenant.CompanyID {
+			return nil, tenancy.ErrNotFound
+		}
+		if err := usable(tenant, rt.Reads()); err != nil {
+			return nil, err
+		}
+		ctx = tenancy.WithTenant(ctx, tenant)
+	}
+	if rt.Permission != "" && !actor.Platform() && !access.Allows(actor.Role, access.Permission(rt.Permission)) {
+		return nil, ErrForbidden
+	}
+	return ctx, nil
+}
+
+// authenticate asks who makes the request. Whatever the reason for not knowing, the
+// client learns only that; unless it is a backend that is down.
+func (s *Server) authenticate(r *http.Request) (tenancy.Actor, error) {
+	actor, err := s.principal(r)
+	if err != nil {
+		if fault.KindOf(err) == fault.Unavailable {
+			return tenancy.Actor{}, err
+		}
+		s.cfg.Log.DebugContext(r.Context(), "no principal", "error", err, "requestId", web.RequestID(r.Context()))
+		return tenancy.Actor{}, ErrUnauthenticated
+	}
+	if actor == (tenancy.Actor{}) {
+		return tenancy.Actor{}, ErrUnauthenticated
+	}
+	return actor, nil
+}
+
+// tenant resolves the deepest id of the path and holds the others to it. named is
+// false when the path names none.
+func (s *Server) tenant(r *http.Request) (t tenancy.Tenant, named bool, err error) {
+	domain, err := id[tenancy.Domain](r, "domainID")
+	if err != nil {
+		return t, true, err
+	}
+	workspace, err := id[tenancy.Workspace](r, "workspaceID")
+	if err != nil {
+		return t, true, err
+	}
+	company, err := id[tenancy.Company](r, "companyID")
+	if err != nil {
+		return t, true, err
+	}
+	switch {
+	case !domain.IsZero():
+		t, err = s.resolver.ResolveDomain(r.Context(), domain)
+	case !workspace.IsZero():
+		t, err = s.resolver.ResolveWorkspace(r.Context(), workspace)
+	case !company.IsZero():
+		t, err = s.resolver.ResolveCompany(r.Context(), company)
+	default:
+		return t, false, nil
+	}
+	if err != nil {
+		return t, true, err
+	}
+	if !workspace.IsZero() && workspace != t.WorkspaceID || !company.IsZero() && company != t.CompanyID {
+		return t, true, tenancy.ErrNotFound
+	}
+	return t, true, nil
+}
+
+// id reads a path value. One that the route's path does not have is zero; one that it
+// has is an id, or the request is for nobody.
+func id[T any](r *http.Request, name string) (tenancy.ID[T], error) {
+	if !strings.Contains(r.Pattern, "{"+name+"}") {
+		return tenancy.ID[T]{}, nil
+	}
+	parsed, err := tenancy.ParseID[T](r.PathValue(name))
+	if err == nil && parsed.IsZero() {
+		err = tenancy.ErrNotFound
+	}
+	return parsed, err
+}
+
+// usable says what the state of the tenant allows.
+func usable(t tenancy.Tenant, reads bool) error {
+	switch {
+	case t.Suspended:
+		return tenancy.ErrSuspended
+	case t.Access == tenancy.AccessFull, t.Access == tenancy.AccessReadOnly && reads:
+		return nil
+	case t.Access == tenancy.AccessReadOnly:
+		return tenancy.ErrReadOnly
+	}
+	return tenancy.ErrBlocked // and whatever is not known
+}
+
+// peer is the address the request came from, without the port.
+func peer(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}

@@ -1,0 +1,96 @@
+package tenancyhttp
+
+import (
+	"fmt"
+	"net/http"
+	"reflect"
+	"regexp"
+	"strings"
+
+	"github.com/swaggest/jsonschema-go"
+	"github.com/swaggest/openapi-go"
+	"github.com/swaggest/openapi-go/openapi31"
+
+	"github.com/stratakit/strata/internal/web"
+)
+
+var pathParameter = regexp.MustCompile(`\{(\w+)(\.\.\.)?\}`)
+
+// document describes routes in OpenAPI 3.1. Paths are relative to the server's prefix.
+func (s *Server) document(routes []web.Route) ([]byte, error) {
+	reflector := openapi31.NewReflector()
+	reflector.DefaultOptions = append(reflector.DefaultOptions, jsonschema.InterceptDefName(func(_ reflect.Type, name string) string {
+		return strings.ReplaceAll(name, "GithubComStratakitStrata", "") // in the name of a generic type
+	}))
+	spec := reflector.SpecEns()
+	spec.Info.WithTitle("Strata").WithVersion("1")
+	if s.cfg.Prefix != "" {
+		spec.WithServers(openapi31.Server{URL: s.cfg.Prefix})
+	}
+	for _, rt := range routes {
+		if rt.Method == "" {
+			continue
+		}
+		if err := describe(reflector, rt); err != nil {
+			return nil, fmt.Errorf("tenancyhttp: describe %s %s: %w", rt.Method, rt.Path, err)
+		}
+	}
+	document, err := spec.MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("tenancyhttp: write the OpenAPI document: %w", err)
+	}
+	return document, nil
+}
+
+func describe(reflector *openapi31.Reflector, rt web.Route) error {
+	op, err := reflector.NewOperationContext(rt.Method, pathParameter.ReplaceAllString(rt.Path, "{$1}"))
+	if err != nil {
+		return err
+	}
+	op.SetID(rt.Name)
+	op.SetSummary(rt.Summary)
+	switch {
+	case rt.Public:
+		op.SetDescription("Needs no principal.")
+	case rt.Permission != "":
+		op.SetDescription("Needs the permission " + rt.Permission + ".")
+	}
+	if parameters := pathParameters(rt.Path); parameters != nil {
+		op.AddReqStructure(parameters)
+	}
+	if rt.Query != nil {
+		op.AddReqStructure(rt.Query)
+	}
+	if rt.Request != nil {
+		op.AddReqStructure(rt.Request, openapi.WithContentType("application/json"))
+	}
+	status := rt.Status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	if rt.Response != nil || rt.ContentType != "" {
+		op.AddRespStructure(rt.Response, openapi.WithHTTPStatus(status), openapi.WithContentType(rt.ContentType))
+	} else {
+		op.AddRespStructure(nil, openapi.WithHTTPStatus(status))
+	}
+	op.AddRespStructure(web.Error{}, func(cu *openapi.ContentUnit) {
+		cu.IsDefault = true
+		cu.Description = "An error. Some have more members."
+	})
+	return reflector.AddOperation(op)
+}
+
+// pathParameters returns a struct with one field for each parameter of path, tagged the
+// way the reflector wants it, or nil when there are none.
+func pathParameters(path string) any {
+	var fields []reflect.StructField
+	for i, name := range pathParameter.FindAllStringSubmatch(path, -1) {
+		fields = append(fields, reflect.StructField{
+			Name: fmt.Sprintf("P%d", i), Type: reflect.TypeFor[string](), Tag: reflect.StructTag(fmt.Sprintf(`path:"%s"`, name[1])),
+		})
+	}
+	if len(fields) == 0 {
+		return nil
+	}
+	return reflect.New(reflect.StructOf(fields)).Interface()
+}

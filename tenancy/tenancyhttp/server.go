@@ -1,0 +1,160 @@
+// Package tenancyhttp serves HTTP APIs to the tenants they belong to. [Server] knows who
+// asks, resolves the tenant that the path names, and lets a request through only when
+// both agree; [API] are the routes of companies, workspaces and domains.
+//
+//	server, err := tenancyhttp.NewServer(resolver, principal, &tenancyhttp.Config{Prefix: "/api"})
+//	if err != nil { ... }
+//	http.Handle("/", server.Handler(tenancyhttp.New(store), audithttp.New(recorder)))
+package tenancyhttp
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/stratakit/strata/internal/fault"
+	"github.com/stratakit/strata/internal/web"
+	"github.com/stratakit/strata/tenancy"
+)
+
+// The errors of requests that never reach a handler.
+var (
+	// ErrUnauthenticated is the answer to a request without a principal.
+	ErrUnauthenticated error = fault.New(fault.Unauthenticated, "unauthenticated", "authentication is required")
+	// ErrForbidden is the answer when the principal's role does not have the route's permission.
+	ErrForbidden error = fault.New(fault.Forbidden, "forbidden", "your role does not allow this")
+)
+
+// Config configures a Server. The zero value is legal.
+type Config struct {
+	// Prefix comes before every path, such as "/api/v1". Default none.
+	Prefix string
+	// Log receives what goes wrong inside. Default slog.Default().
+	Log *slog.Logger
+	// MaxBody is how many bytes of JSON a request may have. Default 1 MiB.
+	MaxBody int64
+	// Ready says whether the process can serve: GET /readyz asks it. Nil: always.
+	Ready func(ctx context.Context) error
+}
+
+// Server puts every route behind the same chain: recovery, request id, principal,
+// tenant, access, permission. It is safe for concurrent use.
+type Server struct {
+	resolver  *tenancy.Resolver
+	principal func(*http.Request) (tenancy.Actor, error)
+	cfg       Config
+}
+
+// NewServer returns a Server. principal says who makes a request; an error or the zero
+// Actor is answered with 401. It fills in Actor.IP when the peer is a proxy whose
+// headers it trusts; otherwise the peer's own address is taken.
+func NewServer(resolver *tenancy.Resolver, principal func(*http.Request) (tenancy.Actor, error), cfg *Config) (*Server, error) {
+	if resolver == nil || principal == nil {
+		return nil, errors.New("tenancyhttp: NewServer needs a Resolver and a function that knows the principal")
+	}
+	s := &Server{resolver: resolver, principal: principal}
+	if cfg != nil {
+		s.cfg = *cfg
+	}
+	if s.cfg.Log == nil {
+		s.cfg.Log = slog.Default()
+	}
+	if s.cfg.MaxBody == 0 {
+		s.cfg.MaxBody = web.DefaultMaxBody
+	}
+	if s.cfg.MaxBody < 0 {
+		return nil, errors.New("tenancyhttp: Config.MaxBody is negative")
+	}
+	if p := s.cfg.Prefix; p != "" && (!strings.HasPrefix(p, "/") || strings.HasSuffix(p, "/") || strings.ContainsAny(p, "{} ")) {
+		return nil, errors.New(`tenancyhttp: Config.Prefix must begin and not end with a slash, such as "/api"`)
+	}
+	return s, nil
+}
+
+// Handler serves the routes of apis, GET /openapi.json that describes them, and GET
+// /healthz and /readyz, which are there without the prefix too. It panics, as
+// http.ServeMux does, when two routes conflict or one cannot be described.
+func (s *Server) Handler(apis ...web.API) http.Handler {
+	var routes []web.Route
+	for _, api := range apis {
+		routes = append(routes, api.Routes()...)
+	}
+	document, err := s.document(routes)
+	if err != nil {
+		panic(err)
+	}
+	mux := http.NewServeMux()
+	for _, rt := range append(routes, s.own(document)...) {
+		mux.Handle(strings.TrimSpace(rt.Method+" "+s.cfg.Prefix+rt.Path), s.serve(rt))
+	}
+	if s.cfg.Prefix != "" {
+		for _, rt := range s.health() {
+			mux.Handle(rt.Method+" "+rt.Path, s.serve(rt))
+		}
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := requestID(r)
+		w.Header().Set("X-Request-Id", id)
+		r = r.WithContext(web.WithMaxBody(web.WithRequestID(r.Context(), id), s.cfg.MaxBody))
+		answer := &answer{ResponseWriter: w}
+		defer s.rescue(answer, r)
+		if h, pattern := mux.Handler(r); pattern == "" {
+			s.noRoute(answer, r, h)
+			return
+		}
+		mux.ServeHTTP(answer, r)
+	})
+}
+
+// noRoute answers in the documented shape what the mux would answer in plain text.
+func (s *Server) noRoute(w http.ResponseWriter, r *http.Request, h http.Handler) {
+	probe := &discard{header: http.Header{}}
+	h.ServeHTTP(probe, r)
+	if probe.status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", probe.header.Get("Allow"))
+		_ = web.WriteJSON(w, http.StatusMethodNotAllowed, web.Error{
+			StatusCode: http.StatusMethodNotAllowed, Code: "method_not_allowed", Message: "this path does not take " + r.Method,
+		})
+		return
+	}
+	web.WriteError(w, r, tenancy.ErrNotFound, s.cfg.Log)
+}
+
+// serve runs one route: who asks, for which tenant, may they, then the handler.
+func (s *Server) serve(rt web.Route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		ctx, err := s.admit(rt, r)
+		if err == nil {
+			r = r.WithContext(ctx)
+			err = rt.Handle(w, r)
+		}
+		if err != nil {
+			s.fail(w, r, err)
+		}
+	})
+}
+
+// fail answers with err, or breaks the connection off when an answer has begun: the
+// client must not take half an answer for a whole one.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if a, ok := w.(*answer); ok && a.begun {
+		web.LogError(r, err, s.cfg.Log)
+		panic(http.ErrAbortHandler)
+	}
+	web.WriteError(w, r, err, s.cfg.Log)
+}
+
+// requestID returns the id that the client gave when it is harmless, else a new one.
+func requestID(r *http.Request) string {
+	id := r.Header.Get("X-Request-Id")
+	invisible := func(c rune) bool { return c < '!' || c > '~' }
+	if id == "" || len(id) > 128 || strings.ContainsFunc(id, invisible) {
+		return uuid.Must(uuid.NewV7()).String()
+	}
+	return id
+}
