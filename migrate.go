@@ -14,6 +14,7 @@ import (
 	"github.com/stratakit/strata/billing"
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/internal/migrate"
+	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -48,6 +49,7 @@ func lines() []migrate.Line {
 		audit.Migrations(),
 		billing.Migrations(),
 		customfields.Migrations(),
+		recipients.Migrations(),
 	}
 }
 

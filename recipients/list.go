@@ -1,0 +1,254 @@
+package recipients
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stratakit/strata/tenancy"
+)
+
+// maxTotal is where counting stops: Page.Total is then maxTotal and marked as an estimate.
+const maxTotal = 10_001
+
+// maxOffset is how far page numbers go: PostgreSQL reads what it skips.
+const maxOffset = 100_000
+
+// Query asks for recipients. The zero Query is the first page of all of them.
+type Query struct {
+	tenancy.PageRequest
+
+	// Filter is a CEL expression over Columns and fields.<key> (package customfields).
+	Filter string
+	// Search keeps those whose address begins with it, or whose name contains it,
+	// letters' case aside.
+	Search string
+	// Sort is "createdAt" (the default), "updatedAt", "email" or "name", with a leading
+	// "-" for the other direction.
+	Sort string
+}
+
+// sortColumn is what a Sort means. Every order ends with the id, so that it is total.
+type sortColumn struct {
+	sql  string
+	read func(r Recipient, norm string) any
+	cast string
+}
+
+func sortColumns() map[string]sortColumn {
+	return map[string]sortColumn{
+		"createdAt": {"r.id", nil, ""}, // ids grow with time
+		"updatedAt": {"r.updated_at", func(r Recipient, _ string) any { return r.UpdatedAt }, "timestamptz"},
+		"email":     {"r.email_norm", func(_ Recipient, norm string) any { return norm }, "text"},
+		"name":      {`r.name COLLATE "C"`, func(r Recipient, _ string) any { return r.Name }, "text"},
+	}
+}
+
+// List returns one page of the recipients of the domain. Filters run with the domain as
+// their first condition, read-only and with a time limit. Errors:
+// *customfields.FilterError, *tenancy.ValidationError, tenancy.ErrInvalidCursor, ErrTimeout.
+func (s *Store) List(ctx context.Context, q Query) (tenancy.Page[Recipient], error) {
+	p, err := q.PageRequest.Normalize()
+	if err != nil {
+		return tenancy.Page[Recipient]{}, err
+	}
+	where, args, err := s.where(ctx, q)
+	if err != nil {
+		return tenancy.Page[Recipient]{}, err
+	}
+	column, descending, err := parseSort(q.Sort)
+	if err != nil {
+		return tenancy.Page[Recipient]{}, err
+	}
+	page := tenancy.Page[Recipient]{Page: p.Page, PageSize: p.PageSize, Total: -1}
+	offset := 0
+	if p.Cursor == "" {
+		if offset = p.Offset(); offset > maxOffset {
+			v := &tenancy.ValidationError{}
+			v.Add("page", "out_of_range", fmt.Sprintf("page numbers reach the first %d recipients: go on with the cursor", maxOffset))
+			return page, v
+		}
+		if page.Total, err = s.count(ctx, where, args, maxTotal); err != nil {
+			return page, err
+		}
+		page.TotalIsEstimate = page.Total == maxTotal
+	} else {
+		after, err := parseCursor(p.Cursor, q)
+		if err != nil {
+			return page, err
+		}
+		where, args = keyset(where, args, column, descending, after)
+	}
+	direction := ""
+	if descending {
+		direction = " DESC"
+	}
+	order := column.sql + direction
+	if column.read != nil {
+		order += ", r.id" + direction
+	}
+	var norms []string
+	err = s.read(ctx, fmt.Sprintf(`SELECT `+recipientColumns+`, r.email_norm FROM strata.recipients r WHERE %s ORDER BY %s LIMIT %d OFFSET %d`, where, order, p.PageSize+1, offset), args,
+		func(rows pgx.Rows) (err error) {
+			page.Items, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Recipient, err error) {
+				var norm string
+				err = row.Scan(&r.ID, &r.Email, &r.Name, &r.Status, &r.CustomFields, &r.PersonID, &r.Version, &r.CreatedAt, &r.UpdatedAt, &norm)
+				norms = append(norms, norm)
+				return r, err
+			})
+			return err
+		})
+	if err != nil {
+		return page, err
+	}
+	if len(page.Items) > p.PageSize {
+		page.Items, page.HasMore = page.Items[:p.PageSize], true
+		last := page.Items[p.PageSize-1]
+		page.NextCursor = makeCursor(q, column, last, norms[p.PageSize-1])
+	}
+	return page, nil
+}
+
+// Count returns how many recipients of the domain match a filter, exactly.
+func (s *Store) Count(ctx context.Context, filter string) (int64, error) {
+	where, args, err := s.where(ctx, Query{Filter: filter})
+	if err != nil {
+		return 0, err
+	}
+	return s.count(ctx, where, args, 0)
+}
+
+func (s *Store) count(ctx context.Context, where string, args []any, limit int) (n int64, err error) {
+	q := `SELECT count(*) FROM strata.recipients r WHERE ` + where
+	if limit > 0 {
+		q = fmt.Sprintf(`SELECT count(*) FROM (SELECT FROM strata.recipients r WHERE %s LIMIT %d) t`, where, limit)
+	}
+	err = s.read(ctx, q, args, func(rows pgx.Rows) (err error) {
+		n, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
+		return err
+	})
+	return n, err
+}
+
+// read runs a filter statement: as the role that uses the indexes, with a time limit.
+func (s *Store) read(ctx context.Context, q string, args []any, scan func(pgx.Rows) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, ErrTimeout)
+	defer cancel()
+	err := s.db.ReadTrusted(ctx, q, args, scan)
+	var pg *pgconn.PgError
+	if err != nil && (errors.Is(context.Cause(ctx), ErrTimeout) || errors.As(err, &pg) && pg.Code == "57014" && ctx.Err() == nil) {
+		return ErrTimeout
+	}
+	return err
+}
+
+// where returns the conditions of a query, the domain first and the user's filter in
+// parentheses of its own.
+func (s *Store) where(ctx context.Context, q Query) (string, []any, error) {
+	t, err := tenancy.DomainFrom(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	conditions, args := []string{"r.domain_id = $1", "r.deleted_at IS NULL"}, []any{t.DomainID}
+	if strings.TrimSpace(q.Filter) != "" {
+		set, err := s.fields.Set(ctx)
+		if err != nil {
+			return "", nil, err
+		}
+		f, err := set.Compile(q.Filter, s.columns)
+		if err != nil {
+			return "", nil, err
+		}
+		sql, filterArgs := f.SQL(len(args) + 1)
+		conditions, args = append(conditions, sql), append(args, filterArgs...)
+	}
+	if search := strings.ToLower(strings.TrimSpace(q.Search)); search != "" {
+		args = append(args, strings.ToValidUTF8(strings.ReplaceAll(search, "\x00", ""), ""))
+		n := len(args)
+		conditions = append(conditions, fmt.Sprintf(`(starts_with(r.email_norm, $%d::text) OR strpos(lower(r.name), $%d::text) > 0)`, n, n))
+	}
+	return strings.Join(conditions, " AND "), args, nil
+}
+
+func parseSort(s string) (column sortColumn, descending bool, err error) {
+	name, descending := strings.CutPrefix(s, "-")
+	if name == "" {
+		name = "createdAt"
+	}
+	column, ok := sortColumns()[name]
+	if !ok {
+		v := &tenancy.ValidationError{}
+		v.Add("sort", "unknown_sort", "must be createdAt, updatedAt, email or name, with a leading - for the other direction")
+		return column, false, v
+	}
+	return column, descending, nil
+}
+
+// A cursor is the sort value and id of the last row of a page, and a sum of the query
+// that it belongs to.
+type cursorKey struct {
+	Query string          `json:"q"`
+	Value json.RawMessage `json:"v,omitempty"`
+	ID    ID              `json:"id"`
+}
+
+func querySum(q Query) string {
+	sum := sha256.Sum256([]byte(q.Filter + "\x00" + q.Search + "\x00" + q.Sort))
+	return base64.RawURLEncoding.EncodeToString(sum[:6])
+}
+
+func makeCursor(q Query, column sortColumn, last Recipient, norm string) string {
+	key := cursorKey{Query: querySum(q), ID: last.ID}
+	if column.read != nil {
+		key.Value, _ = json.Marshal(column.read(last, norm)) // a time or a string
+	}
+	data, _ := json.Marshal(key)
+	return base64.RawURLEncoding.EncodeToString(data)
+}
+
+func parseCursor(s string, q Query) (cursorKey, error) {
+	var key cursorKey
+	data, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil || json.Unmarshal(data, &key) != nil || key.ID.IsZero() || key.Query != querySum(q) {
+		return key, tenancy.ErrInvalidCursor
+	}
+	return key, nil
+}
+
+// keyset adds the condition that a row comes after the cursor's.
+func keyset(where string, args []any, column sortColumn, descending bool, after cursorKey) (string, []any) {
+	op := ">"
+	if descending {
+		op = "<"
+	}
+	args = slices.Clone(args)
+	if column.read == nil {
+		args = append(args, after.ID)
+		return fmt.Sprintf("%s AND r.id %s $%d", where, op, len(args)), args
+	}
+	args = append(args, cursorValue(after.Value, column.cast), after.ID)
+	n := len(args)
+	return fmt.Sprintf("%s AND (%s, r.id) %s ($%d::%s, $%d)", where, column.sql, op, n-1, column.cast, n), args
+}
+
+// cursorValue reads a cursor's sort value; what is not one matches nothing in particular
+// and harms nobody: it is a parameter.
+func cursorValue(raw json.RawMessage, cast string) any {
+	if cast == "timestamptz" {
+		var t time.Time
+		_ = json.Unmarshal(raw, &t)
+		return t
+	}
+	var s string
+	_ = json.Unmarshal(raw, &s)
+	return s
+}

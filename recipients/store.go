@@ -1,0 +1,307 @@
+package recipients
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stratakit/strata/audit"
+	"github.com/stratakit/strata/billing"
+	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/tenancy"
+)
+
+// Config configures a Store. The zero value is legal.
+type Config struct {
+	// FilterTimeout bounds a statement of List and Count. Default 10 s.
+	FilterTimeout time.Duration
+}
+
+// Store keeps the recipients of every domain; each call works in the domain of its
+// context's tenant. Every write validates core and custom fields with all errors at
+// once, is counted against the plan and audited in its transaction; the audit entry
+// names the recipient by id and the changed fields by key, never a person's data. A
+// Store is safe for concurrent use.
+type Store struct {
+	db      *tenancy.DB
+	fields  *customfields.Registry
+	limits  *billing.Limits
+	audit   *audit.Recorder
+	columns []customfields.Column
+	timeout time.Duration
+}
+
+// NewStore returns a Store.
+func NewStore(db *tenancy.DB, fields *customfields.Registry, limits *billing.Limits, recorder *audit.Recorder, cfg *Config) (*Store, error) {
+	if db == nil || fields == nil || limits == nil || recorder == nil {
+		return nil, errors.New("recipients: NewStore needs a DB, a Registry, Limits and a Recorder")
+	}
+	s := &Store{db: db, fields: fields, limits: limits, audit: recorder, columns: Columns(), timeout: 10 * time.Second}
+	if cfg != nil && cfg.FilterTimeout > 0 {
+		s.timeout = cfg.FilterTimeout
+	}
+	return s, nil
+}
+
+const recipientColumns = `r.id, r.email, r.name, r.status, r.custom_fields, r.person_id, r.version, r.created_at, r.updated_at`
+
+func scanRecipient(row pgx.CollectableRow) (r Recipient, err error) {
+	err = row.Scan(&r.ID, &r.Email, &r.Name, &r.Status, &r.CustomFields, &r.PersonID, &r.Version, &r.CreatedAt, &r.UpdatedAt)
+	return r, err
+}
+
+// one returns the one row of a statement; none is ErrNotFound, a taken address ErrEmailTaken.
+func one(rows pgx.Rows, err error) (Recipient, error) {
+	if err != nil {
+		return Recipient{}, err
+	}
+	r, err := pgx.CollectExactlyOneRow(rows, scanRecipient)
+	var pg *pgconn.PgError
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return r, ErrNotFound
+	case errors.As(err, &pg) && pg.Code == "23505":
+		return r, ErrEmailTaken
+	}
+	return r, err
+}
+
+// Get returns a recipient, or ErrNotFound.
+func (s *Store) Get(ctx context.Context, id ID) (Recipient, error) {
+	t, err := tenancy.DomainFrom(ctx)
+	if err != nil {
+		return Recipient{}, err
+	}
+	var out Recipient
+	err = s.db.Read(ctx, `SELECT `+recipientColumns+` FROM strata.recipients r WHERE r.domain_id = $1 AND r.id = $2 AND r.deleted_at IS NULL`,
+		[]any{t.DomainID, id}, func(rows pgx.Rows) (err error) {
+			out, err = one(rows, nil)
+			return err
+		})
+	return out, err
+}
+
+// Create adds a recipient. Errors: *tenancy.ValidationError, ErrEmailTaken,
+// *billing.LimitError.
+func (s *Store) Create(ctx context.Context, in New) (Recipient, error) {
+	return inTx(ctx, s, func(tx *tenancy.Tx) (Recipient, error) { return s.CreateTx(ctx, tx, in) })
+}
+
+// CreateTx is Create in the caller's transaction.
+func (s *Store) CreateTx(ctx context.Context, tx *tenancy.Tx, in New) (Recipient, error) {
+	r, created, err := s.insert(ctx, tx, in, `ON CONFLICT (domain_id, email_norm) WHERE deleted_at IS NULL DO NOTHING`)
+	if errors.Is(err, ErrNotFound) { // nothing was inserted
+		return Recipient{}, ErrEmailTaken
+	}
+	_ = created
+	return r, err
+}
+
+// Upsert adds a recipient, or changes the one that has the address: name and status
+// where they are given, and the given custom fields. Errors: *tenancy.ValidationError,
+// *billing.LimitError.
+func (s *Store) Upsert(ctx context.Context, in New) (r Recipient, created bool, err error) {
+	r, err = inTx(ctx, s, func(tx *tenancy.Tx) (Recipient, error) {
+		var r Recipient
+		r, created, err = s.UpsertTx(ctx, tx, in)
+		return r, err
+	})
+	return r, created, err
+}
+
+// UpsertTx is Upsert in the caller's transaction.
+func (s *Store) UpsertTx(ctx context.Context, tx *tenancy.Tx, in New) (r Recipient, created bool, err error) {
+	set := []string{`custom_fields = r.custom_fields || excluded.custom_fields`, `version = r.version + 1`, `updated_at = now()`}
+	if strings.TrimSpace(in.Name) != "" {
+		set = append(set, `name = excluded.name`)
+	}
+	if in.Status != "" {
+		set = append(set, `status = excluded.status`)
+	}
+	return s.insert(ctx, tx, in, `ON CONFLICT (domain_id, email_norm) WHERE deleted_at IS NULL DO UPDATE SET `+strings.Join(set, ", "))
+}
+
+func (s *Store) insert(ctx context.Context, tx *tenancy.Tx, in New, onConflict string) (r Recipient, created bool, err error) {
+	t, err := tenancy.DomainFrom(ctx)
+	if err != nil {
+		return Recipient{}, false, err
+	}
+	set, err := s.fields.Set(ctx)
+	if err != nil {
+		return Recipient{}, false, err
+	}
+	n, err := normalize(set, in)
+	if err != nil {
+		return Recipient{}, false, err
+	}
+	id := tenancy.NewID[Recipient]()
+	rows, err := tx.Query(ctx, tx.SQL(`INSERT INTO strata.recipients AS r (domain_id, id, company_id, workspace_id, email, email_norm, name, status, custom_fields)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) `+onConflict+` RETURNING `+recipientColumns),
+		t.DomainID, id, t.CompanyID, t.WorkspaceID, n.email, n.emailNorm, n.name, string(n.status), n.fields)
+	if r, err = one(rows, err); err != nil {
+		return Recipient{}, false, err
+	}
+	created = r.ID == id
+	action := "recipient.updated"
+	if created {
+		action = "recipient.created"
+	}
+	if err := s.record(ctx, tx, action, r.ID, slices.Sorted(maps.Keys(in.CustomFields))); err != nil || !created {
+		return r, created, err
+	}
+	return r, true, s.limits.Consume(ctx, tx, billing.ResourceRecipients, 1)
+}
+
+// Update changes a recipient. Errors: ErrNotFound, ErrVersion, ErrEmailTaken,
+// *tenancy.ValidationError.
+func (s *Store) Update(ctx context.Context, id ID, c Change) (Recipient, error) {
+	return inTx(ctx, s, func(tx *tenancy.Tx) (Recipient, error) { return s.UpdateTx(ctx, tx, id, c) })
+}
+
+// UpdateTx is Update in the caller's transaction.
+func (s *Store) UpdateTx(ctx context.Context, tx *tenancy.Tx, id ID, c Change) (Recipient, error) {
+	t, err := tenancy.DomainFrom(ctx)
+	if err != nil {
+		return Recipient{}, err
+	}
+	set, err := s.fields.Set(ctx)
+	if err != nil {
+		return Recipient{}, err
+	}
+	assignments, args, changed, err := assign(set, c, []any{t.DomainID, id})
+	if err != nil {
+		return Recipient{}, err
+	}
+	var version int64
+	err = tx.QueryRow(ctx, tx.SQL(`SELECT version FROM strata.recipients WHERE domain_id = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE`), t.DomainID, id).Scan(&version)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Recipient{}, ErrNotFound
+	}
+	if err != nil {
+		return Recipient{}, err
+	}
+	if c.Version != 0 && c.Version != version {
+		return Recipient{}, fmt.Errorf("version %d was given, it is %d: %w", c.Version, version, ErrVersion)
+	}
+	rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.recipients r SET `+strings.Join(assignments, ", ")+` WHERE r.domain_id = $1 AND r.id = $2 RETURNING `+recipientColumns), args...)
+	r, err := one(rows, err)
+	if err != nil {
+		return Recipient{}, err
+	}
+	return r, s.record(ctx, tx, "recipient.updated", id, changed)
+}
+
+// assign checks a change and returns its SET clauses, with args after those given.
+func assign(set *customfields.Set, c Change, args []any) (assignments []string, allArgs []any, changed []string, err error) {
+	var v tenancy.ValidationError
+	add := func(field, clause string, problem *tenancy.FieldError, values ...any) {
+		if problem != nil {
+			v.Fields = append(v.Fields, *problem)
+			return
+		}
+		for _, value := range values {
+			args = append(args, value)
+			clause = strings.Replace(clause, "?", fmt.Sprintf("$%d", len(args)), 1)
+		}
+		assignments, changed = append(assignments, clause), append(changed, field)
+	}
+	if c.Email != nil {
+		norm, problem := NormalizeEmail(*c.Email)
+		add("email", "email = ?, email_norm = ?", problem, strings.TrimSpace(*c.Email), norm)
+	}
+	if c.Name != nil {
+		name, problem := NormalizeName(*c.Name)
+		add("name", "name = ?", problem, name)
+	}
+	if c.Status != nil {
+		status, problem := NormalizeStatus(string(*c.Status))
+		add("status", "status = ?", problem, string(status))
+	}
+	if len(c.CustomFields) > 0 {
+		values, unset, err := set.NormalizePatch(c.CustomFields)
+		if err := collect(&v, err); err != nil {
+			return nil, nil, nil, err
+		}
+		if unset == nil {
+			unset = []string{}
+		}
+		add("customFields", "custom_fields = (r.custom_fields || ?::jsonb) - ?::text[]", nil, customfields.AppendJSON(nil, values), unset)
+		changed = append(changed[:len(changed)-1], slices.Sorted(maps.Keys(c.CustomFields))...)
+	}
+	assignments = append(assignments, "version = r.version + 1", "updated_at = now()")
+	return assignments, args, changed, v.OrNil()
+}
+
+// Delete hides a recipient and frees its address and its place in the plan. Errors:
+// ErrNotFound.
+func (s *Store) Delete(ctx context.Context, id ID) error {
+	_, err := inTx(ctx, s, func(tx *tenancy.Tx) (Recipient, error) { return Recipient{}, s.DeleteTx(ctx, tx, id) })
+	return err
+}
+
+// DeleteTx is Delete in the caller's transaction.
+func (s *Store) DeleteTx(ctx context.Context, tx *tenancy.Tx, id ID) error {
+	t, err := tenancy.DomainFrom(ctx)
+	if err != nil {
+		return err
+	}
+	tag, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.recipients SET deleted_at = now(), updated_at = now(), version = version + 1
+		WHERE domain_id = $1 AND id = $2 AND deleted_at IS NULL`), t.DomainID, id)
+	if err != nil {
+		return err
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrNotFound
+	}
+	if err := s.record(ctx, tx, "recipient.deleted", id, nil); err != nil {
+		return err
+	}
+	return s.limits.Release(ctx, tx, billing.ResourceRecipients, 1)
+}
+
+// Restore brings a deleted recipient back. Errors: ErrNotFound for one that is not
+// there or not deleted, ErrEmailTaken, *billing.LimitError.
+func (s *Store) Restore(ctx context.Context, id ID) (Recipient, error) {
+	return inTx(ctx, s, func(tx *tenancy.Tx) (Recipient, error) {
+		rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.recipients r SET deleted_at = NULL, updated_at = now(), version = r.version + 1
+			WHERE r.domain_id = $1 AND r.id = $2 AND r.deleted_at IS NOT NULL RETURNING `+recipientColumns), tx.Tenant().DomainID, id)
+		r, err := one(rows, err)
+		if err != nil {
+			return r, err
+		}
+		if err := s.record(ctx, tx, "recipient.restored", id, nil); err != nil {
+			return r, err
+		}
+		return r, s.limits.Consume(ctx, tx, billing.ResourceRecipients, 1)
+	})
+}
+
+func inTx(ctx context.Context, s *Store, fn func(tx *tenancy.Tx) (Recipient, error)) (Recipient, error) {
+	if _, err := tenancy.DomainFrom(ctx); err != nil {
+		return Recipient{}, err
+	}
+	var out Recipient
+	err := s.db.InTx(ctx, func(tx *tenancy.Tx) (err error) {
+		out, err = fn(tx)
+		return err
+	})
+	if err != nil {
+		return Recipient{}, err
+	}
+	return out, nil
+}
+
+func (s *Store) record(ctx context.Context, tx *tenancy.Tx, action string, id ID, changed []string) error {
+	e := audit.Entry{Action: action, ResourceType: "recipient", ResourceID: id.String()}
+	if len(changed) > 0 {
+		e.Metadata = map[string]any{"fields": changed}
+	}
+	return s.audit.RecordTx(ctx, tx, e)
+}
