@@ -72,8 +72,18 @@ func NewRegistry(db *tenancy.DB, client redis.UniversalClient, limits *billing.L
 	return r, nil
 }
 
+// reader is a tenancy.DB or a tenancy.Tx.
+type reader interface {
+	Read(ctx context.Context, q string, args []any, scan func(pgx.Rows) error) error
+}
+
 // Set returns the fields of the workspace of ctx's tenant.
-func (r *Registry) Set(ctx context.Context) (*Set, error) {
+func (r *Registry) Set(ctx context.Context) (*Set, error) { return r.set(ctx, r.db) }
+
+// SetTx is Set inside a transaction: it needs no second connection.
+func (r *Registry) SetTx(ctx context.Context, tx *tenancy.Tx) (*Set, error) { return r.set(ctx, tx) }
+
+func (r *Registry) set(ctx context.Context, db reader) (*Set, error) {
 	t, err := tenancy.WorkspaceFrom(ctx)
 	if err != nil {
 		return nil, err
@@ -85,14 +95,14 @@ func (r *Registry) Set(ctx context.Context) (*Set, error) {
 	if ok && now.Sub(have.checked) < r.cfg.Lifetime {
 		return have.set, nil
 	}
-	version, err := r.Version(ctx)
+	version, err := version(ctx, db, t.WorkspaceID)
 	if err != nil {
 		return nil, err
 	}
 	set := have.set
 	if set == nil || set.Version != version {
 		if set = r.fromRedis(ctx, t.WorkspaceID, version); set == nil {
-			if set, err = r.read(ctx, t.WorkspaceID); err != nil {
+			if set, err = read(ctx, db, t.WorkspaceID); err != nil {
 				return nil, err
 			}
 			r.toRedis(ctx, t.WorkspaceID, set)
@@ -125,8 +135,12 @@ func (r *Registry) Version(ctx context.Context) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	return version(ctx, r.db, t.WorkspaceID)
+}
+
+func version(ctx context.Context, db reader, workspace tenancy.WorkspaceID) (int64, error) {
 	var version int64
-	err = r.db.Read(ctx, `SELECT version FROM strata.custom_field_sets WHERE workspace_id = $1`, []any{t.WorkspaceID}, func(rows pgx.Rows) error {
+	err := db.Read(ctx, `SELECT version FROM strata.custom_field_sets WHERE workspace_id = $1`, []any{workspace}, func(rows pgx.Rows) error {
 		v, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
@@ -148,10 +162,10 @@ func scanField(row pgx.CollectableRow) (f Field, err error) {
 }
 
 // read returns version and fields as one statement sees them.
-func (r *Registry) read(ctx context.Context, workspace tenancy.WorkspaceID) (*Set, error) {
+func read(ctx context.Context, db reader, workspace tenancy.WorkspaceID) (*Set, error) {
 	var version int64
 	var fields []Field
-	err := r.db.Read(ctx, `SELECT s.version, `+fieldColumns+` FROM strata.custom_field_sets s
+	err := db.Read(ctx, `SELECT s.version, `+fieldColumns+` FROM strata.custom_field_sets s
 		LEFT JOIN strata.custom_fields f ON f.workspace_id = s.workspace_id AND f.archived_at IS NULL
 		WHERE s.workspace_id = $1 ORDER BY f.position, f.key`, []any{workspace}, func(rows pgx.Rows) error {
 		for rows.Next() {

@@ -341,7 +341,7 @@ func TestFilterUsesTheIndex(t *testing.T) {
 	b := setup(t)
 	require.NoError(t, b.DB.InTx(b.A.Ctx, func(tx *tenancy.Tx) error {
 		_, err := tx.Exec(b.A.Ctx, `INSERT INTO strata.recipients (domain_id, id, company_id, workspace_id, email, email_norm, custom_fields)
-			SELECT $1, gen_random_uuid(), $2, $3, n || '@example.com', n || '@example.com', jsonb_build_object('seats', n) FROM generate_series(1, 20000) n`,
+			SELECT $1, gen_random_uuid(), $2, $3, n || '@example.com', n || '@example.com', jsonb_build_object('seats', n, 'tier', repeat(n::text, 100)) FROM generate_series(1, 20000) n`,
 			b.A.DomainID, b.A.CompanyID, b.A.WorkspaceID)
 		return errors.Join(err, b.Audit.RecordTx(b.A.Ctx, tx, audit.Entry{Action: "test"}))
 	}))

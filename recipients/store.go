@@ -96,11 +96,10 @@ func (s *Store) Create(ctx context.Context, in New) (Recipient, error) {
 
 // CreateTx is Create in the caller's transaction.
 func (s *Store) CreateTx(ctx context.Context, tx *tenancy.Tx, in New) (Recipient, error) {
-	r, created, err := s.insert(ctx, tx, in, `ON CONFLICT (domain_id, email_norm) WHERE deleted_at IS NULL DO NOTHING`)
+	r, _, err := s.insert(ctx, tx, in, `ON CONFLICT (domain_id, email_norm) WHERE deleted_at IS NULL DO NOTHING`)
 	if errors.Is(err, ErrNotFound) { // nothing was inserted
 		return Recipient{}, ErrEmailTaken
 	}
-	_ = created
 	return r, err
 }
 
@@ -133,7 +132,7 @@ func (s *Store) insert(ctx context.Context, tx *tenancy.Tx, in New, onConflict s
 	if err != nil {
 		return Recipient{}, false, err
 	}
-	set, err := s.fields.Set(ctx)
+	set, err := s.fields.SetTx(ctx, tx)
 	if err != nil {
 		return Recipient{}, false, err
 	}
@@ -171,7 +170,7 @@ func (s *Store) UpdateTx(ctx context.Context, tx *tenancy.Tx, id ID, c Change) (
 	if err != nil {
 		return Recipient{}, err
 	}
-	set, err := s.fields.Set(ctx)
+	set, err := s.fields.SetTx(ctx, tx)
 	if err != nil {
 		return Recipient{}, err
 	}

@@ -39,6 +39,21 @@ func (tx *Tx) SQL(q string) string { return tx.db.SQL(q) }
 // Tenant returns the tenant in whose scope the transaction runs.
 func (tx *Tx) Tenant() Tenant { return tx.tenant }
 
+// Read is DB.Read on the transaction's own connection. Inside a transaction nothing may
+// wait for a second one: enough transactions doing so at once would wait for each other.
+func (tx *Tx) Read(ctx context.Context, q string, args []any, scan func(pgx.Rows) error) error {
+	rows, err := tx.Query(ctx, tx.SQL(q), args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	if err := scan(rows); err != nil {
+		return err
+	}
+	rows.Close()
+	return rows.Err()
+}
+
 // AfterCommit runs fn once the transaction has committed, in the order of the calls,
 // with a context that keeps its values but is not cancelled with the caller's. It is
 // for hints such as dropping a cache entry: a process that dies between the commit
