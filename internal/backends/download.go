@@ -27,7 +27,7 @@ func downloadedPostgres(ctx context.Context, opts Options) (*Postgres, error) {
 	if err != nil {
 		return nil, err
 	}
-	cache, err := downloadCache(u)
+	cache, err := sharedDir(u, "strata-postgres-binaries")
 	if err != nil {
 		return nil, err
 	}
@@ -38,22 +38,6 @@ func downloadedPostgres(ctx context.Context, opts Options) (*Postgres, error) {
 		return nil, err
 	}
 	return runPostgres(ctx, opts, []binaries{b}, Download, "embedded download")
-}
-
-// downloadCache is a directory that only we write and that the server's user can read.
-func downloadCache(u *serverUser) (string, error) {
-	base, err := os.UserCacheDir()
-	if err != nil || u.canEnter(filepath.Join(base, "x", "y")) != nil {
-		base = "/var/tmp"
-	}
-	dir := filepath.Join(base, fmt.Sprintf("strata-postgres-%d", os.Getuid()))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	if !writtenByUsOnly(dir) {
-		return "", fmt.Errorf("%s belongs to somebody else: remove it", dir)
-	}
-	return dir, nil
 }
 
 // download makes sure that the binaries are in cache. Processes take turns.

@@ -245,3 +245,15 @@ func TestPathVersion(t *testing.T) {
 		require.Equal(t, want, pathVersion(dir), strconv.Quote(dir))
 	}
 }
+
+func TestDefaultDataDir(t *testing.T) {
+	cache := t.TempDir() // root's home or not: the servers' user cannot enter this one
+	t.Setenv("XDG_CACHE_HOME", cache)
+	require.NoError(t, os.Chmod(cache, 0o700))
+	dir, err := DefaultDataDir("test-of-backends")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	u, err := findServerUser()
+	require.NoError(t, err)
+	require.NoError(t, u.canEnter(filepath.Join(dir, "x")))
+}
