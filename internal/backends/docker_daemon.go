@@ -106,4 +106,3 @@ func (d *daemon) freePort() (int, error) {
 	}
 	return 20000 + rand.IntN(30000), nil
 }
-

@@ -86,4 +86,3 @@ func openBinaries(ctx context.Context, dir string) (binaries, error) {
 	}
 	return binaries{dir: dir, major: major}, nil
 }
-

@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -188,4 +187,3 @@ func startKeeper(ctx context.Context, dir string) error {
 	}
 	return cmd.Process.Release()
 }
-
