@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
@@ -77,6 +78,7 @@ func fetch(ctx context.Context, cache, root string) error {
 	if v := os.Getenv("STRATA_POSTGRES_REPOSITORY"); v != "" {
 		cfg = cfg.BinaryRepositoryURL(v)
 	}
+	before := fetchLogs()
 	failed := make(chan error, 1)
 	go func() { // it takes no context
 		defer http.DefaultClient.CloseIdleConnections()
@@ -87,8 +89,22 @@ func fetch(ctx context.Context, cache, root string) error {
 	case <-ctx.Done():
 		return fmt.Errorf("the download of PostgreSQL took too long: %w", ctx.Err())
 	}
+	for _, name := range fetchLogs() { // it leaves a file behind
+		if !slices.Contains(before, name) {
+			_ = os.Remove(name)
+		}
+	}
 	if _, missing := os.Stat(filepath.Join(root, "bin", "postgres")); missing != nil {
 		return errors.Join(err, os.RemoveAll(root))
 	}
 	return os.Chmod(root, 0o755)
+}
+
+// fetchLogs returns the logs of embedded-postgres, ours and others'.
+func fetchLogs() []string {
+	found, err := filepath.Glob(filepath.Join(os.TempDir(), "embedded_postgres_log*"))
+	if err != nil {
+		return nil
+	}
+	return found
 }
