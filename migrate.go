@@ -12,6 +12,7 @@ import (
 
 	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/billing"
+	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/internal/migrate"
 	"github.com/stratakit/strata/recipients"
@@ -48,6 +49,7 @@ func lines() []migrate.Line {
 		tenancy.Migrations(),
 		audit.Migrations(),
 		billing.Migrations(),
+		bulk.Migrations(),
 		customfields.Migrations(),
 		recipients.Migrations(),
 	}

@@ -1,0 +1,114 @@
+package bulk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime/debug"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stratakit/strata/tenancy"
+)
+
+// batch does one batch in one transaction with its ledger row and the new cursor, and
+// reports whether the work is over.
+func (s *session) batch(ctx context.Context, w Work) (ended bool, err error) {
+	var next *record
+	var did int64
+	err = s.db.InTx(ctx, func(tx *tenancy.Tx) error {
+		now, err := s.fence(ctx, tx, s.rec)
+		if err != nil {
+			return err
+		}
+		if ended, err = s.heed(ctx, tx, now); ended || err != nil {
+			return err
+		}
+		var b Batch
+		err = safely(func() (err error) {
+			b, err = w.Batch(ctx, tx)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		did, ended = b.Processed, b.Done
+		if next, err = s.advance(ctx, tx, now, b); err != nil || !b.Done {
+			return err
+		}
+		return s.end(ctx, tx, next, StateCompleted, nil, 0)
+	})
+	if err != nil || ended {
+		return ended, err
+	}
+	s.rec = next
+	s.done += did
+	s.batches++
+	s.cache.put(ctx, next.Run)
+	return false, nil
+}
+
+// advance writes what a batch did into the ledger and the run.
+func (s *session) advance(ctx context.Context, tx *tenancy.Tx, now *record, b Batch) (*record, error) {
+	if b.Processed < 0 || b.Total < 0 {
+		return nil, Permanent(fmt.Errorf("bulk: a batch of %s processed %d of %d", now.Kind, b.Processed, b.Total))
+	}
+	var cursor []byte // nil leaves it unchanged
+	if b.Cursor != nil {
+		var err error
+		if cursor, err = json.Marshal(b.Cursor); err != nil {
+			return nil, Permanent(fmt.Errorf("bulk: the cursor of %s: %w", now.Kind, err))
+		}
+	}
+	counters := maps.Clone(now.Counters)
+	if counters == nil {
+		counters = map[string]int64{}
+	}
+	for name, n := range b.Counters {
+		counters[name] += n
+	}
+	own := b.Counters
+	if own == nil {
+		own = map[string]int64{}
+	}
+	rate := now.Rate
+	if took := s.cfg.Now().Sub(s.began).Seconds(); took > 0 {
+		rate = float64(s.done+b.Processed) / took
+	}
+	_, err := tx.Exec(ctx, tx.SQL(`INSERT INTO strata.run_batches (company_id, domain_id, run_id, batch_no, processed, counters, committed_at)
+		VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp())`),
+		now.CompanyID, now.DomainID, now.ID, now.batches+1, b.Processed, own)
+	if err != nil {
+		return nil, fmt.Errorf("bulk: ledger: %w", err)
+	}
+	// The lease begins anew with the end of the batch, not with its begin.
+	next, err := one(tx.Query(ctx, tx.SQL(`UPDATE strata.runs SET cursor = coalesce($3::jsonb, cursor), processed = processed + $4, counters = $5, batches = batches + 1,
+			total = CASE WHEN $6::bigint > 0 THEN $6 ELSE total END, rate = $7, failures = 0, error = '', error_code = '',
+			lease_until = clock_timestamp() + $8::interval, updated_at = now(), version = version + 1
+		WHERE domain_id = $1 AND id = $2 RETURNING `+runColumns),
+		now.DomainID, now.ID, cursor, b.Processed, counters, b.Total, rate, s.cfg.Lease))
+	if err != nil {
+		return nil, fmt.Errorf("bulk: advance: %w", err)
+	}
+	return next, nil
+}
+
+// safely runs code of a handler and makes an error of a panic: it is one run's, not the
+// process's.
+func safely(fn func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return fn()
+}
+
+// conflict reports whether a transaction lost against another one and only has to be
+// done again.
+func conflict(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
+}

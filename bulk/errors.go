@@ -1,0 +1,97 @@
+package bulk
+
+import (
+	"errors"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/stratakit/strata/internal/fault"
+)
+
+// The package's sentinel errors.
+var (
+	// ErrNotFound is returned for a run that is not there or is another domain's.
+	ErrNotFound error = fault.New(fault.NotFound, "not_found", "not found")
+
+	// ErrState is returned for what a run's state does not allow, such as pausing one
+	// that has completed.
+	ErrState error = fault.New(fault.Conflict, "wrong_state", "the job's state does not allow this")
+
+	// ErrAlreadyRunning is what every *AlreadyRunningError is.
+	ErrAlreadyRunning error = fault.New(fault.Conflict, "already_running", "the same job is already running")
+
+	// ErrUnknownKind is returned for a kind of run that no handler was registered for.
+	ErrUnknownKind error = fault.New(fault.Internal, "unknown_kind", "no handler is registered for this kind of run")
+
+	// errLeaseLost stops work on a run that somebody else has taken over, or that ended.
+	errLeaseLost = errors.New("bulk: the lease is lost")
+
+	// errDied is the failure of a run whose process never came back to it.
+	errDied = errors.New("bulk: the process that worked on it died")
+
+	// errDomainGone ends the runs of a domain that was deleted.
+	errDomainGone error = fault.New(fault.NotFound, "domain_gone", "the domain does not exist any more")
+)
+
+// AlreadyRunningError is returned for a run whose dedup key an active run has.
+type AlreadyRunningError struct {
+	// RunID is the active one.
+	RunID RunID
+}
+
+// Error names the active run.
+func (e *AlreadyRunningError) Error() string {
+	return ErrAlreadyRunning.Error() + ": " + e.RunID.String()
+}
+
+// Is makes errors.Is(err, ErrAlreadyRunning) true.
+func (e *AlreadyRunningError) Is(target error) bool { return target == ErrAlreadyRunning }
+
+// Kind is fault.Conflict.
+func (e *AlreadyRunningError) Kind() fault.Kind { return fault.Conflict }
+
+// Code is "already_running".
+func (e *AlreadyRunningError) Code() string { return "already_running" }
+
+// Details are the members an HTTP answer has beside code and message.
+func (e *AlreadyRunningError) Details() map[string]any {
+	return map[string]any{"jobId": e.RunID.String()}
+}
+
+type permanentError struct{ error }
+
+// Unwrap returns what went wrong.
+func (e *permanentError) Unwrap() error { return e.error }
+
+// Permanent wraps an error that trying again cannot help: the run fails at once.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &permanentError{err}
+}
+
+// lastError is what a run says went wrong last.
+type lastError struct{ text, code string }
+
+// Error returns the text.
+func (e *lastError) Error() string { return e.text }
+
+// Code returns the stable machine word.
+func (e *lastError) Code() string { return e.code }
+
+// maxError is the longest text of an error, in bytes, that a run keeps.
+const maxError = 2048
+
+// errorText makes the text of err storable: valid UTF-8 without NUL, at most maxError bytes.
+func errorText(err error) string {
+	s := strings.ReplaceAll(strings.ToValidUTF8(err.Error(), "\uFFFD"), "\x00", "\uFFFD")
+	if len(s) <= maxError {
+		return s
+	}
+	n := maxError
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}

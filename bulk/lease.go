@@ -1,0 +1,125 @@
+package bulk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stratakit/strata/tenancy"
+)
+
+// The lease is how one process at a time works on a run.
+//
+// Between batches, the lock at the begin of each batch's transaction extends it, and a
+// goroutine does while Open takes its time. During a batch nothing needs to: the run's
+// row is locked by the batch's own transaction, claim skips locked rows, and so nobody
+// takes over while the process lives, however long the batch is. When the process dies
+// its connection ends, the lock is gone, and the lease runs out.
+
+// runnable is the condition under which a run may be claimed. A paused or waiting run
+// that is to be cancelled is claimed to do that.
+const runnable = `(state = 'queued' AND (next_attempt_at <= now() OR cancel_requested)
+	OR state = 'processing' AND lease_until < now()
+	OR state = 'paused' AND cancel_requested)`
+
+// claim takes the lease of a run, or returns nil when it is not runnable, locked by
+// somebody, or of a kind that is not done here. Taking over from a process that died
+// counts as a failure: what kills its process every time must not go on for ever.
+func (r *Runner) claim(ctx context.Context, at ref) (*record, error) {
+	var rec *record
+	ctx = at.scope(ctx)
+	err := r.db.InTx(ctx, func(tx *tenancy.Tx) (err error) {
+		rec, err = one(tx.Query(ctx, tx.SQL(`UPDATE strata.runs SET state = 'processing', lease = $3, lease_until = now() + $4::interval,
+				failures = failures + (state = 'processing')::int,
+				started_at = coalesce(started_at, now()), updated_at = now(), version = version + 1
+			WHERE domain_id = $1 AND id = (SELECT id FROM strata.runs WHERE domain_id = $1 AND id = $2 AND kind = ANY($5) AND `+runnable+` FOR UPDATE SKIP LOCKED)
+			RETURNING `+runColumns), at.DomainID, at.RunID, uuid.New(), r.cfg.Lease, r.kinds()))
+		return err
+	})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("bulk: claim: %w", err)
+	}
+	return rec, nil
+}
+
+// fence locks the row of a run that is still ours until tx ends and returns what it says
+// now, or errLeaseLost.
+func (r *Runner) fence(ctx context.Context, tx *tenancy.Tx, rec *record) (*record, error) {
+	now, err := one(tx.Query(ctx, tx.SQL(`SELECT `+runColumns+` FROM strata.runs
+		WHERE domain_id = $1 AND id = $2 AND lease = $3 AND state = 'processing' FOR NO KEY UPDATE`), rec.DomainID, rec.ID, rec.token))
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, errLeaseLost
+	}
+	return now, err
+}
+
+// refresh reads a run that is still ours.
+func (r *Runner) refresh(ctx context.Context, rec *record) (*record, error) {
+	var now *record
+	err := r.db.InTx(ctx, func(tx *tenancy.Tx) (err error) {
+		now, err = r.fence(ctx, tx, rec)
+		return err
+	})
+	return now, err
+}
+
+// keep extends the lease until the returned function is called, and calls lost when it
+// cannot be: errLeaseLost when somebody else has it.
+func (r *Runner) keep(ctx context.Context, rec *record, lost context.CancelCauseFunc) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(r.cfg.Lease / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if err := r.extend(ctx, rec); errors.Is(err, errLeaseLost) {
+				lost(err)
+				return
+			}
+			// Another failure is tried again; if it lasts, the next batch finds out.
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+func (r *Runner) extend(ctx context.Context, rec *record) error {
+	return r.db.InTx(ctx, func(tx *tenancy.Tx) error {
+		tag, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.runs SET lease_until = now() + $4::interval
+			WHERE domain_id = $1 AND id = $2 AND lease = $3 AND state = 'processing'`), rec.DomainID, rec.ID, rec.token, r.cfg.Lease)
+		if err == nil && tag.RowsAffected() == 0 {
+			return errLeaseLost
+		}
+		return err
+	})
+}
+
+// giveBack ends the lease of a run that is not done: it stands in line again.
+func (r *Runner) giveBack(ctx context.Context, rec *record, wait time.Duration) error {
+	return r.db.InTx(ctx, func(tx *tenancy.Tx) error {
+		if _, err := r.fence(ctx, tx, rec); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.runs SET state = 'queued', lease = NULL, lease_until = NULL, next_attempt_at = now() + $3::interval,
+			updated_at = now(), version = version + 1 WHERE domain_id = $1 AND id = $2`), rec.DomainID, rec.ID, wait)
+		if err != nil || wait > 0 { // a run that waits is found by the poll
+			return err
+		}
+		return r.enqueue(ctx, tx, rec.ref(), rec.queue)
+	})
+}

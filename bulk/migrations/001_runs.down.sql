@@ -1,0 +1,2 @@
+DROP TABLE strata.run_batches;
+DROP TABLE strata.runs;

@@ -1,0 +1,132 @@
+package bulk
+
+import (
+	"context"
+	"encoding/json"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stratakit/strata/tenancy"
+)
+
+// Progress is how far a run is.
+type Progress struct {
+	JobID         RunID    `json:"jobId"`
+	Kind          string   `json:"kind"`
+	Status        State    `json:"status"`
+	Processed     int64    `json:"processed"`
+	Total         int64    `json:"total"`
+	Percentage    float64  `json:"percentage"`
+	RatePerSecond float64  `json:"ratePerSecond"`
+	EtaSeconds    *float64 `json:"etaSeconds"` // null while it is not known
+
+	// Version is that of the run: of two, the larger is the newer.
+	Version int64 `json:"-"`
+}
+
+// Progress returns how far r is.
+func (r Run) Progress() Progress {
+	p := Progress{
+		JobID: r.ID, Kind: r.Kind, Status: r.State, Processed: r.Processed, Total: r.Total, RatePerSecond: r.Rate, Version: r.Version,
+	}
+	switch {
+	case r.State == StateCompleted:
+		p.Percentage = 100
+	case r.Total > 0:
+		p.Percentage = min(100, 100*float64(r.Processed)/float64(r.Total))
+	}
+	if r.State == StateProcessing && r.Rate > 0 && r.Total > 0 {
+		eta := max(0, float64(r.Total-r.Processed)/r.Rate)
+		p.EtaSeconds = &eta
+	}
+	return p
+}
+
+// cache keeps the progress of runs in Redis, where asking every half second costs
+// little. It is a hint: whoever reads it asks PostgreSQL where it is silent or stands
+// still, and before believing that a run has ended.
+type cache struct {
+	client redis.UniversalClient // nil: nothing is kept
+	down   atomic.Int64          // until when Redis is left alone, in nanoseconds since 1970
+}
+
+// cached is the value of a key. The domain keeps an id that two domains gave to runs of
+// theirs from telling one about the other.
+type cached struct {
+	Progress
+
+	Domain  tenancy.DomainID `json:"domain"`
+	Version int64            `json:"version"`
+}
+
+const (
+	cacheLifetime = time.Hour
+	cacheTimeout  = 250 * time.Millisecond
+	cacheBreak    = 2 * time.Second // after a failure: a batch must not wait for Redis each time
+)
+
+func newCache(client redis.UniversalClient) *cache { return &cache{client: client} }
+
+func cacheKey(id RunID) string { return "job:{" + id.String() + "}:progress" }
+
+// putNewer never replaces a newer version by an older one that arrives late.
+var putNewer = redis.NewScript(`
+local version = redis.call('HGET', KEYS[1], 'version')
+if version and tonumber(version) >= tonumber(ARGV[1]) then return 0 end
+redis.call('HSET', KEYS[1], 'version', ARGV[1], 'progress', ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1`)
+
+// put tells Redis how far a run is, if it listens.
+func (c *cache) put(ctx context.Context, r Run) {
+	if !c.usable() {
+		return
+	}
+	b, err := json.Marshal(cached{Progress: r.Progress(), Domain: r.DomainID, Version: r.Version})
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, cacheTimeout)
+	defer cancel()
+	c.note(putNewer.Run(ctx, c.client, []string{cacheKey(r.ID)}, r.Version, b, cacheLifetime.Milliseconds()).Err())
+}
+
+// get returns what Redis knows of runs, in one round trip.
+func (c *cache) get(ctx context.Context, ids []RunID) map[RunID]cached {
+	if !c.usable() || len(ids) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, cacheTimeout)
+	defer cancel()
+	answers := make([]*redis.StringCmd, len(ids))
+	_, err := c.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, id := range ids {
+			answers[i] = p.HGet(ctx, cacheKey(id), "progress")
+		}
+		return nil
+	})
+	c.note(err)
+	known := make(map[RunID]cached, len(ids))
+	for i, id := range ids {
+		var v cached
+		if b, err := answers[i].Bytes(); err != nil || json.Unmarshal(b, &v) != nil {
+			continue
+		}
+		v.Progress.Version = v.Version
+		known[id] = v
+	}
+	return known
+}
+
+func (c *cache) usable() bool {
+	return c.client != nil && time.Now().UnixNano() >= c.down.Load()
+}
+
+// note leaves Redis alone for a while after it failed.
+func (c *cache) note(err error) {
+	if err != nil && err != redis.Nil { //nolint:errorlint // go-redis returns the value itself
+		c.down.Store(time.Now().Add(cacheBreak).UnixNano())
+	}
+}

@@ -1,0 +1,84 @@
+package bulk
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"github.com/stratakit/strata/tenancy"
+)
+
+// workGrace is how much longer than a slice a run may be worked on: Open and the batch
+// that the slice ends in.
+const workGrace = 10 * time.Minute
+
+// ref is where a run is: what a River job carries.
+type ref struct {
+	CompanyID tenancy.CompanyID `json:"company_id"`
+	DomainID  tenancy.DomainID  `json:"domain_id"`
+	RunID     RunID             `json:"run_id"`
+}
+
+// Kind is the kind of all our River jobs: what a run does is in its row.
+func (ref) Kind() string { return "strata_run" }
+
+// scope returns ctx in the tenant of the run, as far as that is known without asking.
+func (at ref) scope(ctx context.Context) context.Context {
+	return tenancy.WithTenant(ctx, tenancy.Tenant{CompanyID: at.CompanyID, DomainID: at.DomainID})
+}
+
+func (r Run) ref() ref { return ref{r.CompanyID, r.DomainID, r.ID} }
+
+// starter is the River worker. It never fails: the run's row says what to do next.
+type starter struct {
+	river.WorkerDefaults[ref]
+	runner *Runner
+}
+
+// Work works on a run for one slice, or not at all when somebody else does.
+func (s *starter) Work(ctx context.Context, job *river.Job[ref]) error {
+	l := s.runner.current()
+	if l == nil {
+		return nil
+	}
+	select {
+	case s.runner.slots <- struct{}{}:
+	case <-l.stopping:
+		return nil
+	case <-ctx.Done():
+		return nil
+	}
+	defer func() { <-s.runner.slots }()
+	s.runner.process(l, job.Args)
+	return nil
+}
+
+// newRiver returns a client that works on the runner's queue once it is started.
+func newRiver(r *Runner) (*river.Client[pgx.Tx], error) {
+	workers := river.NewWorkers()
+	if err := river.AddWorkerSafely(workers, &starter{runner: r}); err != nil {
+		return nil, err
+	}
+	timeout := r.cfg.Slice + 2*workGrace
+	return river.NewClient(riverpgxv5.New(r.db.Pool()), &river.Config{
+		Schema:  r.db.RiverSchema(),
+		Queues:  map[string]river.QueueConfig{r.cfg.Queue: {MaxWorkers: r.cfg.MaxWorkers}},
+		Workers: workers,
+		Logger:  r.cfg.Log,
+		// Never -1: a job without a timeout is never rescued either.
+		JobTimeout:           timeout,
+		RescueStuckJobsAfter: timeout + time.Hour,
+	})
+}
+
+// enqueue makes River start the run when tx commits.
+func (r *Runner) enqueue(ctx context.Context, tx *tenancy.Tx, at ref, queue string) error {
+	if _, err := r.river.InsertTx(ctx, tx.Tx, at, &river.InsertOpts{Queue: queue}); err != nil {
+		return fmt.Errorf("bulk: enqueue: %w", err)
+	}
+	return nil
+}

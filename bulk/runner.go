@@ -1,0 +1,216 @@
+package bulk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
+	"github.com/riverqueue/river"
+
+	"github.com/stratakit/strata/audit"
+	"github.com/stratakit/strata/tenancy"
+)
+
+// DefaultQueue is the queue of runs unless Config.Queue says otherwise.
+const DefaultQueue = "strata_runs"
+
+// Config configures a Runner. The zero value is legal.
+type Config struct {
+	// Queue separates runs that share a database: a Runner submits to its queue and works
+	// on that only. Default DefaultQueue.
+	Queue string
+	// MaxWorkers is how many runs this process works on at once; each takes one
+	// connection of the pool, and one more is taken for listening. Default 4.
+	MaxWorkers int
+	// Slice is how long a run is worked on before others get their turn. Default 60 s.
+	Slice time.Duration
+	// Lease is after how long without a sign of life a run is taken over. Default 30 s.
+	Lease time.Duration
+	// Poll is how often a started Runner looks for runs that nobody works on. Default 5 s.
+	Poll time.Duration
+	// MaxFailures is after how many failed attempts in a row a run fails. Default 5.
+	MaxFailures int
+	// Backoff is how long a run waits after a failed attempt; the wait doubles with each
+	// further one, up to 5 min. Default 1 s.
+	Backoff time.Duration
+	// Log receives what goes wrong in the background. Default slog.Default().
+	Log *slog.Logger
+	// Now is the clock that slices are measured with. Leases go by that of PostgreSQL,
+	// which all processes share. Default time.Now.
+	Now func() time.Time
+}
+
+// Resolver finds the tenant of a domain; *tenancy.Resolver does.
+type Resolver interface {
+	ResolveDomain(ctx context.Context, id tenancy.DomainID) (tenancy.Tenant, error)
+}
+
+// Runner submits runs, works on them once started, and tells how they go. A process
+// that only submits and watches need not start it. It is safe for concurrent use.
+type Runner struct {
+	db       *tenancy.DB
+	audit    *audit.Recorder
+	resolver Resolver
+	cfg      Config
+	river    *river.Client[pgx.Tx]
+	cache    *cache
+	slots    chan struct{} // one for each run that is worked on
+
+	mu       sync.Mutex
+	handlers map[string]Handler
+	life     *life // nil unless started
+}
+
+// life is what lasts from Start to Stop.
+type life struct {
+	work     context.Context // of all work; cancelled when Stop may wait no longer
+	cancel   context.CancelFunc
+	stopping chan struct{} // closed when Stop is called
+	working  sync.WaitGroup
+}
+
+// NewRunner returns a Runner. A nil client is legal: progress is then read from
+// PostgreSQL only.
+func NewRunner(db *tenancy.DB, client redis.UniversalClient, recorder *audit.Recorder, resolver Resolver, cfg *Config) (*Runner, error) {
+	if db == nil || recorder == nil || resolver == nil {
+		return nil, errors.New("bulk: NewRunner needs a DB, a Recorder and a Resolver")
+	}
+	r := &Runner{db: db, audit: recorder, resolver: resolver, handlers: map[string]Handler{}}
+	if cfg != nil {
+		r.cfg = *cfg
+	}
+	setDefault(&r.cfg.Queue, DefaultQueue)
+	setDefault(&r.cfg.MaxWorkers, 4)
+	setDefault(&r.cfg.Slice, time.Minute)
+	setDefault(&r.cfg.Lease, 30*time.Second)
+	setDefault(&r.cfg.Poll, 5*time.Second)
+	setDefault(&r.cfg.MaxFailures, 5)
+	setDefault(&r.cfg.Backoff, time.Second)
+	setDefault(&r.cfg.Log, slog.Default())
+	if r.cfg.Now == nil {
+		r.cfg.Now = time.Now
+	}
+	if r.cfg.MaxWorkers < 0 || min(r.cfg.Slice, r.cfg.Lease, r.cfg.Poll, r.cfg.Backoff) < 0 || r.cfg.MaxFailures < 0 {
+		return nil, errors.New("bulk: a number in the Config is negative")
+	}
+	r.slots = make(chan struct{}, r.cfg.MaxWorkers)
+	r.cache = newCache(client)
+	var err error
+	if r.river, err = newRiver(r); err != nil {
+		return nil, fmt.Errorf("bulk: %w", err)
+	}
+	return r, nil
+}
+
+func setDefault[T comparable](v *T, to T) {
+	var zero T
+	if *v == zero {
+		*v = to
+	}
+}
+
+// Register says who does the runs of kind. Call it before Start, with the same handlers
+// in every process that works on the queue.
+func (r *Runner) Register(kind string, h Handler) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case kind == "" || h == nil:
+		return errors.New("bulk: Register needs a kind and a Handler")
+	case r.life != nil:
+		return fmt.Errorf("bulk: register %s: the runner has started", kind)
+	case r.handlers[kind] != nil:
+		return fmt.Errorf("bulk: register %s: it has a handler already", kind)
+	}
+	r.handlers[kind] = h
+	return nil
+}
+
+func (r *Runner) handler(kind string) Handler {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.handlers[kind]
+}
+
+func (r *Runner) kinds() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Sorted(maps.Keys(r.handlers))
+}
+
+// Start begins to work on runs, until Stop. Runs whose process died before are taken
+// over at once when their lease has run out. ctx bounds the start only.
+func (r *Runner) Start(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.life != nil {
+		return errors.New("bulk: the runner has started already")
+	}
+	if err := r.db.Pool().Ping(ctx); err != nil { // River's client takes no deadline for its start
+		return fmt.Errorf("bulk: start: %w", err)
+	}
+	l := &life{stopping: make(chan struct{})}
+	l.work, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	r.life = l
+	if err := r.river.Start(l.work); err != nil {
+		r.life = nil
+		l.cancel()
+		return fmt.Errorf("bulk: start: %w", err)
+	}
+	l.working.Go(func() { r.poll(l) })
+	return nil
+}
+
+// Stop takes no more runs, lets the batches that run finish, gives the leases back so
+// that other processes go on at once. When ctx ends first, what runs is rolled back. It
+// does nothing when the Runner is not started.
+func (r *Runner) Stop(ctx context.Context) error {
+	r.mu.Lock()
+	l := r.life
+	if l == nil {
+		r.mu.Unlock()
+		return nil
+	}
+	select {
+	case <-l.stopping:
+		r.mu.Unlock()
+		return errors.New("bulk: the runner is being stopped already")
+	default:
+		close(l.stopping)
+	}
+	r.mu.Unlock()
+
+	stop := context.AfterFunc(ctx, l.cancel)
+	// What was cancelled ends soon: only then is nobody left who uses the pool.
+	err := r.river.Stop(context.WithoutCancel(ctx))
+	l.working.Wait()
+	stop()
+	l.cancel()
+	r.mu.Lock()
+	r.life = nil
+	r.mu.Unlock()
+	return errors.Join(err, ctx.Err())
+}
+
+// current returns the life that is, or nil.
+func (r *Runner) current() *life {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.life
+}
+
+func (l *life) stopped() bool {
+	select {
+	case <-l.stopping:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,94 @@
+package bulk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stratakit/strata/audit"
+	"github.com/stratakit/strata/tenancy"
+)
+
+// Submission asks for a run.
+type Submission struct {
+	// Kind is one that a handler is registered for where the queue is worked on.
+	Kind string
+	// Args are kept as JSON for the handler. Nil is {}.
+	Args any
+	// Total is how much there is to do, 0 when that is not known yet.
+	Total int64
+	// DedupKey keeps a second active run of the same kind and key out of the domain.
+	// Empty: as many as you like.
+	DedupKey string
+	// ID becomes the run's. Zero: a new one.
+	ID RunID
+}
+
+// SubmitTx writes a run in the domain and for the actor of ctx; it starts when tx
+// commits. It returns an *AlreadyRunningError, and tx goes on unharmed, when an active
+// run has the same dedup key or there is one with the same ID.
+func (r *Runner) SubmitTx(ctx context.Context, tx *tenancy.Tx, s Submission) (Run, error) {
+	t := tx.Tenant()
+	if t.Level() < tenancy.LevelDomain {
+		return Run{}, &tenancy.LevelError{Want: tenancy.LevelDomain, Have: t.Level()}
+	}
+	if s.Kind == "" || s.Total < 0 {
+		return Run{}, errors.New("bulk: submit: a run needs a kind and a total that is not negative")
+	}
+	if s.ID.IsZero() {
+		s.ID = tenancy.NewID[Run]()
+	}
+	if s.Args == nil {
+		s.Args = struct{}{}
+	}
+	args, err := json.Marshal(s.Args)
+	if err != nil {
+		return Run{}, fmt.Errorf("bulk: submit: args: %w", err)
+	}
+	actor := tenancy.ActorFrom(ctx)
+	// A run that ends between the insert and the look-up makes room: try again.
+	for range 3 {
+		run, err := one(tx.Query(ctx, tx.SQL(`INSERT INTO strata.runs (domain_id, id, company_id, workspace_id, kind, queue, args, total, dedup_key, requested_by, actor)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING RETURNING `+runColumns),
+			t.DomainID, s.ID, t.CompanyID, t.WorkspaceID, s.Kind, r.cfg.Queue, args, s.Total, s.DedupKey, actor.ID, actor))
+		if err == nil {
+			return run.Run, r.submitted(ctx, tx, run.Run)
+		}
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return Run{}, fmt.Errorf("bulk: submit: %w", err)
+		}
+		var active RunID
+		err = tx.QueryRow(ctx, tx.SQL(`SELECT id FROM strata.runs WHERE domain_id = $1 AND (id = $2 OR
+			kind = $3 AND dedup_key = $4 AND dedup_key <> '' AND state IN ('queued', 'processing', 'paused')) ORDER BY id = $2 LIMIT 1`),
+			t.DomainID, s.ID, s.Kind, s.DedupKey).Scan(&active)
+		if err == nil {
+			return Run{}, &AlreadyRunningError{RunID: active}
+		}
+		if !errors.Is(err, pgx.ErrNoRows) {
+			return Run{}, fmt.Errorf("bulk: submit: %w", err)
+		}
+	}
+	return Run{}, ErrAlreadyRunning
+}
+
+func (r *Runner) submitted(ctx context.Context, tx *tenancy.Tx, run Run) error {
+	if err := r.record(ctx, tx, "run.submitted", run); err != nil {
+		return err
+	}
+	return r.enqueue(ctx, tx, run.ref(), r.cfg.Queue)
+}
+
+// record writes what happened to a run into the audit trail.
+func (r *Runner) record(ctx context.Context, tx *tenancy.Tx, action string, run Run) error {
+	e := audit.Entry{Action: action, ResourceType: "run", ResourceID: run.ID.String(), Metadata: map[string]any{"kind": run.Kind}}
+	if run.State.Final() {
+		e.Metadata["processed"], e.Metadata["counters"] = run.Processed, run.Counters
+	}
+	if run.State == StateFailed {
+		e.Status, e.ErrorMessage = audit.Failure, run.PublicError()
+	}
+	return r.audit.RecordTx(ctx, tx, e)
+}

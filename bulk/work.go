@@ -1,0 +1,167 @@
+package bulk
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/stratakit/strata/tenancy"
+)
+
+// session is the work on one run from a claim to the end of the lease.
+type session struct {
+	*Runner
+	life *life
+	rec  *record // what the run's row said last
+
+	began   time.Time // when the first batch did
+	done    int64     // processed since
+	batches int       // committed since
+}
+
+// process works on a run for one slice, or returns false when it is not there to be
+// worked on.
+func (r *Runner) process(l *life, at ref) bool {
+	ctx, cancel := context.WithTimeout(l.work, r.cfg.Slice+workGrace)
+	defer cancel()
+	rec, err := r.claim(ctx, at)
+	if err == nil && rec != nil {
+		r.cache.put(ctx, rec.Run)
+		s := &session{Runner: r, life: l, rec: rec}
+		err = s.run(ctx)
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, errLeaseLost):
+		r.cfg.Log.WarnContext(ctx, "a run was taken over", "run", at.RunID, "domain", at.DomainID)
+	default: // whatever the state it is in, the run is found again when its lease has run out
+		r.cfg.Log.ErrorContext(ctx, "work on a run broke off", "run", at.RunID, "domain", at.DomainID, "error", err)
+	}
+	return rec != nil
+}
+
+// run restores tenant and actor and works; what goes wrong is written into the row.
+func (s *session) run(ctx context.Context) error {
+	scoped, err := s.scope(ctx)
+	switch {
+	case errors.Is(err, tenancy.ErrNotFound):
+		return s.db.InTx(scoped, func(tx *tenancy.Tx) error {
+			now, err := s.fence(scoped, tx, s.rec)
+			if err != nil {
+				return err
+			}
+			return s.end(scoped, tx, now, StateCancelled, errDomainGone, now.Failures)
+		})
+	case err != nil:
+		return errors.Join(err, s.giveBack(scoped, s.rec, s.cfg.Poll))
+	}
+	ctx = scoped
+	for tries := 0; ; tries++ {
+		before := s.batches
+		err := s.slice(ctx)
+		if s.batches > before {
+			tries = 0
+		}
+		switch {
+		case err == nil, errors.Is(err, errLeaseLost):
+			return err
+		case s.life.work.Err() != nil: // Stop may wait no longer
+			return s.after(ctx, 5*time.Second, func(ctx context.Context) error { return s.giveBack(ctx, s.rec, 0) })
+		case !conflict(err) || tries >= 3:
+			return s.after(ctx, workGrace, func(ctx context.Context) error { return s.failed(ctx, s.rec, err, 1) })
+		}
+		err = s.after(ctx, workGrace, func(ctx context.Context) (err error) {
+			s.rec, err = s.refresh(ctx, s.rec)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// after runs fn although ctx may be over: that may be what ended the work, and what
+// follows from it must be written all the same.
+func (s *session) after(ctx context.Context, limit time.Duration, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
+	defer cancel()
+	return fn(ctx)
+}
+
+// scope returns ctx with the tenant as it is now and the actor that asked for the run.
+// With an error it is the tenant of the row.
+func (s *session) scope(ctx context.Context) (context.Context, error) {
+	ctx = tenancy.WithActor(ctx, s.rec.actor)
+	t, err := s.resolver.ResolveDomain(ctx, s.rec.DomainID)
+	if err != nil {
+		t = tenancy.Tenant{CompanyID: s.rec.CompanyID, WorkspaceID: s.rec.WorkspaceID, DomainID: s.rec.DomainID}
+	}
+	return tenancy.WithTenant(ctx, t), err
+}
+
+// slice opens the run and does its batches until the run ends, its time is over, or
+// something goes wrong.
+func (s *session) slice(ctx context.Context) (err error) {
+	if s.rec.cancel || s.rec.pause {
+		return s.db.InTx(ctx, func(tx *tenancy.Tx) error {
+			now, err := s.fence(ctx, tx, s.rec)
+			if err != nil {
+				return err
+			}
+			_, err = s.heed(ctx, tx, now)
+			return err
+		})
+	}
+	if s.rec.Failures >= s.cfg.MaxFailures {
+		var cause error = errDied
+		if s.rec.Error != "" {
+			cause = &lastError{s.rec.Error, s.rec.ErrorCode}
+		}
+		return s.failed(ctx, s.rec, cause, 0)
+	}
+	w, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if e := safely(w.Close); e != nil {
+			s.cfg.Log.WarnContext(ctx, "close the work of a run", "run", s.rec.ID, "kind", s.rec.Kind, "error", e)
+		}
+	}()
+	if s.began.IsZero() {
+		s.began = s.cfg.Now()
+	}
+	for {
+		ended, err := s.batch(ctx, w)
+		if err != nil || ended {
+			return err
+		}
+		if s.life.stopped() || s.cfg.Now().Sub(s.began) >= s.cfg.Slice {
+			return s.giveBack(ctx, s.rec, 0)
+		}
+	}
+}
+
+// open opens the run and keeps its lease meanwhile.
+func (s *session) open(ctx context.Context) (w Work, err error) {
+	opening, lost := context.WithCancelCause(ctx)
+	end := s.keep(ctx, s.rec, lost)
+	err = safely(func() (err error) {
+		// Work may keep the context of its opening: it must not end with Open.
+		w, err = s.handler(s.rec.Kind).Open(opening, s.rec.Run)
+		return err
+	})
+	end()
+	if err == nil && w == nil {
+		err = Permanent(errors.New("bulk: Open returned no Work"))
+	}
+	if errors.Is(context.Cause(opening), errLeaseLost) {
+		if w != nil {
+			err = errors.Join(err, safely(w.Close))
+		}
+		lost(nil)
+		return nil, errors.Join(errLeaseLost, err)
+	}
+	context.AfterFunc(ctx, func() { lost(nil) })
+	return w, err
+}
