@@ -138,6 +138,15 @@ func (r *Registry) Version(ctx context.Context) (int64, error) {
 	return version(ctx, r.db, t.WorkspaceID)
 }
 
+// VersionTx is Version inside a transaction.
+func (r *Registry) VersionTx(ctx context.Context, tx *tenancy.Tx) (int64, error) {
+	t, err := tenancy.WorkspaceFrom(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return version(ctx, tx, t.WorkspaceID)
+}
+
 func version(ctx context.Context, db reader, workspace tenancy.WorkspaceID) (int64, error) {
 	var version int64
 	err := db.Read(ctx, `SELECT version FROM strata.custom_field_sets WHERE workspace_id = $1`, []any{workspace}, func(rows pgx.Rows) error {

@@ -1,0 +1,120 @@
+package imports
+
+import (
+	"time"
+
+	"github.com/stratakit/strata/tenancy"
+)
+
+// ID identifies an Import. It is also the id of the run (package bulk) that works on
+// it, first to read the file and then to commit: one id to watch throughout.
+type ID = tenancy.ID[Import]
+
+// Status is where an import stands.
+type Status string
+
+// The statuses, in their order.
+const (
+	Pending    Status = "pending"    // waiting for the file
+	Validating Status = "validating" // reading and checking it
+	Previewed  Status = "preview"    // waiting for Commit
+	Processing Status = "processing" // writing recipients
+	Done       Status = "done"
+	Failed     Status = "failed"
+	Cancelled  Status = "cancelled"
+)
+
+// Conflict says what happens to a recipient that is already there.
+type Conflict string
+
+// The policies. Custom fields that the file does not mention always stay.
+const (
+	Update    Conflict = "update"     // the file wins
+	Skip      Conflict = "skip"       // the recipient stays as it is
+	FillEmpty Conflict = "fill_empty" // the file fills in what is not set
+)
+
+// Import is one file on its way to becoming recipients.
+type Import struct {
+	ID       ID       `json:"jobId"`
+	Status   Status   `json:"status"`
+	FileName string   `json:"fileName"`
+	Size     int64    `json:"size"`
+	Conflict Conflict `json:"conflict,omitempty"`
+
+	// Columns is the file's header, and Mapping what each column became; nil is ignored.
+	Columns []string           `json:"columns,omitempty"`
+	Mapping map[string]*string `json:"mapping,omitempty"`
+
+	// TotalRows counts the rows of the file, ProcessedRows those read or committed so far.
+	TotalRows     int64 `json:"totalRows"`
+	ProcessedRows int64 `json:"processedRows"`
+
+	// What the preview promised: of TotalRows so many are new, change a recipient, change
+	// nothing, lose to a later row with the same address, or cannot be imported.
+	New       int64 `json:"new"`
+	Changed   int64 `json:"update"`
+	Unchanged int64 `json:"unchanged"`
+	Duplicate int64 `json:"duplicate"`
+	Invalid   int64 `json:"invalid"`
+
+	// What the commit did. TotalRows = Inserted + Updated + Unchanged + Duplicate + Invalid + Skipped
+	// once it is done.
+	Inserted int64 `json:"inserted"`
+	Updated  int64 `json:"updated"`
+	Skipped  int64 `json:"skipped"` // by the policy, or the recipient was deleted since the preview
+
+	Error     string    `json:"error"`
+	CreatedAt time.Time `json:"createdAt"`
+	UpdatedAt time.Time `json:"updatedAt"`
+}
+
+// Preview is what a commit would do.
+type Preview struct {
+	Import
+	ValidRows    int64        `json:"validRows"`
+	ErrorRows    int64        `json:"errorRows"`
+	SampleData   []SampleRow  `json:"sampleData"`
+	SampleErrors []SampleRow  `json:"sampleErrors"`
+	Limit        *LimitBudget `json:"limit"`
+}
+
+// SampleRow is a row of the file with its verdict.
+type SampleRow struct {
+	Row         int                  `json:"row"`
+	Verdict     string               `json:"verdict"`
+	Data        map[string]any       `json:"data,omitempty"`
+	Errors      []tenancy.FieldError `json:"errors,omitempty"`
+	DuplicateOf int                  `json:"duplicateOf,omitempty"`
+}
+
+// LimitBudget is what the commit costs of the plan. A nil Limit is no limit.
+type LimitBudget struct {
+	Resource string `json:"resource"`
+	Existing int64  `json:"existing"`
+	Incoming int64  `json:"incoming"`
+	Limit    *int64 `json:"limit"`
+}
+
+// plan is everything decided when processing starts; it is kept with the import, so
+// that the work can go on in another process.
+type plan struct {
+	Format   format   `json:"format"`
+	Targets  []string `json:"targets"` // by column: "email", "name", "status", "fields.<key>", "" for ignored
+	Conflict Conflict `json:"conflict"`
+}
+
+func (p plan) mapping() map[string]*string {
+	out := make(map[string]*string, len(p.Targets))
+	for i, target := range p.Targets {
+		if p.Format.Header[i] == "" {
+			continue
+		}
+		if target == "" {
+			out[p.Format.Header[i]] = nil
+		} else {
+			out[p.Format.Header[i]] = &target
+		}
+	}
+	return out
+}

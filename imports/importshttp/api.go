@@ -1,0 +1,204 @@
+// Package importshttp serves imports: the upload URL, the upload itself when files are
+// kept in a local directory, processing, preview, commit, cancel and the error report.
+//
+// The jobId of every answer is the import's id, and also the id of the job that works on
+// it: its progress streams from /domains/{domainID}/jobs/{jobID}/progress (package
+// bulkhttp), once while the file is read and again while it is committed.
+package importshttp
+
+import (
+	"net/http"
+
+	"github.com/stratakit/strata/imports"
+	"github.com/stratakit/strata/internal/web"
+	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/access"
+)
+
+// API is the routes of imports.
+type API struct {
+	importer *imports.Importer
+	local    *imports.LocalStore
+}
+
+var _ web.API = (*API)(nil)
+
+// New returns the routes over importer. local receives the uploads when files are kept
+// in a directory; nil when clients upload to an object store.
+func New(importer *imports.Importer, local *imports.LocalStore) *API { return &API{importer, local} }
+
+// UploadPath is where uploads to a LocalStore are received, below the server's prefix.
+const UploadPath = "/uploads"
+
+type uploadRequest struct {
+	FileName    string `json:"fileName"    validate:"required"`
+	Size        int64  `json:"size"        validate:"required,min=1"`
+	ContentType string `json:"contentType"`
+}
+
+type processRequest struct {
+	Mapping map[string]*string `json:"mapping"`
+	Options struct {
+		Delimiter string           `json:"delimiter"`
+		Encoding  string           `json:"encoding" enum:"utf-8"`
+		Conflict  imports.Conflict `json:"conflict" enum:"update,skip,fill_empty"`
+	} `json:"options"`
+}
+
+type state struct {
+	ID     imports.ID     `json:"jobId"`
+	Status imports.Status `json:"status"`
+}
+
+// Routes returns the routes.
+func (a *API) Routes() []web.Route {
+	const base = "/domains/{domainID}/recipients/imports"
+	read, manage := string(access.RecipientsRead), string(access.RecipientsManage)
+	routes := []web.Route{
+		{
+			Method: http.MethodPost, Path: base + "/upload-url", Name: "createImportUpload", Summary: "Announce a file and get the URL to PUT it to",
+			Permission: manage, Request: uploadRequest{}, Response: imports.Upload{}, Status: http.StatusCreated, Handle: a.upload,
+		},
+		{
+			Method: http.MethodPost, Path: base + "/{jobID}/process", Name: "processImport", Summary: "Read and check the uploaded file",
+			Permission: manage, Request: processRequest{}, Response: state{}, Status: http.StatusAccepted, Handle: a.process,
+		},
+		{
+			Method: http.MethodGet, Path: base + "/{jobID}", Name: "getImport", Summary: "State and counters of an import",
+			Permission: read, Response: web.Data[imports.Import]{}, Handle: a.get,
+		},
+		{
+			Method: http.MethodGet, Path: base + "/{jobID}/preview", Name: "previewImport", Summary: "What a commit would do",
+			Permission: read, Response: imports.Preview{}, Handle: a.preview,
+		},
+		{
+			Method: http.MethodPost, Path: base + "/{jobID}/commit", Name: "commitImport", Summary: "Write the previewed rows",
+			Permission: manage, Response: state{}, Status: http.StatusAccepted, Handle: a.commit,
+		},
+		{
+			Method: http.MethodPost, Path: base + "/{jobID}/cancel", Name: "cancelImport", Summary: "Stop an import; what is committed stays",
+			Permission: manage, Response: web.Data[imports.Import]{}, Handle: a.cancel,
+		},
+		{
+			Method: http.MethodGet, Path: base + "/{jobID}/errors.csv", Name: "importErrors", Summary: "The rows that cannot be imported, with the reasons",
+			Permission: read, ContentType: "text/csv", Response: "", Handle: a.errors,
+		},
+	}
+	if a.local != nil {
+		routes = append(routes, web.Route{
+			Method: http.MethodPut, Path: UploadPath, Name: "uploadFile", Summary: "Receive a file at a signed URL", Public: true, Status: http.StatusCreated, Handle: a.receive,
+		})
+	}
+	return routes
+}
+
+// id is the import that the path names; anything that is no id names none.
+func id(r *http.Request) (imports.ID, error) {
+	parsed, err := tenancy.ParseID[imports.Import](r.PathValue("jobID"))
+	if err != nil {
+		return imports.ID{}, imports.ErrNotFound
+	}
+	return parsed, nil
+}
+
+func (a *API) upload(w http.ResponseWriter, r *http.Request) error {
+	var in uploadRequest
+	if err := web.DecodeJSON(r, &in); err != nil {
+		return err
+	}
+	u, err := a.importer.CreateUpload(r.Context(), imports.NewUpload{FileName: in.FileName, Size: in.Size, ContentType: in.ContentType})
+	if err != nil {
+		return err
+	}
+	return web.WriteJSON(w, http.StatusCreated, u)
+}
+
+func (a *API) receive(w http.ResponseWriter, r *http.Request) error {
+	if err := a.local.Receive(r.Context(), r.URL, r.Header.Get("Content-Type"), r.Body, a.importer.MaxFileSize()); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusCreated)
+	return nil
+}
+
+func (a *API) process(w http.ResponseWriter, r *http.Request) error {
+	importID, err := id(r)
+	if err != nil {
+		return err
+	}
+	var in processRequest
+	if r.ContentLength != 0 {
+		if err := web.DecodeJSON(r, &in); err != nil {
+			return err
+		}
+	}
+	if e := in.Options.Encoding; e != "" && e != "utf-8" && e != "UTF-8" {
+		return web.Invalid(web.FieldError{Field: "options.encoding", Code: "unknown_encoding", Message: "must be utf-8"})
+	}
+	imp, err := a.importer.Process(r.Context(), importID, imports.ProcessOptions{Mapping: in.Mapping, Delimiter: in.Options.Delimiter, Conflict: in.Options.Conflict})
+	if err != nil {
+		return err
+	}
+	return web.WriteJSON(w, http.StatusAccepted, state{imp.ID, imp.Status})
+}
+
+func (a *API) get(w http.ResponseWriter, r *http.Request) error {
+	importID, err := id(r)
+	if err != nil {
+		return err
+	}
+	imp, err := a.importer.Get(r.Context(), importID)
+	if err != nil {
+		return err
+	}
+	return web.WriteData(w, http.StatusOK, imp)
+}
+
+func (a *API) preview(w http.ResponseWriter, r *http.Request) error {
+	importID, err := id(r)
+	if err != nil {
+		return err
+	}
+	p, err := a.importer.Preview(r.Context(), importID)
+	if err != nil {
+		return err
+	}
+	return web.WriteJSON(w, http.StatusOK, p)
+}
+
+func (a *API) commit(w http.ResponseWriter, r *http.Request) error {
+	importID, err := id(r)
+	if err != nil {
+		return err
+	}
+	imp, err := a.importer.Commit(r.Context(), importID)
+	if err != nil {
+		return err
+	}
+	return web.WriteJSON(w, http.StatusAccepted, state{imp.ID, imp.Status})
+}
+
+func (a *API) cancel(w http.ResponseWriter, r *http.Request) error {
+	importID, err := id(r)
+	if err != nil {
+		return err
+	}
+	imp, err := a.importer.Cancel(r.Context(), importID)
+	if err != nil {
+		return err
+	}
+	return web.WriteData(w, http.StatusOK, imp)
+}
+
+func (a *API) errors(w http.ResponseWriter, r *http.Request) error {
+	importID, err := id(r)
+	if err != nil {
+		return err
+	}
+	if _, err := a.importer.Get(r.Context(), importID); err != nil { // before the first byte
+		return err
+	}
+	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+	w.Header().Set("Content-Disposition", `attachment; filename="errors.csv"`)
+	return a.importer.WriteErrorReport(r.Context(), importID, w)
+}

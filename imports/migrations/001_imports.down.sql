@@ -1,0 +1,2 @@
+DROP TABLE strata.import_rows;
+DROP TABLE strata.imports;
