@@ -14,6 +14,7 @@ import (
 	"github.com/stratakit/strata/billing"
 	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/internal/migrate"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
@@ -52,6 +53,7 @@ func lines() []migrate.Line {
 		bulk.Migrations(),
 		customfields.Migrations(),
 		recipients.Migrations(),
+		imports.Migrations(),
 	}
 }
 

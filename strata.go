@@ -1,0 +1,180 @@
+package strata
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
+	"gocloud.dev/blob"
+
+	"github.com/stratakit/strata/audit"
+	"github.com/stratakit/strata/billing"
+	"github.com/stratakit/strata/bulk"
+	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/imports"
+	"github.com/stratakit/strata/recipients"
+	"github.com/stratakit/strata/tenancy"
+)
+
+// Config configures New. The zero value is legal, and makes everything but imports.
+type Config struct {
+	// Schema and RiverSchema are those given to Migrate. Default "strata", "strata_river".
+	Schema, RiverSchema string
+	// Catalog holds the plans. Default: the four standard ones (billing.NewCatalog).
+	Catalog *billing.Catalog
+	// Runner configures the background work. A product that shares the database with
+	// others names a Runner.Queue of its own.
+	Runner bulk.Config
+	// Bucket keeps uploaded files; the caller closes it after Stop. Nil: no imports.
+	Bucket *blob.Bucket
+	// Imports configures imports.
+	Imports imports.Config
+	// Log receives what goes wrong in the background. Default slog.Default().
+	Log *slog.Logger
+}
+
+// Strata is every package, wired to the others. The fields are safe for concurrent use.
+type Strata struct {
+	DB         *tenancy.DB
+	Resolver   *tenancy.Resolver
+	Tenancy    *tenancy.Store
+	Audit      *audit.Recorder
+	Limits     *billing.Limits
+	Fields     *customfields.Registry
+	Recipients *recipients.Store
+	Runner     *bulk.Runner
+	Imports    *imports.Importer // nil without Config.Bucket
+
+	log    *slog.Logger
+	cancel context.CancelFunc // of the background work; nil unless started
+	done   sync.WaitGroup
+}
+
+// New wires the packages over pool and client, which the caller owns and closes after
+// Stop; a nil client is legal: everything works without Redis, slower. It returns
+// ErrSchemaTooOld or ErrSchemaTooNew when the database does not fit: run Migrate first.
+func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, cfg *Config) (_ *Strata, err error) {
+	var c Config
+	if cfg != nil {
+		c = *cfg
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if err := CheckSchema(ctx, pool, &MigrateConfig{Schema: c.Schema, RiverSchema: c.RiverSchema}); err != nil {
+		return nil, err
+	}
+	s := &Strata{log: c.Log}
+	if s.DB, err = tenancy.NewDB(pool, &tenancy.DBConfig{Schema: c.Schema, RiverSchema: c.RiverSchema}); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.Audit, err = audit.NewRecorder(s.DB, nil); err != nil {
+		return nil, err
+	}
+	if c.Catalog == nil {
+		if c.Catalog, err = billing.NewCatalog(); err != nil {
+			return nil, err
+		}
+	}
+	if s.Limits, err = billing.NewLimits(s.DB, c.Catalog, s.Audit, nil); err != nil {
+		return nil, err
+	}
+	if s.Resolver, err = tenancy.NewResolver(s.DB, client, &tenancy.ResolverConfig{Log: c.Log}); err != nil {
+		return nil, err
+	}
+	if s.Tenancy, err = tenancy.NewStore(s.DB, s.Audit, &tenancy.StoreConfig{Provisioner: s.Limits, Limits: s.Limits, Resolver: s.Resolver}); err != nil {
+		return nil, err
+	}
+	if s.Fields, err = customfields.NewRegistry(s.DB, client, s.Limits, s.Audit, nil); err != nil {
+		return nil, err
+	}
+	if s.Recipients, err = recipients.NewStore(s.DB, s.Fields, s.Limits, s.Audit, nil); err != nil {
+		return nil, err
+	}
+	if c.Runner.Log == nil {
+		c.Runner.Log = c.Log
+	}
+	if s.Runner, err = bulk.NewRunner(s.DB, client, s.Audit, s.Resolver, &c.Runner); err != nil {
+		return nil, err
+	}
+	if c.Bucket != nil {
+		if c.Imports.Log == nil {
+			c.Imports.Log = c.Log
+		}
+		if s.Imports, err = imports.NewImporter(s.DB, s.Runner, s.Fields, s.Limits, s.Audit, c.Bucket, &c.Imports); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// housekeeping is how often what expired is cleaned away.
+const housekeeping = 5 * time.Minute
+
+// Start begins the background work of this process: runs that were submitted here or
+// whose process died, word of changed tenants, and housekeeping. A process that only
+// serves requests need not start; it then notices changed tenants after 30 s. ctx
+// bounds the start only.
+func (s *Strata) Start(ctx context.Context) error {
+	if s.cancel != nil {
+		return errors.New("strata: started already")
+	}
+	if err := s.Runner.Start(ctx); err != nil {
+		return fmt.Errorf("strata: %w", err)
+	}
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.cancel = cancel
+	s.done.Go(func() { _ = s.Resolver.Run(work) }) // returns the context's error
+	s.done.Go(func() { s.keepHouse(work) })
+	return nil
+}
+
+func (s *Strata) keepHouse(ctx context.Context) {
+	for {
+		if _, err := s.Limits.ExpireReservations(ctx); err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "expiring reservations failed, trying again", "error", err)
+		}
+		if s.Imports != nil {
+			if _, err := s.Imports.Sweep(ctx); err != nil && ctx.Err() == nil {
+				s.log.WarnContext(ctx, "sweeping imports failed, trying again", "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(housekeeping):
+		}
+	}
+}
+
+// Stop ends the background work: the batch in hand finishes, and the runs are handed
+// over to whoever runs next. When ctx ends first the work is broken off, which loses
+// nothing either. The Strata must not be used afterwards.
+func (s *Strata) Stop(ctx context.Context) error {
+	var err error
+	if s.cancel != nil {
+		err = s.Runner.Stop(ctx)
+		s.cancel()
+		s.done.Wait()
+		s.cancel = nil
+	}
+	s.close()
+	return err
+}
+
+func (s *Strata) close() {
+	if s.Resolver != nil {
+		s.Resolver.Close()
+	}
+	_ = s.DB.Close() // ends its own goroutine; the pool is the caller's
+}
