@@ -23,13 +23,15 @@ type Submission struct {
 	// DedupKey keeps a second active run of the same kind and key out of the domain.
 	// Empty: as many as you like.
 	DedupKey string
-	// ID becomes the run's. Zero: a new one.
+	// ID becomes the run's. Zero: a new one. The id of a run that has ended may be used
+	// again: the run starts over as what is submitted now, so that work in several phases
+	// has one id to watch; its ledger goes on.
 	ID RunID
 }
 
 // SubmitTx writes a run in the domain and for the actor of ctx; it starts when tx
 // commits. It returns an *AlreadyRunningError, and tx goes on unharmed, when an active
-// run has the same dedup key or there is one with the same ID.
+// run has the same dedup key or the same ID.
 func (r *Runner) SubmitTx(ctx context.Context, tx *tenancy.Tx, s Submission) (Run, error) {
 	t := tx.Tenant()
 	if t.Level() < tenancy.LevelDomain {
@@ -49,6 +51,11 @@ func (r *Runner) SubmitTx(ctx context.Context, tx *tenancy.Tx, s Submission) (Ru
 		return Run{}, fmt.Errorf("bulk: submit: args: %w", err)
 	}
 	actor := tenancy.ActorFrom(ctx)
+	if run, err := r.restart(ctx, tx, s, args, actor); err == nil {
+		return run, r.submitted(ctx, tx, run)
+	} else if !errors.Is(err, pgx.ErrNoRows) {
+		return Run{}, fmt.Errorf("bulk: submit: %w", err)
+	}
 	// A run that ends between the insert and the look-up makes room: try again.
 	for range 3 {
 		run, err := one(tx.Query(ctx, tx.SQL(`INSERT INTO strata.runs (domain_id, id, company_id, workspace_id, kind, queue, args, total, dedup_key, requested_by, actor)
@@ -72,6 +79,21 @@ func (r *Runner) SubmitTx(ctx context.Context, tx *tenancy.Tx, s Submission) (Ru
 		}
 	}
 	return Run{}, ErrAlreadyRunning
+}
+
+// restart makes a run that has ended into what is submitted now, or returns
+// pgx.ErrNoRows when there is none of that id.
+func (r *Runner) restart(ctx context.Context, tx *tenancy.Tx, s Submission, args []byte, actor tenancy.Actor) (Run, error) {
+	run, err := one(tx.Query(ctx, tx.SQL(`UPDATE strata.runs SET kind = $3, queue = $4, args = $5, total = $6, dedup_key = $7, requested_by = $8, actor = $9,
+			state = 'queued', cursor = NULL, processed = 0, counters = '{}', rate = 0, failures = 0, next_attempt_at = now(),
+			cancel_requested = false, pause_requested = false, error = '', error_code = '', started_at = NULL, finished_at = NULL,
+			updated_at = now(), version = version + 1
+		WHERE domain_id = $1 AND id = $2 AND state IN ('completed', 'failed', 'cancelled') RETURNING `+runColumns),
+		tx.Tenant().DomainID, s.ID, s.Kind, r.cfg.Queue, args, s.Total, s.DedupKey, actor.ID, actor))
+	if err != nil {
+		return Run{}, err
+	}
+	return run.Run, nil
 }
 
 func (r *Runner) submitted(ctx context.Context, tx *tenancy.Tx, run Run) error {

@@ -31,6 +31,9 @@ func (h commitHandler) Open(ctx context.Context, run bulk.Run) (bulk.Work, error
 	if err != nil {
 		return nil, err
 	}
+	if imp.Status != Processing { // retried after it had failed: the import has moved on
+		return nil, bulk.Permanent(&StateError{imp.ID, imp.Status, "worked on"})
+	}
 	w := &commitWork{im: h.im, id: imp.ID, reservation: s.reservation, statement: commitSQL(s.plan.Conflict)}
 	if err := decodeCursor(run, &w.cursor); err != nil {
 		return nil, bulk.Permanent(err)

@@ -31,6 +31,9 @@ func (h processHandler) Open(ctx context.Context, run bulk.Run) (bulk.Work, erro
 	if err != nil {
 		return nil, err
 	}
+	if imp.Status != Validating { // retried after it had failed: the import has moved on
+		return nil, bulk.Permanent(&StateError{imp.ID, imp.Status, "worked on"})
+	}
 	attrs, err := h.im.bucket.Attributes(ctx, s.objectKey)
 	if gcerrors.Code(err) == gcerrors.NotFound || err == nil && attrs.ETag != s.etag {
 		return nil, bulk.Permanent(ErrFileChanged)

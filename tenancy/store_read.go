@@ -37,6 +37,17 @@ func (s *Store) Company(ctx context.Context) (Company, error) {
 	return readOne(ctx, s.db, `SELECT `+companyColumns+` FROM strata.companies WHERE id = $1 AND deleted_at IS NULL`, scanCompany, t.CompanyID)
 }
 
+// CompanyBySlug returns the company that has slug, whoever owns it, or ErrNotFound. It
+// needs no tenant and is for platform code such as start-up, never for a request.
+func (s *Store) CompanyBySlug(ctx context.Context, slug string) (Company, error) {
+	var out Company
+	err := s.db.ReadTrusted(ctx, `SELECT `+companyColumns+` FROM strata.companies WHERE slug = $1 AND deleted_at IS NULL`, []any{slug}, func(rows pgx.Rows) (err error) {
+		out, err = collectOne(rows, nil, scanCompany)
+		return err
+	})
+	return out, err
+}
+
 // Workspace returns a workspace of the company of ctx's tenant, or ErrNotFound.
 func (s *Store) Workspace(ctx context.Context, id WorkspaceID) (Workspace, error) {
 	t, err := TenantFrom(ctx)
@@ -55,6 +66,16 @@ func (s *Store) Domain(ctx context.Context, id DomainID) (Domain, error) {
 	}
 	return readOne(ctx, s.db, `SELECT `+domainColumns+` FROM strata.domains WHERE company_id = $1 AND id = $2 AND deleted_at IS NULL`,
 		scanDomain, t.CompanyID, id)
+}
+
+// First returns the oldest domain of the company of ctx's tenant: the one Bootstrap made,
+// for programs that know no other. ErrNotFound when there is none.
+func (s *Store) First(ctx context.Context) (Domain, error) {
+	t, err := TenantFrom(ctx)
+	if err != nil {
+		return Domain{}, err
+	}
+	return readOne(ctx, s.db, `SELECT `+domainColumns+` FROM strata.domains WHERE company_id = $1 AND deleted_at IS NULL ORDER BY id LIMIT 1`, scanDomain, t.CompanyID)
 }
 
 // Workspaces lists the workspaces of the company of ctx's tenant, oldest first.
