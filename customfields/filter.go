@@ -104,6 +104,6 @@ func (f *Filter) References() []string { return slices.Clone(f.refs) }
 // set of templates.
 func (f *Filter) SQL(first int) (string, []any) {
 	r := &renderer{first: first}
-	r.isTrue(f.root)
+	r.render(f.root, true)
 	return r.sql.String(), r.args
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // renderer writes a tree as SQL. It never writes NOT around something that may be NULL:
-// isTrue writes what is TRUE exactly where the node is true, isFalse what is TRUE
+// a node is written either as what is TRUE exactly where it is true, or as what is TRUE
 // exactly where it is false, and unknown is neither. So a negation is pushed down to
 // where its meaning is certain, and the indexes of what is below it stay usable.
 type renderer struct {
@@ -28,9 +28,6 @@ func (r *renderer) bind(value any, sqlType string) string {
 	r.args = append(r.args, value)
 	return "$" + strconv.Itoa(r.first+len(r.args)-1) + "::" + sqlType
 }
-
-func (r *renderer) isTrue(n node)  { r.render(n, true) }
-func (r *renderer) isFalse(n node) { r.render(n, false) }
 
 // render writes a condition that is TRUE exactly where n has the wanted truth value,
 // and FALSE or NULL elsewhere.

@@ -40,13 +40,21 @@ func TestNormalizeHasOneFormPerType(t *testing.T) {
 		in   any
 		want any // nil: not set
 	}{
-		{"note", " kept as typed ", " kept as typed "}, {"note", "", nil}, {"note", nil, nil},
-		{"size", 1.5, 1.5}, {"size", json.Number("12"), 12.0}, {"size", 7, 7.0}, {"size", math.Copysign(0, -1), 0.0}, {"size", 1e15, 1e15},
+		{"note", " kept as typed ", " kept as typed "},
+		{"note", "", nil},
+		{"note", nil, nil},
+		{"size", 1.5, 1.5},
+		{"size", json.Number("12"), 12.0},
+		{"size", 7, 7.0},
+		{"size", math.Copysign(0, -1), 0.0},
+		{"size", 1e15, 1e15},
 		{"due", "2026-01-31", "2026-01-31T00:00:00.000000Z"},
 		{"due", "2026-01-31T10:00:00+02:00", "2026-01-31T08:00:00.000000Z"},
 		{"due", "2026-01-31 10:00", "2026-01-31T10:00:00.000000Z"},
-		{"tier", "gold", "gold"}, {"tier", "", nil},
-		{"tags", []any{"new", "vip", "new"}, []string{"vip", "new"}}, {"tags", []any{}, nil},
+		{"tier", "gold", "gold"},
+		{"tier", "", nil},
+		{"tags", []any{"new", "vip", "new"}, []string{"vip", "new"}},
+		{"tags", []any{}, nil},
 		{"vip", false, false},
 		{"site", "HTTPS://EXAMPLE.com/Path", "https://example.com/Path"},
 		{"mail", " Ada@EXAMPLE.com ", "ada@example.com"},
@@ -132,7 +140,8 @@ func TestAppendJSONAgreesWithEncodingJSON(t *testing.T) {
 	t.Parallel()
 	for _, v := range []any{
 		"plain", `q"uote`, "back\\slash", "tab\t", "new\nline", "\u2028", "é", "<b>", "", 0.0, 1.0, -1.5, 1e15, 1e-7, 0.1, 5e-324, 123456789.125, true, false,
-		[]string{}, []string{"a", `"`},
+		[]string{},
+		[]string{"a", `"`},
 	} {
 		want, err := json.Marshal(v)
 		require.NoError(t, err)
@@ -143,11 +152,21 @@ func TestAppendJSONAgreesWithEncodingJSON(t *testing.T) {
 func TestDefinitionsAreChecked(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []customfields.Field{
-		{Key: "Upper", Type: customfields.Text}, {Key: "", Type: customfields.Text}, {Key: "1a", Type: customfields.Text}, {Key: "a-b", Type: customfields.Text},
-		{Key: "a'b", Type: customfields.Text}, {Key: strings.Repeat("a", 64), Type: customfields.Text}, {Key: "a", Type: "json"}, {Key: "a"},
-		{Key: "a", Type: customfields.Select}, {Key: "a", Type: customfields.Select, Options: []string{"x", "x"}}, {Key: "a", Type: customfields.Select, Options: []string{" "}},
-		{Key: "a", Type: customfields.Text, Options: []string{"x"}}, {Key: "a", Type: customfields.MultiSelect, Options: []string{"x;y"}},
-		{Key: "a", Type: customfields.Text, Label: "\x00"}, {Key: "a", Type: customfields.Text, Label: strings.Repeat("x", 201)},
+		{Key: "Upper", Type: customfields.Text},
+		{Key: "", Type: customfields.Text},
+		{Key: "1a", Type: customfields.Text},
+		{Key: "a-b", Type: customfields.Text},
+		{Key: "a'b", Type: customfields.Text},
+		{Key: strings.Repeat("a", 64), Type: customfields.Text},
+		{Key: "a", Type: "json"},
+		{Key: "a"},
+		{Key: "a", Type: customfields.Select},
+		{Key: "a", Type: customfields.Select, Options: []string{"x", "x"}},
+		{Key: "a", Type: customfields.Select, Options: []string{" "}},
+		{Key: "a", Type: customfields.Text, Options: []string{"x"}},
+		{Key: "a", Type: customfields.MultiSelect, Options: []string{"x;y"}},
+		{Key: "a", Type: customfields.Text, Label: "\x00"},
+		{Key: "a", Type: customfields.Text, Label: strings.Repeat("x", 201)},
 	} {
 		_, err := customfields.NewSet(1, []customfields.Field{bad})
 		var v *tenancy.ValidationError

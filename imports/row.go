@@ -77,16 +77,16 @@ func (j *judge) row(rec record) []any {
 			continue
 		}
 		var problem *tenancy.FieldError
-		switch {
-		case t.core == "email":
+		switch t.core {
+		case "email":
 			email = strings.TrimSpace(cell)
 			norm, problem = recipients.NormalizeEmail(cell)
-		case t.core == "name":
+		case "name":
 			var s string
 			if s, problem = recipients.NormalizeName(cell); s != "" {
 				name = s
 			}
-		case t.core == "status":
+		case "status":
 			if strings.TrimSpace(cell) != "" {
 				var s recipients.Status
 				s, problem = recipients.NormalizeStatus(cell)

@@ -14,12 +14,14 @@ import (
 // identifies nothing.
 type ID[T any] uuid.UUID
 
-// The ids of the three levels of the hierarchy.
-type (
-	CompanyID   = ID[Company]
-	WorkspaceID = ID[Workspace]
-	DomainID    = ID[Domain]
-)
+// CompanyID identifies a Company.
+type CompanyID = ID[Company]
+
+// WorkspaceID identifies a Workspace.
+type WorkspaceID = ID[Workspace]
+
+// DomainID identifies a Domain.
+type DomainID = ID[Domain]
 
 // NewID returns a new UUIDv7. It panics only when the operating system has no
 // randomness to give.

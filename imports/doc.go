@@ -1,0 +1,21 @@
+// Package imports brings recipients in from CSV files.
+//
+// An import goes through four steps. The file is uploaded to a signed URL, or handed
+// over by the program; [Importer.Process] reads and checks it into staging;
+// [Importer.Preview] says what a commit would do; [Importer.Commit] does it:
+//
+//	imp, err := importer.CreateFromReader(ctx, "people.csv", file)
+//	imp, err = importer.Process(ctx, imp.ID, imports.ProcessOptions{})
+//	// ... runner.Watch(ctx, bulk.RunID(imp.ID)) until it is done
+//	preview, err := importer.Preview(ctx, imp.ID)
+//	imp, err = importer.Commit(ctx, imp.ID)
+//
+// Every row of the file gets a verdict: new, update, unchanged, duplicate of a later row
+// with the same address, or invalid with everything that is wrong with it. The numbers
+// always add up; a constraint of the database holds a finished import to that.
+//
+// Reading and committing are runs (package bulk): each batch is one transaction with its
+// place in the file, so that a process can die anywhere and another goes on exactly
+// there. The room that new recipients take in the plan is reserved before the first is
+// written and given back if it is not used.
+package imports
