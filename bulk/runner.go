@@ -61,6 +61,7 @@ type Runner struct {
 	cfg      Config
 	river    *river.Client[pgx.Tx]
 	cache    *cache
+	hub      hub
 	slots    chan struct{} // one for each run that is worked on
 
 	mu       sync.Mutex
@@ -102,6 +103,7 @@ func NewRunner(db *tenancy.DB, client redis.UniversalClient, recorder *audit.Rec
 	}
 	r.slots = make(chan struct{}, r.cfg.MaxWorkers)
 	r.cache = newCache(client)
+	r.hub.runner = r
 	var err error
 	if r.river, err = newRiver(r); err != nil {
 		return nil, fmt.Errorf("bulk: %w", err)
@@ -169,9 +171,10 @@ func (r *Runner) Start(ctx context.Context) error {
 }
 
 // Stop takes no more runs, lets the batches that run finish, gives the leases back so
-// that other processes go on at once. When ctx ends first, what runs is rolled back. It
-// does nothing when the Runner is not started.
+// that other processes go on at once, and ends every Watch of this Runner. When ctx ends
+// first, what runs is rolled back. A Runner that is not started only ends the watches.
 func (r *Runner) Stop(ctx context.Context) error {
+	r.hub.stop()
 	r.mu.Lock()
 	l := r.life
 	if l == nil {

@@ -1,0 +1,231 @@
+package bulk_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/stratakit/strata/audit"
+	"github.com/stratakit/strata/bulk"
+	"github.com/stratakit/strata/internal/fault"
+	"github.com/stratakit/strata/tenancy"
+)
+
+// gate lets a run's batches pass only while it is open.
+type gate chan struct{}
+
+func (g gate) pass(ctx context.Context, _ *tenancy.Tx, _ int64) error {
+	select {
+	case <-g:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (w *world) entries(t *testing.T, ctx context.Context, id bulk.RunID) []string { //nolint:revive // a context of the test's choice
+	t.Helper()
+	page, err := w.Audit.List(ctx, audit.Query{ResourceType: "run", ResourceID: id.String()})
+	require.NoError(t, err)
+	var actions []string
+	for i := len(page.Items) - 1; i >= 0; i-- {
+		actions = append(actions, page.Items[i].Action)
+	}
+	return actions
+}
+
+func TestCancel(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	g := make(gate)
+	h := &addOne{size: 10, before: g.pass}
+	cfg := quick()
+	cfg.Slice = time.Minute
+	r := w.runner(t, h, cfg)
+	queued := w.submit(t, r, w.A.Ctx, 100)
+	got, err := r.Cancel(w.A.Ctx, queued.ID)
+	require.NoError(t, err)
+	require.Equal(t, bulk.StateCancelled, got.State, "at once: nobody works on it")
+	require.Equal(t, []bulk.State{bulk.StateCancelled}, h.finishes())
+	require.Equal(t, []string{"run.submitted", "run.cancelled"}, w.entries(t, w.A.Ctx, queued.ID))
+	_, err = r.Cancel(w.A.Ctx, queued.ID)
+	require.NoError(t, err)
+	_, err = r.Retry(w.A.Ctx, queued.ID)
+	require.ErrorIs(t, err, bulk.ErrState)
+
+	start(t, r)
+	run := w.submit(t, r, w.A.Ctx, 5000)
+	g <- struct{}{}
+	g <- struct{}{}
+	asked := make(chan error, 1)
+	go func() {
+		_, err := r.Cancel(w.A.Ctx, run.ID)
+		asked <- err
+	}()
+	for done := false; !done; { // the batch that runs has to end first
+		select {
+		case err := <-asked:
+			require.NoError(t, err)
+			done = true
+		case g <- struct{}{}:
+		}
+	}
+	close(g)
+	ended := await(t, w.A.Ctx, r, run.ID, bulk.StateCancelled)
+	require.Less(t, ended.Processed, int64(5000))
+	require.Positive(t, ended.Processed, "what was done stays")
+	require.Equal(t, []string{"run.submitted", "run.cancel_requested", "run.cancelled"}, w.entries(t, w.A.Ctx, run.ID))
+	require.Len(t, h.finishes(), 2)
+}
+
+// A process without the handler cannot finish what it cancels: one that has it does.
+func TestCancelWithoutTheHandler(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	h := &addOne{size: 10}
+	cfg := quick()
+	api, err := bulk.NewRunner(w.DB, nil, w.Audit, w.resolver, &cfg)
+	require.NoError(t, err)
+	run := w.submit(t, api, w.A.Ctx, 100)
+	_, err = api.Pause(w.A.Ctx, run.ID)
+	require.NoError(t, err)
+	got, err := api.Cancel(w.A.Ctx, run.ID)
+	require.NoError(t, err)
+	require.Equal(t, bulk.StatePaused, got.State)
+	start(t, w.runner(t, h, cfg))
+	await(t, w.A.Ctx, api, run.ID, bulk.StateCancelled)
+	require.Equal(t, []bulk.State{bulk.StateCancelled}, h.finishes())
+	require.Zero(t, h.opened)
+}
+
+func TestPauseAndResume(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	g := make(gate)
+	h := &addOne{size: 10, before: g.pass}
+	cfg := quick()
+	cfg.Slice = time.Minute
+	r := w.runner(t, h, cfg)
+	start(t, r)
+	run := w.submit(t, r, w.A.Ctx, 5000)
+	g <- struct{}{}
+	asked := make(chan error, 1)
+	go func() {
+		_, err := r.Pause(w.A.Ctx, run.ID)
+		asked <- err
+	}()
+	for done := false; !done; {
+		select {
+		case err := <-asked:
+			require.NoError(t, err)
+			done = true
+		case g <- struct{}{}:
+		}
+	}
+	close(g)
+	held := await(t, w.A.Ctx, r, run.ID, bulk.StatePaused)
+	require.Less(t, held.Processed, int64(5000))
+	_, err := r.Pause(w.A.Ctx, run.ID)
+	require.NoError(t, err)
+	_, err = r.Resume(w.A.Ctx, run.ID)
+	require.NoError(t, err)
+	w.exact(t, await(t, w.A.Ctx, r, run.ID, bulk.StateCompleted), 5000)
+	_, err = r.Pause(w.A.Ctx, run.ID)
+	require.ErrorIs(t, err, bulk.ErrState)
+	_, err = r.Cancel(w.A.Ctx, run.ID)
+	require.ErrorIs(t, err, bulk.ErrState)
+	require.Equal(t, []string{"run.submitted", "run.pause_requested", "run.resumed", "run.completed"}, w.entries(t, w.A.Ctx, run.ID))
+}
+
+func TestDedup(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	r := w.runner(t, &addOne{size: 10}, quick())
+	s := bulk.Submission{Kind: "add_one", Args: addOneArgs{"none"}, DedupKey: "x"}
+	first, err := submit(w.A.Ctx, w.DB, r, s)
+	require.NoError(t, err)
+	require.NoError(t, w.DB.InTx(w.A.Ctx, func(tx *tenancy.Tx) error {
+		_, err := r.SubmitTx(w.A.Ctx, tx, s)
+		var running *bulk.AlreadyRunningError
+		require.ErrorAs(t, err, &running)
+		require.ErrorIs(t, err, bulk.ErrAlreadyRunning)
+		require.Equal(t, first.ID, running.RunID)
+		require.Equal(t, map[string]any{"jobId": first.ID.String()}, running.Details())
+		require.Equal(t, fault.Conflict, fault.KindOf(err))
+		_, err = tx.Exec(w.A.Ctx, `SELECT 1`)
+		return err
+	}), "the transaction goes on")
+	_, err = submit(w.A.Ctx, w.DB, r, bulk.Submission{Kind: "add_one", ID: first.ID})
+	require.ErrorIs(t, err, bulk.ErrAlreadyRunning, "an id is used once")
+	_, err = submit(w.B.Ctx, w.DB, r, s)
+	require.NoError(t, err, "another domain's")
+	_, err = submit(w.A.CompanyCtx, w.DB, r, s)
+	require.ErrorIs(t, err, tenancy.ErrNoTenant)
+	_, err = r.Cancel(w.A.Ctx, first.ID)
+	require.NoError(t, err)
+	_, err = submit(w.A.Ctx, w.DB, r, s)
+	require.NoError(t, err, "the first has ended")
+}
+
+func TestIsolation(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	r := w.runner(t, &addOne{size: 10}, quick())
+	run := w.submit(t, r, w.A.Ctx, 10)
+	_, err := r.Get(w.B.Ctx, run.ID)
+	require.ErrorIs(t, err, bulk.ErrNotFound)
+	for _, do := range []func(context.Context, bulk.RunID) (bulk.Run, error){r.Cancel, r.Pause, r.Resume, r.Retry} {
+		_, err := do(w.B.Ctx, run.ID)
+		require.ErrorIs(t, err, bulk.ErrNotFound)
+	}
+	_, err = r.Watch(w.B.Ctx, run.ID)
+	require.ErrorIs(t, err, bulk.ErrNotFound)
+	page, err := r.List(w.B.Ctx, bulk.ListQuery{})
+	require.NoError(t, err)
+	require.Empty(t, page.Items)
+	require.Zero(t, page.Total)
+	_, err = r.List(w.A.CompanyCtx, bulk.ListQuery{})
+	require.ErrorIs(t, err, tenancy.ErrNoTenant)
+	for _, table := range []string{"runs", "run_batches"} {
+		require.NoError(t, w.DB.Read(w.B.Ctx, `SELECT FROM strata.`+table, nil, func(rows pgx.Rows) error {
+			require.False(t, rows.Next())
+			return nil
+		}))
+	}
+	start(t, r)
+	w.exact(t, await(t, w.A.Ctx, r, run.ID, bulk.StateCompleted), 10)
+}
+
+func TestList(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	r := w.runner(t, &addOne{size: 10}, quick())
+	var want []bulk.RunID
+	for range 5 {
+		want = append([]bulk.RunID{w.submit(t, r, w.A.Ctx, 1).ID}, want...)
+	}
+	var got []bulk.RunID
+	q := bulk.ListQuery{Kind: "add_one", State: bulk.StateQueued}
+	q.PageSize = 2
+	for {
+		page, err := r.List(w.A.Ctx, q)
+		require.NoError(t, err)
+		if q.Cursor == "" {
+			require.EqualValues(t, 5, page.Total)
+		}
+		for _, run := range page.Items {
+			got = append(got, run.ID)
+		}
+		if !page.HasMore {
+			break
+		}
+		q.Cursor = page.NextCursor
+	}
+	require.Equal(t, want, got)
+	page, err := r.List(w.A.Ctx, bulk.ListQuery{State: bulk.StateFailed})
+	require.NoError(t, err)
+	require.Empty(t, page.Items)
+}

@@ -1,0 +1,100 @@
+package bulk_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/stratakit/strata/audit"
+	"github.com/stratakit/strata/bulk"
+	"github.com/stratakit/strata/internal/fault"
+	"github.com/stratakit/strata/tenancy"
+)
+
+func TestFailingBatch(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	broken := true
+	h := &addOne{size: 10}
+	h.done = func(_ context.Context, _ *tenancy.Tx, after int64) error {
+		if after > 50 && broken {
+			return errors.New("secret of the house")
+		}
+		return nil
+	}
+	h.finish = func(ctx context.Context, tx *tenancy.Tx, _ bulk.Run) error {
+		var n int
+		return tx.QueryRow(ctx, `SELECT count(*) FROM items`).Scan(&n)
+	}
+	r := w.runner(t, h, quick())
+	start(t, r)
+	run := w.submit(t, r, w.A.Ctx, 100)
+	failed := await(t, w.A.Ctx, r, run.ID, bulk.StateFailed)
+	require.Equal(t, 3, failed.Failures)
+	require.EqualValues(t, 50, failed.Processed, "the batch that failed was rolled back")
+	require.Equal(t, "secret of the house", failed.Error)
+	require.Equal(t, "internal error", failed.PublicError())
+	require.Equal(t, []bulk.State{bulk.StateFailed}, h.finishes())
+	page, err := w.Audit.List(w.A.Ctx, audit.Query{Action: "run.failed"})
+	require.NoError(t, err)
+	require.Len(t, page.Items, 1)
+	require.Equal(t, audit.Failure, page.Items[0].Status)
+	require.Equal(t, "internal error", page.Items[0].ErrorMessage)
+
+	require.NoError(t, r.Stop(t.Context()))
+	broken = false
+	again, err := r.Retry(w.A.Ctx, run.ID)
+	require.NoError(t, err)
+	require.Equal(t, bulk.StateQueued, again.State)
+	require.NoError(t, r.Start(t.Context()))
+	w.exact(t, await(t, w.A.Ctx, r, run.ID, bulk.StateCompleted), 100)
+}
+
+func TestPanicAndPermanent(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	finishing := 0
+	h := &addOne{size: 10}
+	h.before = func(context.Context, *tenancy.Tx, int64) error {
+		return bulk.Permanent(fault.New(fault.Invalid, "bad_file", "the file is empty"))
+	}
+	h.finish = func(context.Context, *tenancy.Tx, bulk.Run) error {
+		if finishing++; finishing == 1 {
+			panic("finish")
+		}
+		return nil
+	}
+	r := w.runner(t, h, quick())
+	start(t, r)
+	run := w.submit(t, r, w.A.Ctx, 100)
+	failed := await(t, w.A.Ctx, r, run.ID, bulk.StateFailed)
+	require.Equal(t, "bad_file", failed.ErrorCode)
+	require.Equal(t, "the file is empty", failed.PublicError())
+	require.Equal(t, []bulk.State{bulk.StateFailed}, h.finishes(), "what failed to finish is finished later, once")
+	require.Equal(t, 2, finishing)
+}
+
+func TestConflictsAreTriedAgainAtOnce(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	conflicts := 0
+	h := &addOne{size: 10}
+	h.done = func(ctx context.Context, tx *tenancy.Tx, after int64) error {
+		if after == 30 && conflicts < 3 {
+			conflicts++
+			_, err := tx.Exec(ctx, `DO $$ BEGIN RAISE SQLSTATE '40P01'; END $$`)
+			return err
+		}
+		return nil
+	}
+	cfg := quick()
+	cfg.MaxFailures, cfg.Slice = 1, time.Minute
+	r := w.runner(t, h, cfg)
+	start(t, r)
+	run := w.submit(t, r, w.A.Ctx, 100)
+	w.exact(t, await(t, w.A.Ctx, r, run.ID, bulk.StateCompleted), 100)
+	require.Equal(t, 3, conflicts)
+}

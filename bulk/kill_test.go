@@ -1,0 +1,192 @@
+package bulk_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/stratakit/strata/audit"
+	"github.com/stratakit/strata/bulk"
+	"github.com/stratakit/strata/tenancy"
+)
+
+// childVariable makes this test binary a process that works on runs in the database it
+// names, until it is killed.
+const childVariable = "STRATA_BULK_CHILD"
+
+func child() int {
+	err := work(os.Getenv(childVariable))
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}
+
+func work(url string) error {
+	ctx := context.Background()
+	pool, err := pgxpool.New(ctx, url)
+	if err != nil {
+		return err
+	}
+	db, err := tenancy.NewDB(pool, nil)
+	if err != nil {
+		return err
+	}
+	recorder, err := audit.NewRecorder(db, nil)
+	if err != nil {
+		return err
+	}
+	resolver, err := tenancy.NewResolver(db, nil, nil)
+	if err != nil {
+		return err
+	}
+	cfg := quick()
+	cfg.MaxFailures = 50 // a kill can come before the first batch
+	cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	r, err := bulk.NewRunner(db, nil, recorder, resolver, &cfg)
+	if err != nil {
+		return err
+	}
+	h := &addOne{size: 10, done: func(ctx context.Context, tx *tenancy.Tx, _ int64) error {
+		_, err := tx.Exec(ctx, `SELECT pg_sleep(0.01)`) // a batch takes its time
+		return err
+	}}
+	if err := r.Register("add_one", h); err != nil {
+		return err
+	}
+	if err := r.Start(ctx); err != nil {
+		return err
+	}
+	time.Sleep(time.Minute) // its parent kills it
+	return errors.New("nobody killed it")
+}
+
+// url is how another process reaches the pool's database as the same login.
+func url(pool *pgxpool.Pool) string {
+	c := pool.Config().ConnConfig
+	return fmt.Sprintf("host='%s' port=%s user='%s' password='%s' dbname='%s' sslmode=disable pool_max_conns=8",
+		c.Host, strconv.Itoa(int(c.Port)), c.User, c.Password, c.Database)
+}
+
+func TestKilledAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	r := w.runner(t, &addOne{size: 10}, quick()) // submits only
+	const n = 2000
+	run := w.submit(t, r, w.A.Ctx, n)
+	for kills := 0; ; kills++ {
+		cmd := exec.CommandContext(t.Context(), os.Args[0])
+		cmd.Env = append(os.Environ(), childVariable+"="+url(w.Pool))
+		cmd.Stderr = os.Stderr
+		require.NoError(t, cmd.Start())
+		var now bulk.Run
+		// Each child gets somewhere, and dies in the middle of a batch or between two.
+		require.Eventually(t, func() bool {
+			var err error
+			now, err = r.Get(w.A.Ctx, run.ID)
+			require.NoError(t, err)
+			return now.State.Final() || now.Processed >= run.Processed+n/6
+		}, within, time.Millisecond)
+		require.NoError(t, cmd.Process.Kill())
+		require.Error(t, cmd.Wait(), "killed")
+		if run = now; run.State.Final() {
+			require.GreaterOrEqual(t, kills, 3)
+			break
+		}
+	}
+	w.exact(t, run, n)
+}
+
+func TestTwoRunnersShareTheWork(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	h1, h2 := &addOne{size: 10}, &addOne{size: 10}
+	r1, r2 := w.runner(t, h1, quick()), w.runner(t, h2, quick())
+	start(t, r1)
+	start(t, r2)
+	var runs []bulk.Run
+	for range 4 {
+		runs = append(runs, w.submit(t, r1, w.A.Ctx, 400))
+	}
+	for _, run := range runs {
+		w.exact(t, await(t, w.A.Ctx, r2, run.ID, bulk.StateCompleted), 400)
+	}
+	require.Len(t, append(h1.finishes(), h2.finishes()...), 4)
+}
+
+// A process that believed in its lease for too long changes nothing any more.
+func TestZombieRollsBack(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	const n = 5000
+	h := &addOne{size: 10}
+	theft := make(chan int64, 1) // how much was processed then
+	var once sync.Once
+	h.done = func(context.Context, *tenancy.Tx, int64) error {
+		once.Do(func() {
+			go func() { // waits for the lock on the row, and gets it between two batches
+				var processed int64
+				err := w.DB.InTx(w.A.Ctx, func(tx *tenancy.Tx) error {
+					return tx.QueryRow(w.A.Ctx, `UPDATE strata.runs SET lease = gen_random_uuid(), lease_until = now() + interval '1 hour' RETURNING processed`).Scan(&processed)
+				})
+				if err != nil {
+					processed = -1
+				}
+				theft <- processed
+			}()
+		})
+		return nil
+	}
+	cfg := quick()
+	cfg.Slice = time.Minute
+	r := w.runner(t, h, cfg)
+	start(t, r)
+	run := w.submit(t, r, w.A.Ctx, n)
+	stolen := <-theft
+	require.Positive(t, stolen)
+	require.Less(t, stolen, int64(n))
+	require.Eventually(t, func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.closed == 1
+	}, within, time.Millisecond, "the zombie gives up")
+	now, err := r.Get(w.A.Ctx, run.ID)
+	require.NoError(t, err)
+	require.Equal(t, stolen, now.Processed)
+	var done int64
+	require.NoError(t, w.Pool.QueryRow(t.Context(), `SELECT sum(n)::bigint FROM items WHERE set = $1`, run.ID.String()).Scan(&done))
+	require.Equal(t, stolen, done, "what it did after the theft was rolled back")
+
+	require.NoError(t, w.DB.InTx(w.A.Ctx, func(tx *tenancy.Tx) error { // the thief dies
+		_, err := tx.Exec(w.A.Ctx, `UPDATE strata.runs SET lease_until = now() - interval '1 second'`)
+		return err
+	}))
+	w.exact(t, await(t, w.A.Ctx, r, run.ID, bulk.StateCompleted), n)
+}
+
+// While Open takes longer than the lease the run stays ours.
+func TestLongOpenKeepsTheLease(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	h := &addOne{size: 10}
+	h.open = func(ctx context.Context, _ bulk.Run) error {
+		_, err := w.Pool.Exec(ctx, `SELECT pg_sleep(1.5)`)
+		return err
+	}
+	cfg := quick()
+	cfg.Lease, cfg.Slice = 500*time.Millisecond, time.Minute
+	r1, r2 := w.runner(t, h, cfg), w.runner(t, h, cfg)
+	start(t, r1)
+	start(t, r2)
+	run := w.submit(t, r1, w.A.Ctx, 50)
+	w.exact(t, await(t, w.A.Ctx, r1, run.ID, bulk.StateCompleted), 50)
+	require.Equal(t, 1, h.opened)
+}

@@ -1,0 +1,158 @@
+package bulk_test
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/stratakit/strata/bulk"
+	"github.com/stratakit/strata/internal/dbtest"
+	"github.com/stratakit/strata/tenancy"
+)
+
+// follow reads a watch to its end.
+func follow(t *testing.T, news <-chan bulk.Progress) []bulk.Progress {
+	t.Helper()
+	var all []bulk.Progress
+	limit := time.After(within)
+	for {
+		select {
+		case p, ok := <-news:
+			if !ok {
+				return all
+			}
+			if n := len(all); n > 0 {
+				require.Greater(t, p.Version, all[n-1].Version)
+			}
+			all = append(all, p)
+		case <-limit:
+			t.Fatal("the watch does not end")
+		}
+	}
+}
+
+func slow(h *addOne) *addOne {
+	h.done = func(ctx context.Context, tx *tenancy.Tx, _ int64) error {
+		_, err := tx.Exec(ctx, `SELECT pg_sleep(0.03)`)
+		return err
+	}
+	return h
+}
+
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	r := w.runner(t, slow(&addOne{size: 2}), quick())
+	run := w.submit(t, r, w.A.Ctx, 100)
+	news, err := r.Watch(w.A.Ctx, run.ID)
+	require.NoError(t, err)
+	first := <-news
+	require.Equal(t, bulk.StateQueued, first.Status)
+	start(t, r)
+	all := follow(t, news)
+	require.Greater(t, len(all), 2)
+	last := all[len(all)-1]
+	require.Equal(t, bulk.StateCompleted, last.Status)
+	require.InDelta(t, 100, last.Percentage, 0)
+	require.EqualValues(t, 100, last.Processed)
+	require.Positive(t, all[1].RatePerSecond)
+
+	news, err = r.Watch(w.A.Ctx, run.ID)
+	require.NoError(t, err)
+	require.Equal(t, []bulk.Progress{last}, follow(t, news), "of one that has ended: how it ended")
+	b, err := json.Marshal(first)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"jobId":"`+run.ID.String()+`","kind":"add_one","status":"queued","processed":0,"total":100,"percentage":0,"ratePerSecond":0,"etaSeconds":null}`, string(b))
+	require.EqualValues(t, 1, w.Redis.Exists(t.Context(), "job:{"+run.ID.String()+"}:progress").Val())
+}
+
+func TestWatchWithRedisGone(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	server := dbtest.RedisServer(t)
+	client := redis.NewClient(server.Options())
+	t.Cleanup(func() { _ = client.Close() })
+	cfg := quick()
+	r, err := bulk.NewRunner(w.DB, client, w.Audit, w.resolver, &cfg)
+	require.NoError(t, err)
+	require.NoError(t, r.Register("add_one", slow(&addOne{size: 2})))
+	start(t, r)
+	run := w.submit(t, r, w.A.Ctx, 200)
+	news, err := r.Watch(w.A.Ctx, run.ID)
+	require.NoError(t, err)
+	for p := range news {
+		if p.Processed > 0 {
+			break
+		}
+	}
+	require.NoError(t, server.Kill(t.Context()))
+	all := follow(t, news)
+	require.Equal(t, bulk.StateCompleted, all[len(all)-1].Status)
+	w.exact(t, await(t, w.A.Ctx, r, run.ID, bulk.StateCompleted), 200)
+}
+
+// What Redis says last is not believed for ever, nor that a run has ended.
+func TestWatchDoubtsRedis(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	r := w.runner(t, &addOne{size: 10}, quick())
+	key := func(id bulk.RunID) string { return "job:{" + id.String() + "}:progress" }
+	lie := func(run bulk.Run, status string) {
+		require.NoError(t, w.Redis.HSet(t.Context(), key(run.ID), "version", 1000, "progress",
+			`{"jobId":"`+run.ID.String()+`","kind":"add_one","status":"`+status+`","processed":7,"version":2,"domain":"`+run.DomainID.String()+`"}`).Err())
+	}
+	ended, still := w.submit(t, r, w.A.Ctx, 10), w.submit(t, r, w.A.Ctx, 10)
+	lie(ended, "completed")
+	lie(still, "processing")
+	one, err := r.Watch(w.A.Ctx, ended.ID)
+	require.NoError(t, err)
+	two, err := r.Watch(w.A.Ctx, still.ID)
+	require.NoError(t, err)
+	require.Equal(t, bulk.StateQueued, (<-one).Status)
+	require.Equal(t, bulk.StateQueued, (<-two).Status)
+	require.EqualValues(t, 7, (<-two).Processed, "news come through Redis")
+	start(t, r)
+	for _, news := range []<-chan bulk.Progress{one, two} {
+		all := follow(t, news)
+		require.Equal(t, bulk.StateCompleted, all[len(all)-1].Status)
+		require.EqualValues(t, 10, all[len(all)-1].Processed)
+	}
+}
+
+func TestWatchDomain(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	h := slow(&addOne{size: 2})
+	r := w.runner(t, h, quick())
+	before := w.submit(t, r, w.A.Ctx, 100)
+	w.submit(t, r, w.B.Ctx, 100)
+	ctx, cancel := context.WithCancel(w.A.Ctx)
+	defer cancel()
+	news, err := r.WatchDomain(ctx)
+	require.NoError(t, err)
+	require.Equal(t, before.ID, (<-news).JobID)
+	after := w.submit(t, r, w.A.Ctx, 100)
+	start(t, r)
+	ends := map[bulk.RunID]int{}
+	for p := range news {
+		require.Contains(t, []bulk.RunID{before.ID, after.ID}, p.JobID)
+		if p.Status.Final() {
+			if ends[p.JobID]++; len(ends) == 2 {
+				break
+			}
+		}
+	}
+	require.Equal(t, map[bulk.RunID]int{before.ID: 1, after.ID: 1}, ends)
+	cancel()
+	require.Empty(t, follow(t, news), "closed with its context")
+
+	all, err := r.WatchDomain(w.A.Ctx)
+	require.NoError(t, err)
+	require.NoError(t, r.Stop(t.Context()))
+	require.Empty(t, follow(t, all), "closed by Stop")
+	require.NoError(t, r.Start(t.Context()))
+}
