@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -39,15 +40,17 @@ func Total(n int64) *int64 {
 // WriteJSON answers with v. It returns an error, having written nothing, only when v
 // cannot be JSON; that the client is gone is no error of the handler.
 func WriteJSON(w http.ResponseWriter, status int, v any) error {
-	body, err := json.Marshal(v)
-	if err != nil {
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false) // the content type says it is JSON, and a URL stays what it is
+	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("web: write the answer: %w", err)
 	}
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n'))
+	_, _ = w.Write(body.Bytes())
 	return nil
 }
 

@@ -1,0 +1,220 @@
+// Command server serves all of Strata over HTTP, on servers it finds or starts itself,
+// with one company, workspace and domain to try things on. It is an example of how a
+// product wires the library, and for development only: its tokens are no secret.
+//
+//	go run ./examples/server          # prints ids, a token and what to type
+//	go run ./examples/server -json    # the same facts as one line of JSON
+//
+// Environment: ADDR (default :8080), DATABASE_URL and REDIS_URL (otherwise servers are
+// found or started), STRATA_DEV_TOKENS (token=userID:companyID:role,...).
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stratakit/strata"
+	"github.com/stratakit/strata/imports"
+	"github.com/stratakit/strata/imports/importshttp"
+	"github.com/stratakit/strata/internal/backends"
+	"github.com/stratakit/strata/tenancy"
+)
+
+func main() {
+	asJSON := flag.Bool("json", false, "print the facts a program needs as one line of JSON")
+	dataDir := flag.String("data", "", "directory for files and for servers started here (default: one in the user's cache directory)")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *dataDir, *asJSON); err != nil {
+		fmt.Fprintln(os.Stderr, "server:", strings.Join(strings.Fields(err.Error()), " "))
+		os.Exit(1)
+	}
+}
+
+// facts are what somebody needs to talk to the server.
+type facts struct {
+	Addr        string              `json:"addr"`
+	CompanyID   tenancy.CompanyID   `json:"companyId"`
+	WorkspaceID tenancy.WorkspaceID `json:"workspaceId"`
+	DomainID    tenancy.DomainID    `json:"domainId"`
+	Token       string              `json:"token"`
+	AdminToken  string              `json:"adminToken"`
+}
+
+func run(ctx context.Context, dataDir string, asJSON bool) (err error) {
+	if os.Getenv("STRATA_ENV") == "production" {
+		return errors.New("this example hands out development tokens: it does not run with STRATA_ENV=production")
+	}
+	addr := os.Getenv("ADDR")
+	if addr == "" {
+		addr = ":8080"
+	}
+	// First of all, because it is the likeliest to fail and costs nothing.
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return fmt.Errorf("cannot listen on %s: %w: free the port or set ADDR", addr, err)
+	}
+	defer func() { _ = listener.Close() }() // closed by Shutdown too
+	if dataDir == "" {
+		if dataDir, err = backends.DefaultDataDir("server"); err != nil {
+			return err
+		}
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	servers, err := backends.Start(ctx, backends.Options{DataDir: dataDir, Log: func(format string, args ...any) {
+		fmt.Fprintf(os.Stderr, format+"\n", args...)
+	}})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, servers.Close()) }()
+	pool, err := pgxpool.New(ctx, servers.Postgres.URL)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	client := redis.NewClient(servers.Redis.Options())
+	defer func() { _ = client.Close() }()
+	if err := strata.Migrate(ctx, pool, &strata.MigrateConfig{Log: log}); err != nil {
+		return err
+	}
+
+	secret, err := secretOf(dataDir)
+	if err != nil {
+		return err
+	}
+	base := "http://" + reachable(listener.Addr())
+	uploads, err := imports.OpenLocal(filepath.Join(dataDir, "uploads"), must(url.Parse(base+importshttp.UploadPath)), secret.derive("uploads"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = uploads.Bucket.Close() }()
+	s, err := strata.New(ctx, pool, client, &strata.Config{Bucket: uploads.Bucket, Log: log})
+	if err != nil {
+		return err
+	}
+	f, err := seed(ctx, s)
+	if err != nil {
+		return err
+	}
+	f.Addr = base
+	tokens, err := devTokens(secret, &f)
+	if err != nil {
+		return err
+	}
+	handler, err := s.Handler(tokens.principal, &strata.HandlerConfig{Uploads: uploads, Log: log})
+	if err != nil {
+		return err
+	}
+	if err := s.Start(ctx); err != nil {
+		return err
+	}
+	announce(f, asJSON)
+	err = serve(ctx, listener, handler)
+	// Batches in hand finish; what is left goes on at the next start.
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+	defer cancel()
+	return errors.Join(err, s.Stop(stopping))
+}
+
+// serve answers requests until ctx ends. Streams end with it; other requests finish.
+func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return server.Shutdown(stopping)
+}
+
+// seed makes a company with a workspace and a domain at the first start and finds them
+// again at the next.
+func seed(ctx context.Context, s *strata.Strata) (facts, error) {
+	const slug = "example"
+	company, err := s.Tenancy.CompanyBySlug(ctx, slug)
+	if errors.Is(err, tenancy.ErrNotFound) {
+		t, err := s.Tenancy.Bootstrap(ctx, tenancy.NewCompany{Name: "Example", Slug: slug, Plan: "enterprise"}, tenancy.NewDomain{DomainName: "example.com"})
+		if err == nil {
+			return facts{CompanyID: t.CompanyID, WorkspaceID: t.WorkspaceID, DomainID: t.DomainID}, nil
+		}
+		if !errors.Is(err, tenancy.ErrConflict) { // another process was faster
+			return facts{}, err
+		}
+		company, err = s.Tenancy.CompanyBySlug(ctx, slug)
+		if err != nil {
+			return facts{}, err
+		}
+	} else if err != nil {
+		return facts{}, err
+	}
+	d, err := s.Tenancy.First(tenancy.WithTenant(ctx, tenancy.Tenant{CompanyID: company.ID}))
+	return facts{CompanyID: company.ID, WorkspaceID: d.WorkspaceID, DomainID: d.ID}, err
+}
+
+func announce(f facts, asJSON bool) {
+	if asJSON {
+		_ = json.NewEncoder(os.Stdout).Encode(f)
+		return
+	}
+	fmt.Printf(`Strata serves on %[1]s
+
+  company    %[2]s
+  workspace  %[3]s
+  domain     %[4]s
+  token      %[5]s   (a development token of the company's owner)
+
+Try:
+
+  curl -s -H 'Authorization: Bearer %[5]s' %[1]s/companies/%[2]s/usage
+  curl -s -H 'Authorization: Bearer %[5]s' %[1]s/domains/%[4]s/recipients -d '{"email":"ada@example.com","name":"Ada"}'
+  curl -s -H 'Authorization: Bearer %[5]s' -G %[1]s/domains/%[4]s/recipients --data-urlencode 'filter=email.endsWith("@example.com")'
+
+The whole API: %[1]s/openapi.json. Stop with Ctrl-C.
+`, f.Addr, f.CompanyID, f.WorkspaceID, f.DomainID, f.Token)
+}
+
+// reachable is an address a client on this machine can use.
+func reachable(addr net.Addr) string {
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return addr.String()
+	}
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}

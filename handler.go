@@ -1,0 +1,80 @@
+package strata
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/stratakit/strata/audit/audithttp"
+	"github.com/stratakit/strata/billing/billinghttp"
+	"github.com/stratakit/strata/bulk/bulkhttp"
+	"github.com/stratakit/strata/customfields/customfieldshttp"
+	"github.com/stratakit/strata/imports"
+	"github.com/stratakit/strata/imports/importshttp"
+	"github.com/stratakit/strata/internal/web"
+	"github.com/stratakit/strata/recipients"
+	"github.com/stratakit/strata/recipients/recipientshttp"
+	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/tenancyhttp"
+)
+
+// HandlerConfig configures Handler. The zero value is legal.
+type HandlerConfig struct {
+	// Prefix comes before every path, such as "/api/v1". Default none.
+	Prefix string
+	// Uploads receives the files of imports when they are kept in a local directory: the
+	// store whose Bucket was given to New.
+	Uploads *imports.LocalStore
+	// Log receives what goes wrong while answering. Default slog.Default().
+	Log *slog.Logger
+}
+
+// Handler serves every package over HTTP, with GET /openapi.json, /healthz and /readyz.
+// principal says who makes a request; Strata issues no passwords for a product's users.
+// An error or the zero Actor is answered with 401. To serve only some of the packages,
+// give their <pkg>http to tenancyhttp.NewServer.
+func (s *Strata) Handler(principal func(*http.Request) (tenancy.Actor, error), cfg *HandlerConfig) (http.Handler, error) {
+	server, err := s.server(principal, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return server.Handler(s.apis(cfg)...), nil
+}
+
+func (s *Strata) server(principal func(*http.Request) (tenancy.Actor, error), cfg *HandlerConfig) (*tenancyhttp.Server, error) {
+	var c HandlerConfig
+	if cfg != nil {
+		c = *cfg
+	}
+	return tenancyhttp.NewServer(s.Resolver, principal, &tenancyhttp.Config{Prefix: c.Prefix, Log: c.Log, Ready: s.Ready})
+}
+
+func (s *Strata) apis(cfg *HandlerConfig) []web.API {
+	apis := []web.API{
+		tenancyhttp.New(s.Tenancy),
+		audithttp.New(s.Audit),
+		billinghttp.New(s.Limits),
+		bulkhttp.New(s.Runner),
+		customfieldshttp.New(s.Fields, recipients.Columns()),
+		recipientshttp.New(s.Recipients),
+	}
+	if s.Imports != nil {
+		var uploads *imports.LocalStore
+		if cfg != nil {
+			uploads = cfg.Uploads
+		}
+		apis = append(apis, importshttp.New(s.Imports, uploads))
+	}
+	return apis
+}
+
+// Ready returns nil when the process can serve: PostgreSQL answers and its schema fits.
+// Redis may be away.
+func (s *Strata) Ready(ctx context.Context) error {
+	err := CheckSchema(ctx, s.DB.Pool(), &MigrateConfig{Schema: s.DB.Schema(), RiverSchema: s.DB.RiverSchema()})
+	if errors.Is(err, ErrSchemaTooOld) || errors.Is(err, ErrSchemaTooNew) || err == nil {
+		return err
+	}
+	return errors.New("PostgreSQL does not answer")
+}
