@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -76,50 +77,55 @@ func TestHostileTextNeverFailsTheMutation(t *testing.T) {
 	require.Len(t, page.Items, 1)
 	require.LessOrEqual(t, len(page.Items[0].UserAgent), 512)
 	require.Equal(t, "a\ufffdb", page.Items[0].Metadata["k"])
-	require.ErrorIs(t, e.Audit.Record(ctx, audit.Entry{}), audit.ErrNoAction)
+	require.Equal(t, "\ufffd", page.Items[0].RequestID[:3])
+
+	metadata := map[string]any{
+		"letters": `C:\u0000`, "raw": json.RawMessage(`"\ud800 \u0000 \\ud800"`), "number": json.RawMessage(`12345678901234567`),
+		"nested": []any{map[string]any{"k\x00": "\x00"}},
+	}
+	require.NoError(t, e.Audit.Record(ctx, audit.Entry{Action: "x.z", Metadata: metadata}))
+	page, err = e.Audit.List(ctx, audit.Query{Action: "x.z"})
+	require.NoError(t, err)
+	got := page.Items[0].Metadata
+	require.Equal(t, `C:\u0000`, got["letters"], "a backslash and letters, and no NUL")
+	require.Equal(t, "\ufffd \ufffd \\ud800", got["raw"])
+	require.Equal(t, []any{map[string]any{"k\ufffd": "\ufffd"}}, got["nested"])
+
+	require.NoError(t, e.Audit.Record(ctx, audit.Entry{Action: "x.large", Metadata: map[string]any{"all": strings.Repeat("x", 1<<20)}}))
+	page, err = e.Audit.List(ctx, audit.Query{Action: "x.large"})
+	require.NoError(t, err)
+	require.Equal(t, true, page.Items[0].Metadata["truncated"])
+	require.Greater(t, page.Items[0].Metadata["bytes"], float64(1<<20))
 }
 
-func TestListFiltersAndPages(t *testing.T) {
+func TestMistakesOfTheProgramAreErrors(t *testing.T) {
 	t.Parallel()
 	e := tenancytest.Open(t)
-	for _, name := range []string{"a.done", "b.done", "c.done", "d.done", "e.done"} {
-		record(t, e, e.A, audit.Entry{Action: name, ResourceType: "thing", ResourceID: name})
+	require.ErrorIs(t, e.Audit.Record(e.A.Ctx, audit.Entry{}), audit.ErrNoAction)
+	require.ErrorIs(t, e.Audit.Record(e.A.Ctx, audit.Entry{Action: "x.y", Status: "done"}), audit.ErrStatus)
+	require.ErrorContains(t, e.Audit.Record(e.A.Ctx, audit.Entry{Action: "x.y", Metadata: map[string]any{"f": func() {}}}), "metadata")
+	require.ErrorIs(t, e.Audit.Record(t.Context(), audit.Entry{Action: "x.y"}), tenancy.ErrNoTenant)
+	err := e.DB.InTx(e.A.Ctx, func(tx *tenancy.Tx) error { return e.Audit.RecordTx(e.B.Ctx, tx, audit.Entry{Action: "x.y"}) })
+	require.ErrorIs(t, err, audit.ErrOtherTenant)
+	_, err = audit.NewRecorder(nil, nil)
+	require.Error(t, err)
+	for _, c := range []*tenancytest.Company{e.A, e.B} {
+		page, err := e.Audit.List(c.CompanyCtx, audit.Query{Action: "x.y"})
+		require.NoError(t, err)
+		require.Empty(t, page.Items)
 	}
-	things := audit.Query{ResourceType: "thing"}
-	things.PageSize = 2
-	first, err := e.Audit.List(e.A.Ctx, things)
-	require.NoError(t, err)
-	require.EqualValues(t, 5, first.Total)
-	require.Equal(t, []string{"e.done", "d.done"}, actions(first))
-	require.True(t, first.HasMore)
+}
 
-	record(t, e, e.A, audit.Entry{Action: "f.done", ResourceType: "thing"}) // must not shift the next page
-	things.Cursor = first.NextCursor
-	second, err := e.Audit.List(e.A.Ctx, things)
+func TestTheClockIsTheRecorders(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	at := time.Date(2026, 5, 4, 3, 2, 1, 123_456_789, time.FixedZone("", 3*3600))
+	r, err := audit.NewRecorder(e.DB, &audit.Config{Now: func() time.Time { return at }})
 	require.NoError(t, err)
-	require.Equal(t, []string{"c.done", "b.done"}, actions(second))
-	things.Cursor = second.NextCursor
-	third, err := e.Audit.List(e.A.Ctx, things)
+	require.NoError(t, r.Record(e.A.Ctx, audit.Entry{Action: "x.y"}))
+	page, err := r.List(e.A.Ctx, audit.Query{Action: "x.y"})
 	require.NoError(t, err)
-	require.Equal(t, []string{"a.done"}, actions(third))
-	require.False(t, third.HasMore)
-
-	byPage := audit.Query{ResourceType: "thing", PageRequest: tenancy.PageRequest{Page: 3, PageSize: 2}}
-	page, err := e.Audit.List(e.A.Ctx, byPage)
-	require.NoError(t, err)
-	require.Equal(t, []string{"b.done", "a.done"}, actions(page))
-
-	for _, bad := range []string{"x", "AAAA", "%%%"} {
-		_, err := e.Audit.List(e.A.Ctx, audit.Query{PageRequest: tenancy.PageRequest{Cursor: bad}})
-		require.ErrorIs(t, err, tenancy.ErrInvalidCursor)
-	}
-	cut := second.Items[0].OccurredAt
-	before, err := e.Audit.List(e.A.Ctx, audit.Query{ResourceType: "thing", To: cut})
-	require.NoError(t, err)
-	require.Equal(t, []string{"b.done", "a.done"}, actions(before))
-	from, err := e.Audit.List(e.A.Ctx, audit.Query{ResourceType: "thing", From: cut})
-	require.NoError(t, err)
-	require.Equal(t, []string{"f.done", "e.done", "d.done", "c.done"}, actions(from))
+	require.Equal(t, time.Date(2026, 5, 4, 0, 2, 1, 123_456_000, time.UTC), page.Items[0].OccurredAt)
 }
 
 func TestEntriesNeverCrossTenants(t *testing.T) {
@@ -173,4 +179,21 @@ func TestEntriesAreAppendOnly(t *testing.T) {
 		return err
 	})
 	require.ErrorContains(t, err, "row-level security")
+
+	// An entry carries the id of the transaction that wrote it, and nobody else's.
+	err = e.DB.InTx(e.A.Ctx, func(tx *tenancy.Tx) error {
+		_, err := tx.Exec(e.A.Ctx, `INSERT INTO strata.audit_entries (company_id, id, occurred_at, actor_type, action, status, xid) VALUES ($1, $2, now(), 'user', 'forged', 'success', 3)`,
+			e.A.CompanyID, tenancy.NewID[audit.Entry]())
+		return err
+	})
+	require.ErrorContains(t, err, "permission denied")
+	require.NoError(t, e.DB.InTx(e.A.Ctx, func(tx *tenancy.Tx) error {
+		if err := e.Audit.RecordTx(e.A.Ctx, tx, audit.Entry{Action: "a.done"}, audit.Entry{Action: "b.done"}); err != nil {
+			return err
+		}
+		var n int
+		err := tx.QueryRow(e.A.Ctx, `SELECT count(*) FROM strata.audit_entries WHERE xid = pg_current_xact_id()::text::bigint`).Scan(&n)
+		require.Equal(t, 2, n)
+		return err
+	}))
 }

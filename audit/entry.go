@@ -1,7 +1,8 @@
 package audit
 
 import (
-	"context"
+	"bytes"
+	"encoding/json"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -23,8 +24,11 @@ const (
 
 // Entry is one line of the audit trail. The caller fills what happened; who did it,
 // from where and for which tenant is taken from the context.
+//
+// Texts are made storable instead of refused: invalid UTF-8 and NUL become U+FFFD, and
+// what is longer than 512 bytes (ErrorMessage: 2,048) is cut.
 type Entry struct {
-	ID         ID        `json:"id"`
+	ID         ID        `json:"id"`         // a UUIDv7
 	OccurredAt time.Time `json:"occurredAt"` // UTC, to the microsecond
 
 	ActorID    string            `json:"actorId"`
@@ -46,7 +50,9 @@ type Entry struct {
 	RequestID string `json:"requestId"`
 
 	// Metadata is what else an investigator wants to know: counts, names of changed
-	// fields. Never put a secret or a person's data here: entries outlive both.
+	// fields. Values must be JSON-encodable. What is more than 64 KiB of JSON is replaced
+	// by {"truncated": true, "bytes": n}. Never put a secret, such as a password, token or
+	// key, or a person's data here: entries outlive both.
 	Metadata map[string]any `json:"metadata"`
 
 	CompanyID   tenancy.CompanyID   `json:"companyId"`
@@ -57,28 +63,33 @@ type Entry struct {
 // The lengths, in bytes, that text is cut to: what comes from a request must never be
 // able to make the audited mutation fail.
 const (
-	maxText    = 512
-	maxMessage = 2048
+	maxText     = 512
+	maxMessage  = 2048
+	maxMetadata = 64 << 10
 )
 
-// complete fills in what the context knows.
-func (e Entry) complete(ctx context.Context, t tenancy.Tenant, now time.Time) Entry {
-	a := tenancy.ActorFrom(ctx)
-	e.ID = tenancy.NewID[Entry]()
-	e.OccurredAt = now.UTC().Truncate(time.Microsecond)
-	e.ActorID, e.ActorType, e.ActorEmail = clean(a.ID, maxText), a.Type, clean(a.Email, maxText)
-	e.IP, e.UserAgent, e.RequestID = clean(a.IP, maxText), clean(a.UserAgent, maxText), clean(a.RequestID, maxText)
+// checked returns e with what the caller says made storable, or the caller's mistake.
+func (e Entry) checked() (Entry, error) {
+	if e.Action == "" {
+		return e, ErrNoAction
+	}
+	switch e.Status {
+	case "":
+		e.Status = Success
+	case Success, Failure:
+	default:
+		return e, ErrStatus
+	}
 	e.Action, e.ResourceType, e.ResourceID = clean(e.Action, maxText), clean(e.ResourceType, maxText), clean(e.ResourceID, maxText)
 	e.ErrorMessage = clean(e.ErrorMessage, maxMessage)
-	if e.Status == "" {
-		e.Status = Success
-	}
-	e.CompanyID, e.WorkspaceID, e.DomainID = t.CompanyID, t.WorkspaceID, t.DomainID
-	return e
+	return e, nil
 }
 
 // clean makes s storable: valid UTF-8 without NUL, at most limit bytes, cut between runes.
 func clean(s string, limit int) string {
+	if len(s) > 4*limit { // the rest is cut anyway, and may be megabytes
+		s = s[:4*limit]
+	}
 	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 	if len(s) <= limit {
 		return s
@@ -87,4 +98,34 @@ func clean(s string, limit int) string {
 		limit--
 	}
 	return s[:limit]
+}
+
+// noNUL replaces the escape of NUL, which jsonb does not hold, and not a backslash that
+// is followed by the same letters.
+var noNUL = strings.NewReplacer(`\\`, `\\`, `\u0000`, `\ufffd`)
+
+// encode writes metadata as JSON that PostgreSQL accepts.
+func encode(m map[string]any) (string, error) {
+	if len(m) == 0 {
+		return "{}", nil
+	}
+	b, err := json.Marshal(m)
+	if err != nil {
+		return "", err
+	}
+	if bytes.Contains(b, []byte(`\ud`)) || bytes.Contains(b, []byte(`\uD`)) { // from a json.RawMessage: half a pair is refused by jsonb
+		var v any
+		d := json.NewDecoder(bytes.NewReader(b))
+		d.UseNumber()
+		if err := d.Decode(&v); err != nil {
+			return "", err
+		}
+		if b, err = json.Marshal(v); err != nil {
+			return "", err
+		}
+	}
+	if len(b) > maxMetadata {
+		b, err = json.Marshal(map[string]any{"truncated": true, "bytes": len(b)})
+	}
+	return noNUL.Replace(string(b)), err
 }

@@ -38,8 +38,9 @@ func scanEntry(row pgx.CollectableRow) (e Entry, err error) {
 }
 
 // List returns entries of ctx's tenant, newest first: all of a company, or those of one
-// workspace or domain of it. Errors: tenancy.ErrNoTenant, tenancy.ErrInvalidCursor,
-// *tenancy.ValidationError.
+// workspace or domain of it. Page.Total stops at 10,001 and is then an estimate; with a
+// cursor it is not counted and -1. Errors: tenancy.ErrNoTenant,
+// tenancy.ErrInvalidCursor, *tenancy.ValidationError.
 func (r *Recorder) List(ctx context.Context, q Query) (tenancy.Page[Entry], error) {
 	t, err := tenancy.TenantFrom(ctx)
 	if err != nil {
@@ -48,6 +49,11 @@ func (r *Recorder) List(ctx context.Context, q Query) (tenancy.Page[Entry], erro
 	p, err := q.PageRequest.Normalize()
 	if err != nil {
 		return tenancy.Page[Entry]{}, err
+	}
+	if q.Status != "" && q.Status != Success && q.Status != Failure {
+		var v tenancy.ValidationError
+		v.Add("status", "not_allowed", "must be success or failure")
+		return tenancy.Page[Entry]{}, v.OrNil()
 	}
 	where, args := q.where(t)
 	page := tenancy.Page[Entry]{Page: p.Page, PageSize: p.PageSize, Total: -1}
@@ -104,7 +110,7 @@ func (q Query) where(t tenancy.Tenant) (string, []any) {
 		{"actor_id", q.ActorID}, {"action", q.Action}, {"resource_type", q.ResourceType}, {"resource_id", q.ResourceID}, {"status", string(q.Status)},
 	} {
 		if f.value != "" {
-			add(f.column+" = $%d", f.value)
+			add(f.column+" = $%d", clean(f.value, maxText)) // as it was stored
 		}
 	}
 	if !q.From.IsZero() {

@@ -2,18 +2,12 @@ package audit
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
-	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/tenancy"
 )
-
-// ErrNoAction is returned for an Entry that does not say what happened.
-var ErrNoAction error = fault.New(fault.Internal, "audit_no_action", "an audit entry needs an action")
 
 // Config configures a Recorder. The zero value is legal.
 type Config struct {
@@ -41,10 +35,25 @@ func NewRecorder(db *tenancy.DB, cfg *Config) (*Recorder, error) {
 	return r, nil
 }
 
+const insertColumns = `INSERT INTO strata.audit_entries (company_id, workspace_id, domain_id, occurred_at,
+	actor_id, actor_type, actor_email, ip, user_agent, request_id,
+	id, action, resource_type, resource_id, status, error_message, metadata) `
+
+// One entry, the common case, is a plain row; several come as arrays: both texts are
+// constant, so that each connection prepares them once.
+const (
+	insertOne  = insertColumns + `VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`
+	insertMany = insertColumns + `SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, e.*
+		FROM unnest($11::uuid[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::jsonb[]) AS e`
+)
+
 // RecordTx writes entries in the transaction of the change they tell of: they commit
 // or roll back with it, so that there is neither a change without its entry nor an
-// entry without its change. The tenant is that of ctx, the actor too. Several entries
-// go out as one statement.
+// entry without its change. The tenant is that of ctx, the actor too; what an entry has
+// in those fields is overwritten. Several entries, however many, go out as one statement.
+//
+// It returns ErrNoAction, ErrStatus, ErrOtherTenant, tenancy.ErrNoTenant, an error for
+// metadata that is no JSON, or what PostgreSQL said: let it roll the transaction back.
 func (r *Recorder) RecordTx(ctx context.Context, tx *tenancy.Tx, entries ...Entry) error {
 	if len(entries) == 0 {
 		return nil
@@ -53,43 +62,48 @@ func (r *Recorder) RecordTx(ctx context.Context, tx *tenancy.Tx, entries ...Entr
 	if err != nil {
 		return err
 	}
-	const columns = 17
-	var q strings.Builder
-	q.WriteString(insertEntries)
-	args := make([]any, 0, columns*len(entries))
-	now := r.now()
+	if t.CompanyID != tx.Tenant().CompanyID {
+		return ErrOtherTenant
+	}
+	var (
+		n             = len(entries)
+		ids           = make([]ID, n)
+		actions       = make([]string, n)
+		resourceTypes = make([]string, n)
+		resourceIDs   = make([]string, n)
+		statuses      = make([]string, n)
+		messages      = make([]string, n)
+		metadata      = make([]string, n)
+	)
 	for i, e := range entries {
-		if e.Action == "" {
-			return ErrNoAction
-		}
-		e = e.complete(ctx, t, now)
-		metadata, err := encode(e.Metadata)
+		e, err := e.checked()
 		if err != nil {
+			return err
+		}
+		ids[i], actions[i], resourceTypes[i], resourceIDs[i] = tenancy.NewID[Entry](), e.Action, e.ResourceType, e.ResourceID
+		statuses[i], messages[i] = string(e.Status), e.ErrorMessage
+		if metadata[i], err = encode(e.Metadata); err != nil {
 			return fmt.Errorf("audit %s: metadata: %w", e.Action, err)
 		}
-		if i > 0 {
-			q.WriteByte(',')
-		}
-		for c := range columns {
-			if c == 0 {
-				q.WriteByte('(')
-			} else {
-				q.WriteByte(',')
-			}
-			fmt.Fprintf(&q, "$%d", i*columns+c+1)
-		}
-		q.WriteByte(')')
-		args = append(args, e.CompanyID, e.ID, e.WorkspaceID, e.DomainID, e.OccurredAt, e.ActorID, string(e.ActorType), e.ActorEmail,
-			e.Action, e.ResourceType, e.ResourceID, string(e.Status), e.ErrorMessage, e.IP, e.UserAgent, e.RequestID, metadata)
 	}
-	if _, err := tx.Exec(ctx, tx.SQL(q.String()), args...); err != nil {
+	a := tenancy.ActorFrom(ctx)
+	args := []any{
+		t.CompanyID, t.WorkspaceID, t.DomainID, r.now().UTC().Truncate(time.Microsecond),
+		clean(a.ID, maxText), clean(string(a.Type), maxText), clean(a.Email, maxText),
+		clean(a.IP, maxText), clean(a.UserAgent, maxText), clean(a.RequestID, maxText),
+	}
+	statement := insertOne
+	if n == 1 {
+		args = append(args, ids[0], actions[0], resourceTypes[0], resourceIDs[0], statuses[0], messages[0], metadata[0])
+	} else {
+		statement = insertMany
+		args = append(args, ids, actions, resourceTypes, resourceIDs, statuses, messages, metadata)
+	}
+	if _, err := tx.Exec(ctx, tx.SQL(statement), args...); err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
 	return nil
 }
-
-const insertEntries = `INSERT INTO strata.audit_entries (company_id, id, workspace_id, domain_id, occurred_at, actor_id, actor_type, actor_email,
-	action, resource_type, resource_id, status, error_message, ip, user_agent, request_id, metadata) VALUES `
 
 // RecordChange is RecordTx for the packages below this one.
 func (r *Recorder) RecordChange(ctx context.Context, tx *tenancy.Tx, c tenancy.Change) error {
@@ -97,19 +111,8 @@ func (r *Recorder) RecordChange(ctx context.Context, tx *tenancy.Tx, c tenancy.C
 }
 
 // Record writes one entry in a transaction of its own, for what has none: a request
-// that was refused or failed.
+// that was refused or failed, whose own transaction is gone. Set Status and ErrorMessage
+// then. Errors are those of RecordTx.
 func (r *Recorder) Record(ctx context.Context, e Entry) error {
 	return r.db.InTx(ctx, func(tx *tenancy.Tx) error { return r.RecordTx(ctx, tx, e) })
-}
-
-// encode writes metadata as JSON that PostgreSQL accepts: jsonb holds no NUL.
-func encode(m map[string]any) (string, error) {
-	if len(m) == 0 {
-		return "{}", nil
-	}
-	b, err := json.Marshal(m)
-	if err != nil {
-		return "", err
-	}
-	return strings.ReplaceAll(string(b), `\u0000`, `\ufffd`), nil
 }
