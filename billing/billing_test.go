@@ -3,6 +3,8 @@ package billing_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -71,7 +73,7 @@ func TestNoRaceOvershoots(t *testing.T) {
 	var limit *billing.LimitError
 	require.ErrorAs(t, err, &limit)
 	require.ErrorIs(t, err, billing.ErrLimit)
-	require.Equal(t, billing.LimitError{Resource: "recipients", Existing: 994, Incoming: 7, Limit: 1000, Plan: "free"}, *limit)
+	require.Equal(t, billing.LimitError{Resource: "recipients", Existing: 994, Incoming: 7, Limit: 1000, Remaining: 6, Plan: "free"}, *limit)
 	require.NoError(t, consume(c.Ctx, e, 6), "up to the limit is allowed")
 	require.ErrorIs(t, e.Limits.Peek(c.Ctx, billing.ResourceRecipients, 1), billing.ErrLimit)
 	require.NoError(t, e.Limits.Peek(c.Ctx, billing.ResourceRecipients, 0))
@@ -101,123 +103,6 @@ func TestReleaseNeverGoesBelowZero(t *testing.T) {
 	require.Error(t, consume(e.A.Ctx, e, -1))
 }
 
-func TestReservations(t *testing.T) {
-	t.Parallel()
-	e := tenancytest.Open(t)
-	c := e.Company(t, "free")
-	var first billing.Reservation
-	reserve := func(n int64) (r billing.Reservation, err error) {
-		err = within(c.Ctx, e, func(tx *tenancy.Tx) (err error) {
-			r, err = e.Limits.Reserve(c.Ctx, tx, billing.ResourceRecipients, n, time.Hour)
-			return err
-		})
-		return r, err
-	}
-	settle := func(id billing.ReservationID, n int64) error {
-		return within(c.Ctx, e, func(tx *tenancy.Tx) error { return e.Limits.Settle(c.Ctx, tx, id, n) })
-	}
-	closeIt := func(ctx context.Context, id billing.ReservationID) error {
-		return within(ctx, e, func(tx *tenancy.Tx) error { return e.Limits.CloseReservation(ctx, tx, id) })
-	}
-	first, err := reserve(700)
-	require.NoError(t, err)
-	_, err = reserve(400)
-	var limit *billing.LimitError
-	require.ErrorAs(t, err, &limit)
-	require.EqualValues(t, 700, limit.Existing)
-	require.ErrorIs(t, consume(c.Ctx, e, 301), billing.ErrLimit)
-
-	require.NoError(t, settle(first.ID, 300))
-	r := recipientsOf(c.Ctx, t, e)
-	require.Equal(t, []int64{300, 400}, []int64{r.Used, r.Reserved})
-	require.ErrorIs(t, settle(first.ID, 401), billing.ErrReservation)
-
-	require.NoError(t, closeIt(e.B.Ctx, first.ID), "another company's reservation is nothing to close")
-	require.EqualValues(t, 400, recipientsOf(c.Ctx, t, e).Reserved)
-
-	var g errgroup.Group
-	for range 4 { // closing races closing
-		g.Go(func() error { return closeIt(c.Ctx, first.ID) })
-	}
-	require.NoError(t, g.Wait())
-	r = recipientsOf(c.Ctx, t, e)
-	require.Equal(t, []int64{300, 0}, []int64{r.Used, r.Reserved})
-	require.ErrorIs(t, settle(first.ID, 1), billing.ErrReservation)
-}
-
-func TestExpiredReservationsAreGivenBackOnce(t *testing.T) {
-	t.Parallel()
-	e := tenancytest.Open(t)
-	require.NoError(t, within(e.A.Ctx, e, func(tx *tenancy.Tx) error {
-		_, err := e.Limits.Reserve(e.A.Ctx, tx, billing.ResourceRecipients, 50, time.Hour)
-		return err
-	}))
-	n, err := e.Limits.ExpireReservations(t.Context())
-	require.NoError(t, err)
-	require.Zero(t, n)
-	catalog, err := billing.NewCatalog()
-	require.NoError(t, err)
-	later, err := billing.NewLimits(e.DB, catalog, e.Audit, &billing.Config{Now: func() time.Time { return time.Now().Add(2 * time.Hour) }})
-	require.NoError(t, err)
-	var g errgroup.Group
-	for range 3 {
-		g.Go(func() error { _, err := later.ExpireReservations(t.Context()); return err })
-	}
-	require.NoError(t, g.Wait())
-	require.Zero(t, recipientsOf(e.A.Ctx, t, e).Reserved)
-}
-
-func TestChangePlan(t *testing.T) {
-	t.Parallel()
-	e := tenancytest.Open(t)
-	c := e.Company(t, "pro")
-	require.NoError(t, consume(c.Ctx, e, 1500))
-	require.NoError(t, e.Limits.ChangePlan(c.CompanyCtx, "free", e.Store))
-	u, err := e.Limits.Usage(c.Ctx)
-	require.NoError(t, err)
-	require.Equal(t, "free", u.Plan)
-	r := u.Resource(billing.ResourceRecipients)
-	require.True(t, r.Over, "a downgrade deletes nothing")
-	require.EqualValues(t, 1500, r.Used)
-	require.ErrorIs(t, consume(c.Ctx, e, 1), billing.ErrLimit)
-	company, err := e.Store.Company(c.CompanyCtx)
-	require.NoError(t, err)
-	require.Equal(t, "free", company.Plan)
-
-	require.NoError(t, e.Limits.ChangePlan(c.CompanyCtx, "enterprise", e.Store))
-	require.NoError(t, consume(c.Ctx, e, 1_000_000), "unlimited, and still counted")
-	require.EqualValues(t, 1_001_500, recipientsOf(c.Ctx, t, e).Used)
-	var v *tenancy.ValidationError
-	require.ErrorAs(t, e.Limits.ChangePlan(c.CompanyCtx, "platinum", e.Store), &v)
-	_, err = e.Store.CreateCompany(t.Context(), tenancy.NewCompany{Name: "X", Plan: "platinum"})
-	require.ErrorAs(t, err, &v)
-}
-
-// A consumption that races a downgrade is either before it or sees it.
-func TestChangePlanRacesConsume(t *testing.T) {
-	t.Parallel()
-	e := tenancytest.Open(t)
-	c := e.Company(t, "pro")
-	require.NoError(t, consume(c.Ctx, e, 990))
-	var after atomic.Int64
-	var g errgroup.Group
-	g.Go(func() error { return e.Limits.ChangePlan(c.CompanyCtx, "free", e.Store) })
-	for range 20 {
-		g.Go(func() error {
-			if err := consume(c.Ctx, e, 5); err != nil {
-				after.Add(1)
-				if !errors.Is(err, billing.ErrLimit) {
-					return err
-				}
-			}
-			return nil
-		})
-	}
-	require.NoError(t, g.Wait())
-	require.EqualValues(t, 990+5*(20-after.Load()), recipientsOf(c.Ctx, t, e).Used)
-	require.ErrorIs(t, consume(c.Ctx, e, 11), billing.ErrLimit)
-}
-
 func TestHierarchyConsumesItsLimits(t *testing.T) {
 	t.Parallel()
 	e := tenancytest.Open(t)
@@ -231,44 +116,101 @@ func TestHierarchyConsumesItsLimits(t *testing.T) {
 	require.Len(t, page.Items, 1, "nothing of what was refused is left")
 }
 
+func TestNothingIsAlwaysAllowed(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	c := e.Company(t, "pro")
+	require.NoError(t, consume(c.Ctx, e, 1500))
+	require.NoError(t, e.Limits.ChangePlan(c.CompanyCtx, "free", e.Store))
+	require.NoError(t, consume(c.Ctx, e, 0))
+	require.NoError(t, e.Limits.Peek(c.Ctx, billing.ResourceRecipients, 0))
+	require.ErrorIs(t, e.Limits.Peek(c.Ctx, billing.ResourceRecipients, 1), billing.ErrLimit)
+	// An import that only changes what is there.
+	require.NoError(t, within(c.Ctx, e, func(tx *tenancy.Tx) error {
+		r, err := e.Limits.Reserve(c.Ctx, tx, billing.ResourceRecipients, 0, time.Hour)
+		return errors.Join(err, e.Limits.Settle(c.Ctx, tx, r.ID, 0), e.Limits.CloseReservation(c.Ctx, tx, r.ID))
+	}))
+	require.NoError(t, within(c.Ctx, e, func(tx *tenancy.Tx) error {
+		return e.Limits.Release(c.Ctx, tx, billing.ResourceRecipients, 1)
+	}), "what is over the limit can be deleted")
+}
+
+func TestHugeNumbersAreRefusedNotOverflowed(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	c := e.Company(t, "free")
+	require.NoError(t, consume(c.Ctx, e, 1))
+	require.ErrorIs(t, consume(c.Ctx, e, math.MaxInt64), billing.ErrLimit)
+	require.ErrorIs(t, e.Limits.Peek(c.Ctx, billing.ResourceRecipients, math.MaxInt64), billing.ErrLimit)
+	require.EqualValues(t, 1, recipientsOf(c.Ctx, t, e).Used)
+}
+
+// The numbers of a refusal are those that refused, whoever gives back meanwhile.
+func TestRefusalsAreTrue(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	c := e.Company(t, "free")
+	var g errgroup.Group
+	for range 6 {
+		g.Go(func() error {
+			for range 100 {
+				err := consume(c.Ctx, e, 600)
+				var limit *billing.LimitError
+				switch {
+				case errors.As(err, &limit):
+					if limit.Existing+limit.Incoming <= limit.Limit || limit.Remaining != limit.Limit-limit.Existing {
+						return fmt.Errorf("refused for no reason: %w", err)
+					}
+				case err != nil:
+					return err
+				default:
+					err := within(c.Ctx, e, func(tx *tenancy.Tx) error { return e.Limits.Release(c.Ctx, tx, billing.ResourceRecipients, 600) })
+					if err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+	}
+	require.NoError(t, g.Wait())
+	require.Zero(t, recipientsOf(c.Ctx, t, e).Used)
+}
+
 func TestUsageNeverCrossesCompanies(t *testing.T) {
 	t.Parallel()
 	e := tenancytest.Open(t)
 	require.NoError(t, consume(e.A.Ctx, e, 42))
+	require.NoError(t, within(e.A.Ctx, e, func(tx *tenancy.Tx) error {
+		_, err := e.Limits.Reserve(e.A.Ctx, tx, billing.ResourceRecipients, 5, time.Hour)
+		return err
+	}))
 	require.Zero(t, recipientsOf(e.B.Ctx, t, e).Used)
 	require.NoError(t, e.DB.InTx(e.B.Ctx, func(tx *tenancy.Tx) error {
 		tag, err := tx.Exec(e.B.Ctx, `UPDATE strata.usage SET used = 0 WHERE company_id = $1`, e.A.CompanyID)
 		require.NoError(t, err)
 		require.Zero(t, tag.RowsAffected())
-		return nil
+		for _, table := range []string{"subscriptions", "usage", "reservations"} {
+			var others int
+			require.NoError(t, tx.QueryRow(e.B.Ctx, `SELECT count(*) FROM strata.`+table+` WHERE company_id <> $1`, e.B.CompanyID).Scan(&others))
+			require.Zero(t, others, table)
+		}
+		// Whatever a context claims inside: what is counted is the transaction's company.
+		return errors.Join(e.Limits.Consume(e.A.Ctx, tx, billing.ResourceRecipients, 3), e.Audit.RecordTx(e.B.Ctx, tx, audit.Entry{Action: "test.done"}))
 	}))
+	require.EqualValues(t, 3, recipientsOf(e.B.Ctx, t, e).Used)
+	for _, q := range []string{
+		`INSERT INTO strata.usage (company_id, resource) VALUES ($1, 'planted')`,
+		`INSERT INTO strata.subscriptions (company_id, plan) VALUES ($1, 'enterprise')`,
+		`INSERT INTO strata.reservations (company_id, id, resource, amount, remaining, expires_at) VALUES ($1, $1, 'recipients', 1, 1, now())`,
+		`UPDATE strata.usage SET company_id = $1`,
+	} {
+		err := e.DB.InTx(e.B.Ctx, func(tx *tenancy.Tx) error { _, err := tx.Exec(e.B.Ctx, q, e.A.CompanyID); return err })
+		require.ErrorContains(t, err, "row-level security", q)
+	}
 	require.EqualValues(t, 42, recipientsOf(e.A.Ctx, t, e).Used)
 	_, err := e.Limits.Usage(t.Context())
 	require.ErrorIs(t, err, tenancy.ErrNoTenant)
 	_, err = e.Limits.Usage(tenancy.WithTenant(t.Context(), tenancy.Tenant{CompanyID: tenancy.NewID[tenancy.Company]()}))
 	require.ErrorIs(t, err, billing.ErrNotSubscribed)
-}
-
-func TestAccessFor(t *testing.T) {
-	t.Parallel()
-	now := time.Now()
-	past, future := now.Add(-time.Second), now.Add(time.Second)
-	for _, c := range []struct {
-		name string
-		sub  billing.Subscription
-		want tenancy.Access
-	}{
-		{"active", billing.Subscription{Status: billing.Active}, tenancy.AccessFull},
-		{"trialing", billing.Subscription{Status: billing.Trialing}, tenancy.AccessFull},
-		{"past due in grace", billing.Subscription{Status: billing.PastDue, GraceUntil: &future}, tenancy.AccessFull},
-		{"past due at the end of grace", billing.Subscription{Status: billing.PastDue, GraceUntil: &now}, tenancy.AccessReadOnly},
-		{"past due without grace", billing.Subscription{Status: billing.PastDue}, tenancy.AccessReadOnly},
-		{"cancelled, paid", billing.Subscription{Status: billing.Cancelled, PeriodEnd: &future}, tenancy.AccessFull},
-		{"cancelled, over", billing.Subscription{Status: billing.Cancelled, PeriodEnd: &past}, tenancy.AccessReadOnly},
-		{"unpaid", billing.Subscription{Status: billing.Unpaid}, tenancy.AccessReadOnly},
-		{"paused", billing.Subscription{Status: billing.Paused}, tenancy.AccessReadOnly},
-		{"unknown", billing.Subscription{Status: "?"}, tenancy.AccessBlocked},
-	} {
-		require.Equal(t, c.want, billing.AccessFor(c.sub, now), c.name)
-	}
 }

@@ -11,30 +11,41 @@ var (
 	// ErrLimit is what every *LimitError is: errors.Is(err, ErrLimit).
 	ErrLimit error = fault.New(fault.LimitExceeded, "limit_exceeded", "the plan's limit would be exceeded")
 
-	// ErrUnknownPlan is returned for a plan the Catalog does not have.
-	ErrUnknownPlan error = fault.New(fault.Invalid, "unknown_plan", "there is no such plan")
+	// ErrUnknownPlan is returned for a plan the Catalog does not have: nothing is allowed
+	// then. A plan that a caller asked for is a *tenancy.ValidationError instead.
+	ErrUnknownPlan error = fault.New(fault.Internal, "unknown_plan", "there is no such plan in the catalog")
 
 	// ErrReservation is returned when more is settled than a reservation still holds, or
-	// when it is closed, expired or somebody else's.
+	// when it is closed, also by ExpireReservations, or not this company's.
 	ErrReservation error = fault.New(fault.Conflict, "reservation_gone", "the reservation does not hold that much any more")
 
 	// ErrNotSubscribed is returned for a company that was never provisioned.
 	ErrNotSubscribed error = fault.New(fault.NotFound, "not_subscribed", "the company has no subscription")
 )
 
-// LimitError is returned when Existing + Incoming would exceed Limit. Nothing was consumed.
+// LimitError is returned when Existing + Incoming would exceed Limit. Nothing was
+// counted; roll the transaction back.
 type LimitError struct {
-	Resource string
-	Existing int64 // used and reserved
-	Incoming int64
-	Limit    int64
-	Plan     string
+	Resource  string
+	Existing  int64 // used and reserved; more than Limit after a downgrade
+	Incoming  int64
+	Limit     int64
+	Remaining int64 // what would still fit, never negative
+	Plan      string
 }
 
-// Error says all four numbers.
+// newLimitError returns the error of a counter as it stands.
+func newLimitError(resource, plan string, existing, incoming, limit int64) *LimitError {
+	return &LimitError{
+		Resource: resource, Plan: plan, Existing: existing, Incoming: incoming, Limit: limit,
+		Remaining: max(0, limit-existing),
+	}
+}
+
+// Error says all the numbers, and how many are too many.
 func (e *LimitError) Error() string {
 	return fmt.Sprintf("plan %s allows %d %s: there are %d, and %d more would be %d too many",
-		e.Plan, e.Limit, e.Resource, e.Existing, e.Incoming, e.Existing+e.Incoming-e.Limit)
+		e.Plan, e.Limit, e.Resource, e.Existing, e.Incoming, e.Incoming-(e.Limit-e.Existing))
 }
 
 // Is makes errors.Is(err, ErrLimit) true.

@@ -12,22 +12,27 @@ import (
 	"github.com/stratakit/strata/tenancy"
 )
 
+// DefaultGrace is the default of Config.Grace.
+const DefaultGrace = 14 * 24 * time.Hour
+
 // Config configures Limits. The zero value is legal.
 type Config struct {
 	// Now is the clock of subscriptions and reservations. Default time.Now.
 	Now func() time.Time
+	// Grace is how long a company keeps full access after its first failed payment.
+	// Negative: not at all. Default DefaultGrace.
+	Grace time.Duration
 }
 
 // Limits counts what companies use and refuses what their plan does not allow, in the
 // transaction of the write itself: no race can overshoot. It is safe for concurrent use.
-//
-// Lock order: a counter is one hot row per company and resource. Consume last in a
-// transaction, and once per chunk instead of once per row.
+// The package comment says in which order to lock.
 type Limits struct {
 	db      *tenancy.DB
 	catalog *Catalog
 	audit   *audit.Recorder
 	now     func() time.Time
+	grace   time.Duration
 }
 
 var _ tenancy.Provisioner = (*Limits)(nil)
@@ -37,22 +42,28 @@ func NewLimits(db *tenancy.DB, catalog *Catalog, recorder *audit.Recorder, cfg *
 	if db == nil || catalog == nil || recorder == nil {
 		return nil, errors.New("billing: NewLimits needs a DB, a Catalog and a Recorder")
 	}
-	l := &Limits{db: db, catalog: catalog, audit: recorder, now: time.Now}
+	l := &Limits{db: db, catalog: catalog, audit: recorder, now: time.Now, grace: DefaultGrace}
 	if cfg != nil && cfg.Now != nil {
 		l.now = cfg.Now
+	}
+	if cfg != nil && cfg.Grace != 0 {
+		l.grace = max(0, cfg.Grace)
 	}
 	return l, nil
 }
 
-// Provision starts the subscription of tx's company on plan. tenancy.Store calls it
-// inside the transaction that creates the company. An unknown plan is a
-// *tenancy.ValidationError that lists those there are.
+// Provision starts the subscription of tx's company on plan, and its counters at zero.
+// tenancy.Store calls it inside the transaction that creates the company. An unknown
+// plan is a *tenancy.ValidationError that lists those there are.
 func (l *Limits) Provision(ctx context.Context, tx *tenancy.Tx, plan string) error {
-	if _, err := l.catalog.Plan(plan); err != nil {
+	p, err := l.catalog.Plan(plan)
+	if err != nil {
 		return l.unknownPlan(plan)
 	}
-	_, err := tx.Exec(ctx, tx.SQL(`INSERT INTO strata.subscriptions (company_id, plan) VALUES ($1, $2)`), tx.Tenant().CompanyID, plan)
-	return err
+	if _, err := tx.Exec(ctx, tx.SQL(`INSERT INTO strata.subscriptions (company_id, plan) VALUES ($1, $2)`), tx.Tenant().CompanyID, plan); err != nil {
+		return fmt.Errorf("billing: start the subscription: %w", err)
+	}
+	return setLimits(ctx, tx, p, resourcesOf(p))
 }
 
 func (l *Limits) unknownPlan(plan string) error {
@@ -61,22 +72,51 @@ func (l *Limits) unknownPlan(plan string) error {
 	}}}
 }
 
+// setLimits writes the limits of p into the counters of resources, which must be sorted:
+// it locks them in this order.
+func setLimits(ctx context.Context, tx *tenancy.Tx, p Plan, resources []string) error {
+	limits := make([]*int64, len(resources))
+	for i, r := range resources {
+		limits[i] = limitOf(p, r)
+	}
+	_, err := tx.Exec(ctx, tx.SQL(`INSERT INTO strata.usage AS u (company_id, resource, limit_value)
+		SELECT $1, r.resource, r.limit_value FROM unnest($2::text[], $3::bigint[]) AS r (resource, limit_value)
+		ON CONFLICT (company_id, resource, period) DO UPDATE SET limit_value = excluded.limit_value WHERE u.limit_source = 'plan'`),
+		tx.Tenant().CompanyID, resources, limits)
+	if err != nil {
+		return fmt.Errorf("billing: set the limits of plan %s: %w", p.Key(), err)
+	}
+	return nil
+}
+
 // Consume counts n more of resource for tx's company, or returns a *LimitError and
 // counts nothing. Existing + n may equal the limit. It is part of tx: a rollback gives
-// everything back. n may be 0.
+// everything back. 0 is allowed always, also when a downgrade left more than the plan
+// allows.
 func (l *Limits) Consume(ctx context.Context, tx *tenancy.Tx, resource string, n int64) error {
 	if n < 0 {
 		return fmt.Errorf("billing: consume %d %s: the number is negative, Release gives back", n, resource)
 	}
-	return l.take(ctx, tx, resource, n, `used = used + $3`)
+	return l.take(ctx, tx, resource, n, consumeSQL)
 }
 
-// take adds $3 to used or to reserved, where the limit allows it.
-func (l *Limits) take(ctx context.Context, tx *tenancy.Tx, resource string, n int64, set string) error {
-	company := tx.Tenant().CompanyID
-	for first := true; ; first = false {
-		tag, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.usage SET `+set+`
-			WHERE company_id = $1 AND resource = $2 AND period = '' AND (limit_value IS NULL OR used + reserved + $3 <= limit_value)`), company, resource, n)
+// The check stands beside the change: a statement that counts first and writes then
+// overshoots, whatever it locks. Room is computed by subtraction, which cannot overflow.
+const (
+	consumeSQL = `UPDATE strata.usage SET used = used + $3
+		WHERE company_id = $1 AND resource = $2 AND period = '' AND (limit_value IS NULL OR $3 <= limit_value - used - reserved)`
+	reserveSQL = `UPDATE strata.usage SET reserved = reserved + $3
+		WHERE company_id = $1 AND resource = $2 AND period = '' AND (limit_value IS NULL OR $3 <= limit_value - used - reserved)`
+)
+
+// take adds n by consumeSQL or reserveSQL.
+func (l *Limits) take(ctx context.Context, tx *tenancy.Tx, resource string, n int64, statement string) error {
+	if n == 0 {
+		return nil
+	}
+	// Refused, no counter yet, refused by the new one and room by then: three turns at most.
+	for range 3 {
+		tag, err := tx.Exec(ctx, tx.SQL(statement), tx.Tenant().CompanyID, resource, n)
 		if err != nil {
 			return fmt.Errorf("billing: count %s: %w", resource, err)
 		}
@@ -84,41 +124,39 @@ func (l *Limits) take(ctx context.Context, tx *tenancy.Tx, resource string, n in
 			return nil
 		}
 		refused, err := l.refusal(ctx, tx, resource, n)
-		if err == nil {
+		if errors.Is(err, pgx.ErrNoRows) {
+			err = l.startCounter(ctx, tx, resource)
+		}
+		if err != nil {
+			return err
+		}
+		if refused != nil {
 			return refused
 		}
-		if !errors.Is(err, pgx.ErrNoRows) {
-			return err
-		}
-		if !first {
-			return fmt.Errorf("billing: the counter of %s is not there", resource)
-		}
-		if err := l.startCounter(ctx, tx, resource); err != nil {
-			return err
-		}
 	}
+	return fmt.Errorf("billing: the counter of %s comes and goes", resource)
 }
 
 // startCounter makes the row of a resource that is counted for the first time, with the
 // limit of the company's plan. Somebody else making it at the same moment is as good.
+// The subscription is locked against a change of plan, so that a counter is never
+// started with the limit of a plan that just ended.
 func (l *Limits) startCounter(ctx context.Context, tx *tenancy.Tx, resource string) error {
-	plan, err := l.planOf(ctx, tx)
+	p, err := l.planOf(ctx, tx, `SELECT plan FROM strata.subscriptions WHERE company_id = $1 FOR SHARE`)
 	if err != nil {
 		return err
 	}
 	_, err = tx.Exec(ctx, tx.SQL(`INSERT INTO strata.usage (company_id, resource, limit_value) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`),
-		tx.Tenant().CompanyID, resource, limitOf(plan, resource))
+		tx.Tenant().CompanyID, resource, limitOf(p, resource))
 	if err != nil {
 		return fmt.Errorf("billing: start counting %s: %w", resource, err)
 	}
 	return nil
 }
 
-// planOf returns the plan of tx's company. It locks the subscription against a change,
-// so that a counter is never started with the limit of a plan that just ended.
-func (l *Limits) planOf(ctx context.Context, tx *tenancy.Tx) (Plan, error) {
+func (l *Limits) planOf(ctx context.Context, tx *tenancy.Tx, q string) (Plan, error) {
 	var key string
-	err := tx.QueryRow(ctx, tx.SQL(`SELECT plan FROM strata.subscriptions WHERE company_id = $1 FOR SHARE`), tx.Tenant().CompanyID).Scan(&key)
+	err := tx.QueryRow(ctx, tx.SQL(q), tx.Tenant().CompanyID).Scan(&key)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, ErrNotSubscribed
 	}
@@ -128,36 +166,43 @@ func (l *Limits) planOf(ctx context.Context, tx *tenancy.Tx) (Plan, error) {
 	return l.catalog.Plan(key)
 }
 
-// limitOf is a limit as the column holds it: NULL is unlimited.
-func limitOf(p Plan, resource string) *int64 {
-	if n, limited := p.Limit(resource); limited {
-		return &n
-	}
-	return nil
-}
-
-// refusal builds the *LimitError from the row as it stands, or returns pgx.ErrNoRows
-// when the resource has no row yet.
+// refusal returns the *LimitError of n more, or nil when there is room by now, or
+// pgx.ErrNoRows when the resource has no counter yet. It locks the counter: its numbers
+// are those that refuse, and room that it finds stays.
 func (l *Limits) refusal(ctx context.Context, tx *tenancy.Tx, resource string, n int64) (refused, err error) {
-	e := &LimitError{Resource: resource, Incoming: n}
-	err = tx.QueryRow(ctx, tx.SQL(`SELECT u.used + u.reserved, coalesce(u.limit_value, 0), s.plan
-		FROM strata.usage u JOIN strata.subscriptions s USING (company_id) WHERE u.company_id = $1 AND u.resource = $2 AND u.period = ''`),
-		tx.Tenant().CompanyID, resource).Scan(&e.Existing, &e.Limit, &e.Plan)
+	var existing int64
+	var limit *int64
+	err = tx.QueryRow(ctx, tx.SQL(`SELECT used + reserved, limit_value FROM strata.usage
+		WHERE company_id = $1 AND resource = $2 AND period = '' FOR NO KEY UPDATE`), tx.Tenant().CompanyID, resource).Scan(&existing, &limit)
 	if err != nil {
 		return nil, fmt.Errorf("billing: read the limit of %s: %w", resource, err)
 	}
-	return e, nil
+	if limit == nil || n <= *limit-existing {
+		return nil, nil
+	}
+	var plan string
+	err = tx.QueryRow(ctx, tx.SQL(`SELECT plan FROM strata.subscriptions WHERE company_id = $1`), tx.Tenant().CompanyID).Scan(&plan)
+	if err != nil {
+		return nil, fmt.Errorf("billing: read the subscription: %w", err)
+	}
+	return newLimitError(resource, plan, existing, n, *limit), nil
 }
 
 // Release counts n fewer of resource, when something was deleted. Giving back more than
 // was taken is an error: it would hide a bug for good.
 func (l *Limits) Release(ctx context.Context, tx *tenancy.Tx, resource string, n int64) error {
-	tag, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.usage SET used = used - $3 WHERE company_id = $1 AND resource = $2 AND period = '' AND used >= $3 AND $3 >= 0`),
+	if n < 0 {
+		return fmt.Errorf("billing: give back %d %s: the number is negative", n, resource)
+	}
+	if n == 0 {
+		return nil
+	}
+	tag, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.usage SET used = used - $3 WHERE company_id = $1 AND resource = $2 AND period = '' AND used >= $3`),
 		tx.Tenant().CompanyID, resource, n)
 	if err != nil {
 		return fmt.Errorf("billing: give back %s: %w", resource, err)
 	}
-	if tag.RowsAffected() != 1 && n != 0 {
+	if tag.RowsAffected() != 1 {
 		return fmt.Errorf("billing: give back %d %s: fewer than that are counted", n, resource)
 	}
 	return nil
@@ -170,9 +215,16 @@ func (l *Limits) Peek(ctx context.Context, resource string, n int64) error {
 	if err != nil {
 		return err
 	}
-	r := u.Resource(resource)
-	if r.Limit != nil && r.Used+r.Reserved+n > *r.Limit {
-		return &LimitError{Resource: resource, Existing: r.Used + r.Reserved, Incoming: n, Limit: *r.Limit, Plan: u.Plan}
+	r, counted := u.find(resource)
+	if !counted {
+		p, err := l.catalog.Plan(u.Plan)
+		if err != nil {
+			return err
+		}
+		r.Limit = limitOf(p, resource)
+	}
+	if n > 0 && r.Limit != nil && n > *r.Limit-r.Used-r.Reserved {
+		return newLimitError(resource, u.Plan, r.Used+r.Reserved, n, *r.Limit)
 	}
 	return nil
 }

@@ -1,7 +1,9 @@
 package billing
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -26,6 +28,33 @@ type Plan interface {
 	Feature(key string) bool
 }
 
+// ResourceLister is a Plan that can name the resources it knows. Their counters then
+// stand from the start, and Usage lists them before they are counted.
+type ResourceLister interface {
+	// Resources returns the names, in any order.
+	Resources() []string
+}
+
+// resourcesOf returns, sorted, the library's own resources and those p names.
+func resourcesOf(p Plan) []string {
+	all := []string{ResourceRecipients, ResourceCustomFields, ResourceWorkspaces, ResourceDomains}
+	if lister, ok := p.(ResourceLister); ok {
+		all = append(all, lister.Resources()...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// limitOf is a limit as the column holds it: nil is unlimited, and a plan's nonsense
+// denies.
+func limitOf(p Plan, resource string) *int64 {
+	if n, limited := p.Limit(resource); limited {
+		n = max(0, n)
+		return &n
+	}
+	return nil
+}
+
 // Unlimited stands for no limit in StandardPlan.Limits.
 const Unlimited int64 = -1
 
@@ -36,7 +65,10 @@ type StandardPlan struct {
 	Features []string
 }
 
-var _ Plan = StandardPlan{}
+var (
+	_ Plan           = StandardPlan{}
+	_ ResourceLister = StandardPlan{}
+)
 
 // Key returns the name.
 func (p StandardPlan) Key() string { return p.Name }
@@ -50,6 +82,9 @@ func (p StandardPlan) Limit(resource string) (int64, bool) {
 	return n, true
 }
 
+// Resources returns what the table names.
+func (p StandardPlan) Resources() []string { return slices.Collect(maps.Keys(p.Limits)) }
+
 // Feature reports whether the table lists the feature.
 func (p StandardPlan) Feature(key string) bool { return slices.Contains(p.Features, key) }
 
@@ -59,7 +94,7 @@ const (
 	FeatureAuditExport     = "audit_export"
 	FeatureManyDomains     = "many_domains"
 	FeatureManyWorkspaces  = "many_workspaces"
-	FeatureContentSettings = "company_settings"
+	FeatureCompanySettings = "company_settings"
 )
 
 // The standard plans.
@@ -73,33 +108,37 @@ func standardPlans() []Plan {
 		}, Features: []string{FeatureManyDomains}},
 		StandardPlan{Name: "business", Limits: map[string]int64{
 			ResourceRecipients: 500_000, ResourceCustomFields: 200, ResourceWorkspaces: 10, ResourceDomains: 50,
-		}, Features: []string{FeatureManyDomains, FeatureManyWorkspaces, FeatureContentSettings, FeatureSSO, FeatureAuditExport}},
+		}, Features: []string{FeatureManyDomains, FeatureManyWorkspaces, FeatureCompanySettings, FeatureSSO, FeatureAuditExport}},
 		StandardPlan{Name: "enterprise", Limits: map[string]int64{
 			ResourceRecipients: Unlimited, ResourceCustomFields: 500, ResourceWorkspaces: Unlimited, ResourceDomains: Unlimited,
-		}, Features: []string{FeatureManyDomains, FeatureManyWorkspaces, FeatureContentSettings, FeatureSSO, FeatureAuditExport}},
+		}, Features: []string{FeatureManyDomains, FeatureManyWorkspaces, FeatureCompanySettings, FeatureSSO, FeatureAuditExport}},
 	}
 }
 
 // Catalog is the set of plans there are. It does not change once made.
 type Catalog struct{ plans map[string]Plan }
 
-// NewCatalog returns a Catalog of plans. Without any it holds the four standard ones:
-//
-//	                free   pro     business  enterprise
-//	recipients      1,000  50,000  500,000   unlimited
-//	custom fields   10     50      200       500         (per company)
-//	workspaces      1      1       10        unlimited
-//	domains         1      5       50        unlimited
-//
-// Two plans of one key are an error.
+// NewCatalog returns a Catalog of plans; without any it holds the four standard ones of
+// the package comment. Errors: a plan that is nil or has no key, two of one key, and
+// limits of a StandardPlan that are negative without being Unlimited.
 func NewCatalog(plans ...Plan) (*Catalog, error) {
 	if len(plans) == 0 {
 		plans = standardPlans()
 	}
 	c := &Catalog{plans: map[string]Plan{}}
 	for _, p := range plans {
+		if p == nil {
+			return nil, errors.New("billing: a plan of the catalog is nil")
+		}
 		if p.Key() == "" || c.plans[p.Key()] != nil {
 			return nil, fmt.Errorf("billing: plan key %q is empty or there twice", p.Key())
+		}
+		if s, ok := p.(StandardPlan); ok {
+			for resource, n := range s.Limits {
+				if resource == "" || n < Unlimited {
+					return nil, fmt.Errorf("billing: plan %s: limit %d of resource %q", s.Name, n, resource)
+				}
+			}
 		}
 		c.plans[p.Key()] = p
 	}

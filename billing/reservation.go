@@ -16,7 +16,7 @@ import (
 type ReservationID = tenancy.ID[Reservation]
 
 // Reservation is room held for long work, such as an import, before it is known how
-// much of it will be used.
+// much of it will be used. A downgrade does not take it away.
 type Reservation struct {
 	ID        ReservationID
 	Resource  string
@@ -25,18 +25,22 @@ type Reservation struct {
 }
 
 // Reserve holds room for n of resource until ttl has passed, or returns a *LimitError
-// and holds nothing.
+// and holds nothing. Choose ttl longer than the work can take: a reservation that
+// expired cannot be settled any more. n may be 0, always.
 func (l *Limits) Reserve(ctx context.Context, tx *tenancy.Tx, resource string, n int64, ttl time.Duration) (Reservation, error) {
 	if n < 0 || ttl <= 0 {
-		return Reservation{}, fmt.Errorf("billing: reserve %d %s for %s: both must be positive", n, resource, ttl)
+		return Reservation{}, fmt.Errorf("billing: reserve %d %s for %s: want neither a negative number nor a time that has passed", n, resource, ttl)
 	}
-	r := Reservation{ID: tenancy.NewID[Reservation](), Resource: resource, Amount: n, ExpiresAt: l.now().Add(ttl)}
+	r := Reservation{ID: tenancy.NewID[Reservation](), Resource: resource, Amount: n, ExpiresAt: l.now().Add(ttl).UTC().Truncate(time.Microsecond)}
 	_, err := tx.Exec(ctx, tx.SQL(`INSERT INTO strata.reservations (company_id, id, resource, amount, remaining, expires_at) VALUES ($1, $2, $3, $4, $4, $5)`),
 		tx.Tenant().CompanyID, r.ID, resource, n, r.ExpiresAt)
 	if err != nil {
 		return Reservation{}, fmt.Errorf("billing: reserve: %w", err)
 	}
-	return r, l.take(ctx, tx, resource, n, `reserved = reserved + $3`)
+	if err := l.take(ctx, tx, resource, n, reserveSQL); err != nil {
+		return Reservation{}, err
+	}
+	return r, nil
 }
 
 // Settle turns n of what a reservation holds into usage, in the transaction that wrote
@@ -49,74 +53,124 @@ func (l *Limits) Settle(ctx context.Context, tx *tenancy.Tx, id ReservationID, n
 	err := tx.QueryRow(ctx, tx.SQL(`UPDATE strata.reservations SET remaining = remaining - $3
 		WHERE company_id = $1 AND id = $2 AND closed_at IS NULL AND remaining >= $3 RETURNING resource`), tx.Tenant().CompanyID, id, n).Scan(&resource)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return ErrReservation
+		return fmt.Errorf("settle %d: %w", n, ErrReservation)
 	}
 	if err != nil {
 		return fmt.Errorf("billing: settle: %w", err)
 	}
-	_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.usage SET used = used + $3, reserved = reserved - $3 WHERE company_id = $1 AND resource = $2 AND period = ''`),
-		tx.Tenant().CompanyID, resource, n)
+	return unreserve(ctx, tx, resource, n, n)
+}
+
+// unreserve takes n out of what is reserved and adds used of it to what is used.
+func unreserve(ctx context.Context, tx *tenancy.Tx, resource string, n, used int64) error {
+	if n == 0 {
+		return nil
+	}
+	tag, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.usage SET reserved = reserved - $3, used = used + $4
+		WHERE company_id = $1 AND resource = $2 AND period = ''`), tx.Tenant().CompanyID, resource, n, used)
+	if err == nil && tag.RowsAffected() != 1 {
+		err = errors.New("there is no counter")
+	}
 	if err != nil {
-		return fmt.Errorf("billing: settle: %w", err)
+		return fmt.Errorf("billing: %d reserved %s: %w", n, resource, err)
 	}
 	return nil
 }
 
 // CloseReservation gives back what a reservation still holds. Closing twice, or one
-// that expired, does nothing.
+// that is not this company's, does nothing.
 func (l *Limits) CloseReservation(ctx context.Context, tx *tenancy.Tx, id ReservationID) error {
-	var resource string
-	var rest int64
-	err := tx.QueryRow(ctx, tx.SQL(`WITH open AS (
-			SELECT resource, remaining FROM strata.reservations WHERE company_id = $1 AND id = $2 AND closed_at IS NULL FOR UPDATE
-		), closed AS (
-			UPDATE strata.reservations SET remaining = 0, closed_at = $3 WHERE company_id = $1 AND id = $2 AND EXISTS (SELECT FROM open)
-		) SELECT resource, remaining FROM open`), tx.Tenant().CompanyID, id, l.now()).Scan(&resource, &rest)
+	_, err := l.closeReservation(ctx, tx, id, `SELECT resource, remaining FROM strata.reservations
+		WHERE company_id = $1 AND id = $2 AND closed_at IS NULL FOR UPDATE`)
+	return err
+}
+
+// closed is what a closed reservation gave back.
+type closed struct {
+	resource string
+	rest     int64
+}
+
+// closeReservation closes the reservation that find locks, or returns nil when there is none.
+func (l *Limits) closeReservation(ctx context.Context, tx *tenancy.Tx, id ReservationID, find string) (*closed, error) {
+	var c closed
+	err := tx.QueryRow(ctx, tx.SQL(find), tx.Tenant().CompanyID, id).Scan(&c.resource, &c.rest)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil
+		return nil, nil
+	}
+	if err == nil {
+		_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.reservations SET remaining = 0, closed_at = $3 WHERE company_id = $1 AND id = $2`),
+			tx.Tenant().CompanyID, id, l.now())
 	}
 	if err != nil {
-		return fmt.Errorf("billing: close a reservation: %w", err)
+		return nil, fmt.Errorf("billing: close a reservation: %w", err)
 	}
-	_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.usage SET reserved = reserved - $3 WHERE company_id = $1 AND resource = $2 AND period = ''`),
-		tx.Tenant().CompanyID, resource, rest)
-	if err != nil {
-		return fmt.Errorf("billing: close a reservation: %w", err)
-	}
-	return nil
+	return &c, unreserve(ctx, tx, c.resource, c.rest, 0)
 }
 
 // ExpireReservations gives back, in every company, what is held past its time: the work
 // it was for died without a trace. It returns how many it closed. Run it every few
-// minutes; any number of processes may.
+// minutes; any number of processes may, each reservation is closed and audited once.
+// One that cannot be closed does not keep the others: the errors come joined.
 func (l *Limits) ExpireReservations(ctx context.Context) (int, error) {
-	type expired struct {
+	type due struct {
 		company tenancy.CompanyID
 		id      ReservationID
 	}
-	var due []expired
-	err := l.db.ReadTrusted(ctx, `SELECT company_id, id FROM strata.reservations WHERE closed_at IS NULL AND expires_at < $1 ORDER BY expires_at LIMIT 1000`,
-		[]any{l.now()}, func(rows pgx.Rows) (err error) {
-			due, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (e expired, err error) {
-				err = row.Scan(&e.company, &e.id)
-				return e, err
+	now := l.now()
+	return sweep(ctx, l.db, `SELECT company_id, id FROM strata.reservations WHERE closed_at IS NULL AND expires_at < $1`, now,
+		func(row pgx.CollectableRow) (d due, err error) {
+			err = row.Scan(&d.company, &d.id)
+			return d, err
+		},
+		func(d due) (bool, error) {
+			ctx := tenancy.WithTenant(ctx, tenancy.Tenant{CompanyID: d.company})
+			done := false
+			err := l.db.InTx(ctx, func(tx *tenancy.Tx) error {
+				// One that is being settled or closed right now is not abandoned.
+				c, err := l.closeReservation(ctx, tx, d.id, `SELECT resource, remaining FROM strata.reservations
+					WHERE company_id = $1 AND id = $2 AND closed_at IS NULL FOR UPDATE SKIP LOCKED`)
+				if err != nil || c == nil {
+					return err
+				}
+				done = true
+				return l.audit.RecordTx(ctx, tx, audit.Entry{
+					Action: "reservation.expired", ResourceType: "reservation", ResourceID: d.id.String(),
+					Metadata: map[string]any{"resource": c.resource, "givenBack": c.rest},
+				})
 			})
-			return err
-		})
-	if err != nil {
-		return 0, fmt.Errorf("billing: find expired reservations: %w", err)
-	}
-	for i, e := range due {
-		scoped := tenancy.WithTenant(ctx, tenancy.Tenant{CompanyID: e.company})
-		err := l.db.InTx(scoped, func(tx *tenancy.Tx) error {
-			if err := l.CloseReservation(scoped, tx, e.id); err != nil {
-				return err
+			if err != nil {
+				return false, fmt.Errorf("billing: expire reservation %s of company %s: %w", d.id, d.company, err)
 			}
-			return l.audit.RecordTx(scoped, tx, audit.Entry{Action: "reservation.expired", ResourceType: "reservation", ResourceID: e.id.String()})
+			return done, nil
 		})
+}
+
+// sweep does the work of each row that find returns, across companies: find sees only
+// what work then opens in the company's own scope. It returns how many were done and
+// all that failed.
+func sweep[T any](ctx context.Context, db *tenancy.DB, find string, now time.Time, scan pgx.RowToFunc[T], work func(T) (bool, error)) (int, error) {
+	var found []T
+	err := db.ReadTrusted(ctx, find, []any{now}, func(rows pgx.Rows) (err error) {
+		found, err = pgx.CollectRows(rows, scan)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("billing: find what is due: %w", err)
+	}
+	var count int
+	var errs []error
+	for _, f := range found {
+		if ctx.Err() != nil {
+			return count, errors.Join(append(errs, ctx.Err())...)
+		}
+		done, err := work(f)
 		if err != nil {
-			return i, err
+			errs = append(errs, err)
+		}
+		if done && err == nil {
+			count++
 		}
 	}
-	return len(due), nil
+	return count, errors.Join(errs...)
 }

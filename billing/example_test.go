@@ -1,0 +1,106 @@
+package billing_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stratakit/strata/audit"
+	"github.com/stratakit/strata/billing"
+	"github.com/stratakit/strata/internal/tenancytest"
+	"github.com/stratakit/strata/tenancy"
+)
+
+// scratch is what an example needs of a testing.TB: an example has none.
+type scratch struct {
+	testing.TB
+	cleanups []func()
+}
+
+func (s *scratch) Helper()                      {}
+func (s *scratch) Name() string                 { return "Example" }
+func (s *scratch) Context() context.Context     { return context.Background() }
+func (s *scratch) Logf(string, ...any)          {}
+func (s *scratch) Errorf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }
+func (s *scratch) Fatalf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }
+func (s *scratch) Cleanup(fn func())            { s.cleanups = append(s.cleanups, fn) }
+
+func (s *scratch) close() {
+	for i := len(s.cleanups) - 1; i >= 0; i-- {
+		s.cleanups[i]()
+	}
+}
+
+// What is written is counted in the same transaction, last.
+func Example() {
+	s := &scratch{}
+	defer s.close()
+	env := tenancytest.Open(s) // a migrated database
+	db, recorder, limits := env.DB, env.Audit, env.Limits
+	company := env.Company(s, "free") // 10 custom fields
+	ctx := company.Ctx
+
+	create := func(n int64) error {
+		return db.InTx(ctx, func(tx *tenancy.Tx) error {
+			// ... insert n custom fields ...
+			if err := recorder.RecordTx(ctx, tx, audit.Entry{Action: "custom_fields.created"}); err != nil {
+				return err
+			}
+			return limits.Consume(ctx, tx, billing.ResourceCustomFields, n)
+		})
+	}
+	fmt.Println(create(8))
+	var limit *billing.LimitError
+	if errors.As(create(3), &limit) {
+		fmt.Println(limit)
+	}
+	if err := limits.ChangePlan(company.CompanyCtx, "pro", env.Store); err != nil {
+		fmt.Println(err)
+	}
+	fmt.Println(create(3))
+	usage, err := limits.Usage(ctx)
+	if err != nil {
+		fmt.Println(err)
+	}
+	r := usage.Resource(billing.ResourceCustomFields)
+	fmt.Println(usage.Plan, r.Used, "of", *r.Limit)
+	// Output:
+	// <nil>
+	// plan free allows 10 custom_fields: there are 8, and 3 more would be 1 too many
+	// <nil>
+	// pro 11 of 50
+}
+
+// A product's own plans, with a resource of its own.
+func ExampleNewCatalog() {
+	catalog, err := billing.NewCatalog(
+		billing.StandardPlan{Name: "hobby", Limits: map[string]int64{billing.ResourceRecipients: 100, "rockets": 1}},
+		billing.StandardPlan{Name: "fleet", Limits: map[string]int64{billing.ResourceRecipients: billing.Unlimited, "rockets": 20}},
+	)
+	if err != nil {
+		fmt.Println(err)
+	}
+	fleet, err := catalog.Plan("fleet")
+	if err != nil {
+		fmt.Println(err)
+	}
+	fmt.Println(fleet.Limit("rockets"))
+	fmt.Println(fleet.Limit(billing.ResourceRecipients))
+	fmt.Println(fleet.Limit("submarines"))
+	// Output:
+	// 20 true
+	// 0 false
+	// 0 true
+}
+
+func ExampleAccessFor() {
+	grace := time.Date(2026, 3, 15, 0, 0, 0, 0, time.UTC)
+	late := billing.Subscription{Plan: "pro", Status: billing.PastDue, GraceUntil: &grace}
+	fmt.Println(billing.AccessFor(late, grace.Add(-time.Hour)))
+	fmt.Println(billing.AccessFor(late, grace))
+	// Output:
+	// full
+	// read_only
+}
