@@ -26,7 +26,7 @@ func (g gate) pass(ctx context.Context, _ *tenancy.Tx, _ int64) error {
 	}
 }
 
-func (w *world) entries(t *testing.T, ctx context.Context, id bulk.RunID) []string { //nolint:revive // a context of the test's choice
+func (w *world) entries(t *testing.T, ctx context.Context, id bulk.RunID) []string {
 	t.Helper()
 	page, err := w.Audit.List(ctx, audit.Query{ResourceType: "run", ResourceID: id.String()})
 	require.NoError(t, err)
@@ -45,7 +45,7 @@ func TestCancel(t *testing.T) {
 	cfg := quick()
 	cfg.Slice = time.Minute
 	r := w.runner(t, h, cfg)
-	queued := w.submit(t, r, w.A.Ctx, 100)
+	queued := w.submit(t, w.A.Ctx, r, 100)
 	got, err := r.Cancel(w.A.Ctx, queued.ID)
 	require.NoError(t, err)
 	require.Equal(t, bulk.StateCancelled, got.State, "at once: nobody works on it")
@@ -57,7 +57,7 @@ func TestCancel(t *testing.T) {
 	require.ErrorIs(t, err, bulk.ErrState)
 
 	start(t, r)
-	run := w.submit(t, r, w.A.Ctx, 5000)
+	run := w.submit(t, w.A.Ctx, r, 5000)
 	g <- struct{}{}
 	g <- struct{}{}
 	asked := make(chan error, 1)
@@ -89,7 +89,7 @@ func TestCancelWithoutTheHandler(t *testing.T) {
 	cfg := quick()
 	api, err := bulk.NewRunner(w.DB, nil, w.Audit, w.resolver, &cfg)
 	require.NoError(t, err)
-	run := w.submit(t, api, w.A.Ctx, 100)
+	run := w.submit(t, w.A.Ctx, api, 100)
 	_, err = api.Pause(w.A.Ctx, run.ID)
 	require.NoError(t, err)
 	got, err := api.Cancel(w.A.Ctx, run.ID)
@@ -110,7 +110,7 @@ func TestPauseAndResume(t *testing.T) {
 	cfg.Slice = time.Minute
 	r := w.runner(t, h, cfg)
 	start(t, r)
-	run := w.submit(t, r, w.A.Ctx, 5000)
+	run := w.submit(t, w.A.Ctx, r, 5000)
 	g <- struct{}{}
 	asked := make(chan error, 1)
 	go func() {
@@ -174,7 +174,7 @@ func TestIsolation(t *testing.T) {
 	t.Parallel()
 	w := open(t)
 	r := w.runner(t, &addOne{size: 10}, quick())
-	run := w.submit(t, r, w.A.Ctx, 10)
+	run := w.submit(t, w.A.Ctx, r, 10)
 	_, err := r.Get(w.B.Ctx, run.ID)
 	require.ErrorIs(t, err, bulk.ErrNotFound)
 	for _, do := range []func(context.Context, bulk.RunID) (bulk.Run, error){r.Cancel, r.Pause, r.Resume, r.Retry} {
@@ -205,7 +205,7 @@ func TestList(t *testing.T) {
 	r := w.runner(t, &addOne{size: 10}, quick())
 	var want []bulk.RunID
 	for range 5 {
-		want = append([]bulk.RunID{w.submit(t, r, w.A.Ctx, 1).ID}, want...)
+		want = append([]bulk.RunID{w.submit(t, w.A.Ctx, r, 1).ID}, want...)
 	}
 	var got []bulk.RunID
 	q := bulk.ListQuery{Kind: "add_one", State: bulk.StateQueued}

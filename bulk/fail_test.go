@@ -31,7 +31,7 @@ func TestFailingBatch(t *testing.T) {
 	}
 	r := w.runner(t, h, quick())
 	start(t, r)
-	run := w.submit(t, r, w.A.Ctx, 100)
+	run := w.submit(t, w.A.Ctx, r, 100)
 	failed := await(t, w.A.Ctx, r, run.ID, bulk.StateFailed)
 	require.Equal(t, 3, failed.Failures)
 	require.EqualValues(t, 50, failed.Processed, "the batch that failed was rolled back")
@@ -69,7 +69,7 @@ func TestPanicAndPermanent(t *testing.T) {
 	}
 	r := w.runner(t, h, quick())
 	start(t, r)
-	run := w.submit(t, r, w.A.Ctx, 100)
+	run := w.submit(t, w.A.Ctx, r, 100)
 	failed := await(t, w.A.Ctx, r, run.ID, bulk.StateFailed)
 	require.Equal(t, "bad_file", failed.ErrorCode)
 	require.Equal(t, "the file is empty", failed.PublicError())
@@ -94,7 +94,7 @@ func TestConflictsAreTriedAgainAtOnce(t *testing.T) {
 	cfg.MaxFailures, cfg.Slice = 1, time.Minute
 	r := w.runner(t, h, cfg)
 	start(t, r)
-	run := w.submit(t, r, w.A.Ctx, 100)
+	run := w.submit(t, w.A.Ctx, r, 100)
 	w.exact(t, await(t, w.A.Ctx, r, run.ID, bulk.StateCompleted), 100)
 	require.Equal(t, 3, conflicts)
 }

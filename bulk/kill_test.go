@@ -81,7 +81,7 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	w := open(t)
 	r := w.runner(t, &addOne{size: 10}, quick()) // submits only
 	const n = 2000
-	run := w.submit(t, r, w.A.Ctx, n)
+	run := w.submit(t, w.A.Ctx, r, n)
 	for kills := 0; ; kills++ {
 		cmd := exec.CommandContext(t.Context(), os.Args[0])
 		cmd.Env = append(os.Environ(), childVariable+"="+url(w.Pool))
@@ -114,7 +114,7 @@ func TestTwoRunnersShareTheWork(t *testing.T) {
 	start(t, r2)
 	var runs []bulk.Run
 	for range 4 {
-		runs = append(runs, w.submit(t, r1, w.A.Ctx, 400))
+		runs = append(runs, w.submit(t, w.A.Ctx, r1, 400))
 	}
 	for _, run := range runs {
 		w.exact(t, await(t, w.A.Ctx, r2, run.ID, bulk.StateCompleted), 400)
@@ -149,7 +149,7 @@ func TestZombieRollsBack(t *testing.T) {
 	cfg.Slice = time.Minute
 	r := w.runner(t, h, cfg)
 	start(t, r)
-	run := w.submit(t, r, w.A.Ctx, n)
+	run := w.submit(t, w.A.Ctx, r, n)
 	stolen := <-theft
 	require.Positive(t, stolen)
 	require.Less(t, stolen, int64(n))
@@ -186,7 +186,7 @@ func TestLongOpenKeepsTheLease(t *testing.T) {
 	r1, r2 := w.runner(t, h, cfg), w.runner(t, h, cfg)
 	start(t, r1)
 	start(t, r2)
-	run := w.submit(t, r1, w.A.Ctx, 50)
+	run := w.submit(t, w.A.Ctx, r1, 50)
 	w.exact(t, await(t, w.A.Ctx, r1, run.ID, bulk.StateCompleted), 50)
 	require.Equal(t, 1, h.opened)
 }

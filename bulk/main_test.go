@@ -187,7 +187,7 @@ func items(t *testing.T, pool *pgxpool.Pool, set string, n int) {
 }
 
 // submit asks for a run over n new items of the company.
-func (w *world) submit(t *testing.T, r *bulk.Runner, ctx context.Context, n int) bulk.Run { //nolint:revive // a context of the test's choice
+func (w *world) submit(t *testing.T, ctx context.Context, r *bulk.Runner, n int) bulk.Run {
 	t.Helper()
 	id := tenancy.NewID[bulk.Run]()
 	items(t, w.Pool, id.String(), n)
@@ -205,7 +205,7 @@ func submit(ctx context.Context, db *tenancy.DB, r *bulk.Runner, s bulk.Submissi
 }
 
 // await waits until a run is in a state.
-func await(t *testing.T, ctx context.Context, r *bulk.Runner, id bulk.RunID, state bulk.State) bulk.Run { //nolint:revive // a context of the test's choice
+func await(t *testing.T, ctx context.Context, r *bulk.Runner, id bulk.RunID, state bulk.State) bulk.Run {
 	t.Helper()
 	var run bulk.Run
 	require.Eventually(t, func() bool {

@@ -3,6 +3,7 @@ package bulk
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -126,7 +127,7 @@ func (c *cache) usable() bool {
 
 // note leaves Redis alone for a while after it failed.
 func (c *cache) note(err error) {
-	if err != nil && err != redis.Nil { //nolint:errorlint // go-redis returns the value itself
+	if err != nil && !errors.Is(err, redis.Nil) {
 		c.down.Store(time.Now().Add(cacheBreak).UnixNano())
 	}
 }

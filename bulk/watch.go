@@ -52,7 +52,7 @@ type watch struct {
 	domain tenancy.DomainID
 	id     RunID // zero: every run of the domain
 	out    chan Progress
-	ctx    context.Context //nolint:containedctx // a watch lasts as long as its context
+	ctx    context.Context // a watch lasts as long as it
 	cancel context.CancelFunc
 
 	mu      sync.Mutex

@@ -47,7 +47,7 @@ func TestWatch(t *testing.T) {
 	t.Parallel()
 	w := open(t)
 	r := w.runner(t, slow(&addOne{size: 2}), quick())
-	run := w.submit(t, r, w.A.Ctx, 100)
+	run := w.submit(t, w.A.Ctx, r, 100)
 	news, err := r.Watch(w.A.Ctx, run.ID)
 	require.NoError(t, err)
 	first := <-news
@@ -81,7 +81,7 @@ func TestWatchWithRedisGone(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, r.Register("add_one", slow(&addOne{size: 2})))
 	start(t, r)
-	run := w.submit(t, r, w.A.Ctx, 200)
+	run := w.submit(t, w.A.Ctx, r, 200)
 	news, err := r.Watch(w.A.Ctx, run.ID)
 	require.NoError(t, err)
 	for p := range news {
@@ -105,7 +105,7 @@ func TestWatchDoubtsRedis(t *testing.T) {
 		require.NoError(t, w.Redis.HSet(t.Context(), key(run.ID), "version", 1000, "progress",
 			`{"jobId":"`+run.ID.String()+`","kind":"add_one","status":"`+status+`","processed":7,"version":2,"domain":"`+run.DomainID.String()+`"}`).Err())
 	}
-	ended, still := w.submit(t, r, w.A.Ctx, 10), w.submit(t, r, w.A.Ctx, 10)
+	ended, still := w.submit(t, w.A.Ctx, r, 10), w.submit(t, w.A.Ctx, r, 10)
 	lie(ended, "completed")
 	lie(still, "processing")
 	one, err := r.Watch(w.A.Ctx, ended.ID)
@@ -128,14 +128,14 @@ func TestWatchDomain(t *testing.T) {
 	w := open(t)
 	h := slow(&addOne{size: 2})
 	r := w.runner(t, h, quick())
-	before := w.submit(t, r, w.A.Ctx, 100)
-	w.submit(t, r, w.B.Ctx, 100)
+	before := w.submit(t, w.A.Ctx, r, 100)
+	w.submit(t, w.B.Ctx, r, 100)
 	ctx, cancel := context.WithCancel(w.A.Ctx)
 	defer cancel()
 	news, err := r.WatchDomain(ctx)
 	require.NoError(t, err)
 	require.Equal(t, before.ID, (<-news).JobID)
-	after := w.submit(t, r, w.A.Ctx, 100)
+	after := w.submit(t, w.A.Ctx, r, 100)
 	start(t, r)
 	ends := map[bulk.RunID]int{}
 	for p := range news {

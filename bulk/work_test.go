@@ -14,7 +14,7 @@ func TestRunCompletes(t *testing.T) {
 	h := &addOne{size: 100}
 	r := w.runner(t, h, quick())
 	start(t, r)
-	run := w.submit(t, r, w.A.Ctx, 950)
+	run := w.submit(t, w.A.Ctx, r, 950)
 	require.Equal(t, bulk.StateQueued, run.State)
 	require.Equal(t, w.A.Actor.ID, run.RequestedBy)
 	done := await(t, w.A.Ctx, r, run.ID, bulk.StateCompleted)
