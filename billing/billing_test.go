@@ -73,7 +73,8 @@ func TestNoRaceOvershoots(t *testing.T) {
 	var limit *billing.LimitError
 	require.ErrorAs(t, err, &limit)
 	require.ErrorIs(t, err, billing.ErrLimit)
-	require.Equal(t, billing.LimitError{Resource: "recipients", Existing: 994, Incoming: 7, Limit: 1000, Remaining: 6, Plan: "free"}, *limit)
+	require.Equal(t, billing.LimitError{Resource: "recipients", Existing: 994, Incoming: 7, Limit: 1000, Plan: "free"}, *limit)
+	require.EqualValues(t, 6, limit.Remaining())
 	require.NoError(t, consume(c.Ctx, e, 6), "up to the limit is allowed")
 	require.ErrorIs(t, e.Limits.Peek(c.Ctx, billing.ResourceRecipients, 1), billing.ErrLimit)
 	require.NoError(t, e.Limits.Peek(c.Ctx, billing.ResourceRecipients, 0))
@@ -158,7 +159,7 @@ func TestRefusalsAreTrue(t *testing.T) {
 				var limit *billing.LimitError
 				switch {
 				case errors.As(err, &limit):
-					if limit.Existing+limit.Incoming <= limit.Limit || limit.Remaining != limit.Limit-limit.Existing {
+					if limit.Existing+limit.Incoming <= limit.Limit || limit.Remaining() != limit.Limit-limit.Existing {
 						return fmt.Errorf("refused for no reason: %w", err)
 					}
 				case err != nil:

@@ -26,21 +26,15 @@ var (
 // LimitError is returned when Existing + Incoming would exceed Limit. Nothing was
 // counted; roll the transaction back.
 type LimitError struct {
-	Resource  string
-	Existing  int64 // used and reserved; more than Limit after a downgrade
-	Incoming  int64
-	Limit     int64
-	Remaining int64 // what would still fit, never negative
-	Plan      string
+	Resource string
+	Existing int64 // used and reserved; more than Limit after a downgrade
+	Incoming int64
+	Limit    int64
+	Plan     string
 }
 
-// newLimitError returns the error of a counter as it stands.
-func newLimitError(resource, plan string, existing, incoming, limit int64) *LimitError {
-	return &LimitError{
-		Resource: resource, Plan: plan, Existing: existing, Incoming: incoming, Limit: limit,
-		Remaining: max(0, limit-existing),
-	}
-}
+// Remaining is what would still fit, never negative.
+func (e *LimitError) Remaining() int64 { return max(0, e.Limit-e.Existing) }
 
 // Error says all the numbers, and how many are too many.
 func (e *LimitError) Error() string {

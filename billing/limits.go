@@ -185,7 +185,7 @@ func (l *Limits) refusal(ctx context.Context, tx *tenancy.Tx, resource string, n
 	if err != nil {
 		return nil, fmt.Errorf("billing: read the subscription: %w", err)
 	}
-	return newLimitError(resource, plan, existing, n, *limit), nil
+	return &LimitError{Resource: resource, Existing: existing, Incoming: n, Limit: *limit, Plan: plan}, nil
 }
 
 // Release counts n fewer of resource, when something was deleted. Giving back more than
@@ -224,7 +224,7 @@ func (l *Limits) Peek(ctx context.Context, resource string, n int64) error {
 		r.Limit = limitOf(p, resource)
 	}
 	if n > 0 && r.Limit != nil && n > *r.Limit-r.Used-r.Reserved {
-		return newLimitError(resource, u.Plan, r.Used+r.Reserved, n, *r.Limit)
+		return &LimitError{Resource: resource, Existing: r.Used + r.Reserved, Incoming: n, Limit: *r.Limit, Plan: u.Plan}
 	}
 	return nil
 }
