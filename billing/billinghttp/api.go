@@ -21,7 +21,7 @@ func New(limits *billing.Limits) *API { return &API{limits} }
 func (a *API) Routes() []web.Route {
 	return []web.Route{{
 		Method: http.MethodGet, Path: "/companies/{companyID}/usage", Name: "getUsage", Summary: "Read what a company uses and may use",
-		Permission: string(access.UsageRead), Response: web.Data[billing.Usage]{}, Handle: a.usage,
+		Permission: string(access.UsageRead), WhenBlocked: true, Response: web.Data[billing.Usage]{}, Handle: a.usage,
 	}}
 }
 

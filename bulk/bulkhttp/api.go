@@ -79,7 +79,7 @@ func (a *API) Routes() []web.Route {
 	follow := read(job+"/progress", "followJob", "Follow the progress of a job as server-sent events until it ends", a.follow)
 	followAll := read(jobs+"/progress", "followJobs", "Follow the progress of all jobs of a domain as server-sent events", a.followAll)
 	for _, rt := range []*web.Route{&follow, &followAll} {
-		rt.Response, rt.ContentType = "", "text/event-stream"
+		rt.Response, rt.ContentType, rt.Long = "", "text/event-stream", true
 	}
 	return []web.Route{
 		list, get, follow, followAll,

@@ -81,12 +81,12 @@ func (a *API) Routes() []web.Route {
 		},
 		{
 			Method: http.MethodGet, Path: base + "/{jobID}/errors.csv", Name: "importErrors", Summary: "The rows that cannot be imported, with the reasons",
-			Permission: read, ContentType: "text/csv", Response: "", Handle: a.errors,
+			Permission: read, ContentType: "text/csv", Response: "", Long: true, Handle: a.errors,
 		},
 	}
 	if a.local != nil {
 		routes = append(routes, web.Route{
-			Method: http.MethodPut, Path: UploadPath, Name: "uploadFile", Summary: "Receive a file at a signed URL", Public: true, Status: http.StatusCreated, Handle: a.receive,
+			Method: http.MethodPut, Path: UploadPath, Name: "uploadFile", Summary: "Receive a file at a signed URL", Public: true, Long: true, Status: http.StatusCreated, Handle: a.receive,
 		})
 	}
 	return routes

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/stratakit/strata/internal/fault"
 )
@@ -29,6 +30,9 @@ func DecodeJSON(r *http.Request, v any) error {
 	}
 	if len(bytes.TrimSpace(body)) == 0 {
 		return malformed("malformed", "the body is empty, want JSON")
+	}
+	if !utf8.Valid(body) {
+		return malformed("invalid_text", "the body is not UTF-8")
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()

@@ -96,6 +96,13 @@ func TestDecodeJSONNamesAllFieldsAtOnce(t *testing.T) {
 		{"field":"address.city","code":"required","message":"must not be empty"}]`, string(got))
 }
 
+func TestDecodeJSONRefusesWhatIsNotUTF8(t *testing.T) {
+	t.Parallel()
+	err := web.DecodeJSON(httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader("{\"name\":\"M\xfcller\"}")), new(map[string]any))
+	require.Equal(t, fault.Malformed, fault.KindOf(err))
+	require.Equal(t, "invalid_text", fault.CodeOf(err))
+}
+
 func TestMaxBodyOfContext(t *testing.T) {
 	t.Parallel()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(`{"a":"12345"}`))

@@ -57,6 +57,9 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error, log *slog.Log
 	kind, code, message := describe(err)
 	LogError(r, err, log)
 	status := Status(kind)
+	for _, h := range []string{"Content-Disposition", "Content-Encoding", "Content-Length", "ETag", "Last-Modified", "Location"} {
+		w.Header().Del(h) // those of the answer it was going to be
+	}
 	body := map[string]any{}
 	var detailed interface{ Details() map[string]any }
 	if kind != fault.Internal && errors.As(err, &detailed) {
@@ -95,10 +98,18 @@ func LogError(r *http.Request, err error, log *slog.Logger) {
 		"error", err, "requestId", RequestID(r.Context()), "method", r.Method, "path", r.URL.Path)
 }
 
+// Unavailable reports whether err says that a backend does not answer, or not in time.
+func Unavailable(err error) bool {
+	kind, _, _ := describe(err)
+	return kind == fault.Unavailable
+}
+
 // describe says what of err a client may know.
 func describe(err error) (kind fault.Kind, code, message string) {
 	kind = fault.KindOf(err)
 	switch {
+	case kind == fault.Internal && errors.Is(err, context.DeadlineExceeded):
+		return fault.Unavailable, "timeout", "this took too long: try again, or ask for less"
 	case kind == fault.Internal && backendDown(err):
 		return fault.Unavailable, "unavailable", "a backend does not answer: try again"
 	case kind == fault.Internal:

@@ -22,6 +22,11 @@ type Route struct {
 	Public bool
 	// Read marks a POST that only reads, such as a search with a body.
 	Read bool
+	// WhenBlocked marks a route that reads and answers even while the subscription blocks
+	// everything else: what is used, and a company's own data on its way out.
+	WhenBlocked bool
+	// Long marks a route that is not held to the server's time limit: a stream, a file.
+	Long bool
 	// Status is the status of success. 0 means 200.
 	Status int
 	// Request and Response are zero values of the bodies' types, Query one of a struct

@@ -59,6 +59,7 @@ func TestWriteError(t *testing.T) {
 			fmt.Errorf("x: %w", &net.OpError{Op: "dial", Err: secret}), 503,
 			`{"statusCode":503,"code":"unavailable","message":"a backend does not answer: try again"}`, true,
 		},
+		"too slow":      {fmt.Errorf("x: %w", context.DeadlineExceeded), 503, `{"statusCode":503,"code":"timeout","message":"this took too long: try again, or ask for less"}`, true},
 		"shutting down": {sqlState("57P01"), 503, `{"statusCode":503,"code":"unavailable","message":"a backend does not answer: try again"}`, true},
 		"bad SQL":       {sqlState("42601"), 500, `{"statusCode":500,"code":"internal","message":"internal error"}`, true},
 		"internal":      {secret, 500, `{"statusCode":500,"code":"internal","message":"internal error"}`, true},
@@ -70,10 +71,12 @@ func TestWriteError(t *testing.T) {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/x", http.NoBody)
 			r = r.WithContext(web.WithRequestID(r.Context(), "req-1"))
 			w := httptest.NewRecorder()
+			w.Header().Set("Content-Disposition", "attachment")
 			web.WriteError(w, r, c.err, slog.New(slog.NewTextHandler(&log, nil)))
 			require.Equal(t, c.status, w.Code)
 			require.JSONEq(t, c.body, w.Body.String())
 			require.Equal(t, "application/json", w.Header().Get("Content-Type"))
+			require.Empty(t, w.Header().Get("Content-Disposition"), "an error is no attachment")
 			if !c.logged {
 				require.Empty(t, log.String())
 				return

@@ -2,11 +2,10 @@ package tenancyhttp
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
-	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/internal/web"
 	"github.com/stratakit/strata/tenancy"
 	"github.com/stratakit/strata/tenancy/access"
@@ -16,6 +15,9 @@ import (
 // it answers to somebody else's company is what it answers to one that is not there,
 // and it comes before everything that would tell them apart.
 func (s *Server) admit(rt web.Route, r *http.Request) (context.Context, error) {
+	if !readable(r) {
+		return nil, tenancy.ErrNotFound
+	}
 	actor := tenancy.Actor{Type: tenancy.ActorSystem}
 	if !rt.Public {
 		var err error
@@ -24,7 +26,7 @@ func (s *Server) admit(rt web.Route, r *http.Request) (context.Context, error) {
 		}
 	}
 	if actor.IP == "" {
-		actor.IP = peer(r)
+		actor.IP = s.client(r)
 	}
 	if actor.UserAgent == "" {
 		actor.UserAgent = r.UserAgent()
@@ -40,7 +42,7 @@ func (s *Server) admit(rt web.Route, r *http.Request) (context.Context, error) {
 		if !actor.Platform() && actor.CompanyID != tenant.CompanyID {
 			return nil, tenancy.ErrNotFound
 		}
-		if err := usable(tenant, rt.Reads()); err != nil {
+		if err := usable(tenant, rt); err != nil {
 			return nil, err
 		}
 		ctx = tenancy.WithTenant(ctx, tenant)
@@ -51,12 +53,18 @@ func (s *Server) admit(rt web.Route, r *http.Request) (context.Context, error) {
 	return ctx, nil
 }
 
+// readable reports whether the path is text. No name of anything has other bytes, and
+// PostgreSQL would refuse to look for it.
+func readable(r *http.Request) bool {
+	return utf8.ValidString(r.URL.Path) && !strings.ContainsRune(r.URL.Path, 0)
+}
+
 // authenticate asks who makes the request. Whatever the reason for not knowing, the
 // client learns only that; unless it is a backend that is down.
 func (s *Server) authenticate(r *http.Request) (tenancy.Actor, error) {
 	actor, err := s.principal(r)
 	if err != nil {
-		if fault.KindOf(err) == fault.Unavailable {
+		if web.Unavailable(err) {
 			return tenancy.Actor{}, err
 		}
 		s.cfg.Log.DebugContext(r.Context(), "no principal", "error", err, "requestId", web.RequestID(r.Context()))
@@ -116,23 +124,14 @@ func id[T any](r *http.Request, name string) (tenancy.ID[T], error) {
 }
 
 // usable says what the state of the tenant allows.
-func usable(t tenancy.Tenant, reads bool) error {
+func usable(t tenancy.Tenant, rt web.Route) error {
 	switch {
 	case t.Suspended:
 		return tenancy.ErrSuspended
-	case t.Access == tenancy.AccessFull, t.Access == tenancy.AccessReadOnly && reads:
+	case t.Access == tenancy.AccessFull, rt.Reads() && (t.Access == tenancy.AccessReadOnly || rt.WhenBlocked):
 		return nil
 	case t.Access == tenancy.AccessReadOnly:
 		return tenancy.ErrReadOnly
 	}
 	return tenancy.ErrBlocked // and whatever is not known
-}
-
-// peer is the address the request came from, without the port.
-func peer(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return host
 }

@@ -18,22 +18,22 @@ var _ web.API = (*API)(nil)
 func New(store *tenancy.Store) *API { return &API{store} }
 
 type newCompany struct {
-	Name string `json:"name" maxLength:"200" required:"true" validate:"required"`
+	Name string `json:"name" maxLength:"200" validate:"required"`
 	Slug string `description:"Made from the name when empty." json:"slug,omitempty"`
 	Plan string `json:"plan,omitempty"`
 }
 
 type newWorkspace struct {
-	Name string `json:"name" maxLength:"200" required:"true" validate:"required"`
+	Name string `json:"name" maxLength:"200" validate:"required"`
 	Slug string `description:"Made from the name when empty." json:"slug,omitempty"`
 }
 
 type newDomain struct {
-	DomainName string `json:"domainName" required:"true" validate:"required"`
+	DomainName string `json:"domainName" validate:"required"`
 }
 
 type rename struct {
-	Name string `json:"name" maxLength:"200" required:"true" validate:"required"`
+	Name string `json:"name" maxLength:"200" validate:"required"`
 }
 
 // Routes returns the routes.

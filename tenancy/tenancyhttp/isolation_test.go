@@ -101,7 +101,9 @@ func TestStateOfTheTenantDecides(t *testing.T) {
 	t.Parallel()
 	w := open(t, tenancyhttp.Config{}, probe(http.MethodPost, "/domains/{domainID}/write", nil),
 		probe(http.MethodPost, "/domains/{domainID}/search", func(rt *web.Route) { rt.Read = true }),
-		probe(http.MethodGet, "/domains/{domainID}/read", nil))
+		probe(http.MethodGet, "/domains/{domainID}/read", nil),
+		probe(http.MethodGet, "/domains/{domainID}/usage", func(rt *web.Route) { rt.WhenBlocked = true }),
+		probe(http.MethodPost, "/domains/{domainID}/buy", func(rt *web.Route) { rt.WhenBlocked = true }))
 	status := func(method, p string) int { return w.do(t, "a", method, path("/domains/{domainID}"+p, w.A)).Code }
 	three := func() []int {
 		return []int{status(http.MethodPost, "/write"), status(http.MethodPost, "/search"), status(http.MethodGet, "/read")}
@@ -117,11 +119,14 @@ func TestStateOfTheTenantDecides(t *testing.T) {
 	requireError(t, w.do(t, "a", http.MethodPatch, path("/companies/{companyID}", w.A), `{"name":"x"}`), 403, "subscription_read_only")
 	subscribe(tenancy.AccessBlocked)
 	require.Equal(t, []int{403, 403, 403}, three())
+	require.Equal(t, 200, status(http.MethodGet, "/usage"))
+	require.Equal(t, 403, status(http.MethodPost, "/buy"), "only reads get through")
 	requireError(t, w.do(t, "a", http.MethodGet, path("/companies/{companyID}", w.A)), 403, "subscription_blocked")
 	subscribe(tenancy.AccessFull)
 	_, err := w.store.SetCompanySuspended(w.A.CompanyCtx, true)
 	require.NoError(t, err)
 	require.Equal(t, []int{403, 403, 403}, three())
+	require.Equal(t, 403, status(http.MethodGet, "/usage"))
 	requireError(t, w.do(t, "a", http.MethodGet, path("/companies/{companyID}", w.A)), 403, "suspended")
 	requireError(t, w.do(t, "b", http.MethodGet, path("/companies/{companyID}", w.A)), 404, "not_found")
 	_, err = w.store.SetCompanySuspended(w.A.CompanyCtx, false)

@@ -32,6 +32,7 @@ type world struct {
 	log     *syncBuffer
 
 	actors map[string]tenancy.Actor
+	refuse error // why a principal is not known
 }
 
 // syncBuffer is a log that a test reads.
@@ -66,7 +67,7 @@ func open(t *testing.T, cfg tenancyhttp.Config, more ...web.Route) *world {
 	t.Cleanup(resolver.Close)
 	store, err := tenancy.NewStore(e.DB, e.Audit, &tenancy.StoreConfig{Provisioner: e.Limits, Limits: e.Limits, Resolver: resolver})
 	require.NoError(t, err)
-	w := &world{Env: e, store: store, log: &syncBuffer{}, actors: map[string]tenancy.Actor{
+	w := &world{Env: e, store: store, log: &syncBuffer{}, refuse: errors.New("no such token"), actors: map[string]tenancy.Actor{
 		"a": e.A.Actor, "b": e.B.Actor,
 		"member":   {ID: "m", Type: tenancy.ActorUser, CompanyID: e.A.CompanyID, Role: access.WorkspaceMember},
 		"stranger": {ID: "s", Type: tenancy.ActorUser, CompanyID: e.A.CompanyID, Role: "no such role"},
@@ -79,7 +80,7 @@ func open(t *testing.T, cfg tenancyhttp.Config, more ...web.Route) *world {
 		if actor, ok := w.actors[r.Header.Get("Authorization")]; ok {
 			return actor, nil
 		}
-		return tenancy.Actor{}, errors.New("no such token")
+		return tenancy.Actor{}, w.refuse
 	}, &cfg)
 	require.NoError(t, err)
 	w.handler = server.Handler(tenancyhttp.New(store), routes(more))

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/swaggest/jsonschema-go"
@@ -21,7 +22,7 @@ func (s *Server) document(routes []web.Route) ([]byte, error) {
 	reflector := openapi31.NewReflector()
 	reflector.DefaultOptions = append(reflector.DefaultOptions, jsonschema.InterceptDefName(func(_ reflect.Type, name string) string {
 		return strings.ReplaceAll(name, "GithubComStratakitStrata", "") // in the name of a generic type
-	}))
+	}), jsonschema.InterceptProp(require))
 	spec := reflector.SpecEns()
 	spec.Info.WithTitle("Strata").WithVersion("1")
 	if s.cfg.Prefix != "" {
@@ -40,6 +41,15 @@ func (s *Server) document(routes []web.Route) ([]byte, error) {
 		return nil, fmt.Errorf("tenancyhttp: write the OpenAPI document: %w", err)
 	}
 	return document, nil
+}
+
+// require takes over from the validator which fields a body must have.
+func require(p jsonschema.InterceptPropParams) error {
+	first, _, _ := strings.Cut(p.Field.Tag.Get("validate"), ",")
+	if !p.Processed && first == "required" && !slices.Contains(p.ParentSchema.Required, p.Name) {
+		p.ParentSchema.Required = append(p.ParentSchema.Required, p.Name)
+	}
+	return nil
 }
 
 func describe(reflector *openapi31.Reflector, rt web.Route) error {

@@ -12,7 +12,9 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -37,6 +39,13 @@ type Config struct {
 	Log *slog.Logger
 	// MaxBody is how many bytes of JSON a request may have. Default 1 MiB.
 	MaxBody int64
+	// Timeout is how long a request may take; then it is answered with 503. Streams and
+	// the transfer of files are not held to it. Negative: no limit. Default 30 s.
+	Timeout time.Duration
+	// TrustedProxies are the networks of the reverse proxies in front of this process.
+	// Through them Actor.IP is taken from X-Forwarded-For. Default none: the header,
+	// which any client can send, is not looked at.
+	TrustedProxies []netip.Prefix
 	// Ready says whether the process can serve: GET /readyz asks it. Nil: always.
 	Ready func(ctx context.Context) error
 }
@@ -50,8 +59,7 @@ type Server struct {
 }
 
 // NewServer returns a Server. principal says who makes a request; an error or the zero
-// Actor is answered with 401. It fills in Actor.IP when the peer is a proxy whose
-// headers it trusts; otherwise the peer's own address is taken.
+// Actor is answered with 401. An Actor.IP that it sets is kept.
 func NewServer(resolver *tenancy.Resolver, principal func(*http.Request) (tenancy.Actor, error), cfg *Config) (*Server, error) {
 	if resolver == nil || principal == nil {
 		return nil, errors.New("tenancyhttp: NewServer needs a Resolver and a function that knows the principal")
@@ -66,6 +74,9 @@ func NewServer(resolver *tenancy.Resolver, principal func(*http.Request) (tenanc
 	if s.cfg.MaxBody == 0 {
 		s.cfg.MaxBody = web.DefaultMaxBody
 	}
+	if s.cfg.Timeout == 0 {
+		s.cfg.Timeout = 30 * time.Second
+	}
 	if s.cfg.MaxBody < 0 {
 		return nil, errors.New("tenancyhttp: Config.MaxBody is negative")
 	}
@@ -75,14 +86,25 @@ func NewServer(resolver *tenancy.Resolver, principal func(*http.Request) (tenanc
 	return s, nil
 }
 
-// Handler serves the routes of apis, GET /openapi.json that describes them, and GET
-// /healthz and /readyz, which are there without the prefix too. It panics, as
-// http.ServeMux does, when two routes conflict or one cannot be described.
-func (s *Server) Handler(apis ...web.API) http.Handler {
+// Routes returns every route that Handler serves for the same apis, those of the server
+// itself last. Paths are without the prefix.
+func (s *Server) Routes(apis ...web.API) []web.Route {
+	return append(routesOf(apis), s.own(nil)...)
+}
+
+func routesOf(apis []web.API) []web.Route {
 	var routes []web.Route
 	for _, api := range apis {
 		routes = append(routes, api.Routes()...)
 	}
+	return routes
+}
+
+// Handler serves the routes of apis, GET /openapi.json that describes them, and GET
+// /healthz and /readyz, which are there without the prefix too. It panics, as
+// http.ServeMux does, when two routes conflict or one cannot be described.
+func (s *Server) Handler(apis ...web.API) http.Handler {
+	routes := routesOf(apis)
 	document, err := s.document(routes)
 	if err != nil {
 		panic(err)
@@ -128,6 +150,11 @@ func (s *Server) noRoute(w http.ResponseWriter, r *http.Request, h http.Handler)
 func (s *Server) serve(rt web.Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
+		if s.cfg.Timeout > 0 && !rt.Long {
+			ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Timeout)
+			defer cancel()
+			r = r.WithContext(ctx)
+		}
 		ctx, err := s.admit(rt, r)
 		if err == nil {
 			r = r.WithContext(ctx)
