@@ -44,14 +44,13 @@ func (r *renderer) render(n node, want bool) {
 	case or:
 		r.all(n.terms, want, !want)
 	case isSet:
-		r.write(r.isSet(n.ref, want))
+		r.write(r.negate(want), r.json(n.ref), " IS NOT NULL")
 	case flag:
 		r.flag(n.ref, want)
 	case equal:
 		r.equal(n, want)
 	case same:
-		a, b := r.pair(n.a, n.b)
-		r.write(r.negate(want), a, " IS NOT DISTINCT FROM ", b)
+		r.write(r.negate(want), r.comparable(n.a), " IS NOT DISTINCT FROM ", r.comparable(n.b))
 	case among:
 		r.among(n, want)
 	case member:
@@ -59,8 +58,7 @@ func (r *renderer) render(n node, want bool) {
 	case compare:
 		r.write(r.value(n.ref), " ", opFor(n.op, want), " ", r.bindFor(n.ref, n.value))
 	case order:
-		a, b := r.pair(n.a, n.b)
-		r.write(a, " ", opFor(n.op, want), " ", b)
+		r.write(r.comparable(n.a), " ", opFor(n.op, want), " ", r.comparable(n.b))
 	case match:
 		r.match(n, want)
 	}
@@ -185,7 +183,8 @@ func (r *renderer) equal(n equal, want bool) {
 		return
 	}
 	if n.value == nil {
-		r.write(r.isSet(n.ref, !want))
+		null := r.json(n.ref) + " IS NULL"
+		r.write(r.negate(want), null)
 		return
 	}
 	column := n.ref.column.SQL

@@ -2,11 +2,13 @@ package imports
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/billing"
 	"github.com/stratakit/strata/bulk"
+	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -15,7 +17,7 @@ import (
 type commitHandler struct{ im *Importer }
 
 type commitCursor struct {
-	Row int `json:"row"` // the last row of the file that is committed
+	After string `json:"after"` // the last address that is committed
 }
 
 // The counters of a commit run.
@@ -31,10 +33,7 @@ func (h commitHandler) Open(ctx context.Context, run bulk.Run) (bulk.Work, error
 	if err != nil {
 		return nil, err
 	}
-	if imp.Status != Processing { // retried after it had failed: the import has moved on
-		return nil, bulk.Permanent(&StateError{imp.ID, imp.Status, "worked on"})
-	}
-	w := &commitWork{im: h.im, id: imp.ID, reservation: s.reservation, statement: commitSQL(s.plan.Conflict)}
+	w := &commitWork{im: h.im, id: imp.ID, reservation: s.reservation, policy: s.plan.Conflict, sql: commitSQL(s.plan.Conflict), failed: imp.Status == Failed}
 	if err := decodeCursor(run, &w.cursor); err != nil {
 		return nil, bulk.Permanent(err)
 	}
@@ -45,64 +44,71 @@ type commitWork struct {
 	im          *Importer
 	id          ID
 	reservation billing.ReservationID
-	statement   string
+	policy      Conflict
+	sql         string
 	cursor      commitCursor
+	failed      bool // and tried again
 }
 
 func (w *commitWork) Close() error { return nil }
 
 // commitSQL is the one statement of a batch. Rows are written in the order of their
-// addresses: neighbours in the index, and never a deadlock between two imports. A row
-// judged new meets a recipient made since by the conflict policy; one judged an update
-// whose recipient is gone is skipped.
+// addresses, with ids made in the same order: neighbours in both indexes, and never a
+// deadlock between two imports.
 func commitSQL(policy Conflict) string {
-	onConflict, set := `DO NOTHING`, ``
-	switch policy {
-	case Update:
-		onConflict = `DO UPDATE SET name = CASE WHEN excluded.name <> '' THEN excluded.name ELSE r.name END,
-			custom_fields = r.custom_fields || excluded.custom_fields, version = r.version + 1, updated_at = now()`
-		set = `name = coalesce(b.name, r.name), status = coalesce(b.status, r.status), custom_fields = r.custom_fields || b.custom_fields`
-	case FillEmpty:
-		onConflict = `DO UPDATE SET name = CASE WHEN r.name = '' THEN excluded.name ELSE r.name END,
-			custom_fields = excluded.custom_fields || r.custom_fields, version = r.version + 1, updated_at = now()`
-		set = `name = CASE WHEN r.name = '' THEN coalesce(b.name, '') ELSE r.name END, custom_fields = b.custom_fields || r.custom_fields`
-	case Skip:
-	}
-	update := `SELECT NULL::uuid AS id WHERE false`
-	if set != "" {
-		update = `UPDATE strata.recipients r SET ` + set + `, version = r.version + 1, updated_at = now()
-			FROM batch b WHERE b.verdict = 'update' AND r.domain_id = $1 AND r.id = b.recipient_id AND r.deleted_at IS NULL RETURNING r.id`
+	changed := `SELECT WHERE false`
+	if policy != Skip {
+		changed = `UPDATE strata.recipients r SET ` + policy.merge().set() + ` FROM batch b
+			WHERE b.verdict = 'update' AND r.domain_id = $1 AND r.id = b.recipient_id AND r.email_norm = b.email_norm AND r.deleted_at IS NULL RETURNING 1`
 	}
 	return `
 	WITH batch AS MATERIALIZED (
-		SELECT * FROM strata.import_rows WHERE domain_id = $1 AND import_id = $2 AND row_no > $3 AND verdict IN ('new', 'update')
-		ORDER BY row_no LIMIT $4
+		SELECT row_no, verdict, recipient_id, email, email_norm, name, status, custom_fields, row_number() OVER (ORDER BY email_norm) AS n
+		FROM (SELECT * FROM strata.import_rows WHERE domain_id = $1 AND import_id = $2 AND verdict IN ('new', 'update') AND email_norm > $3
+			ORDER BY email_norm LIMIT $4) next
 	), written AS (
-		INSERT INTO strata.recipients AS r (domain_id, id, company_id, workspace_id, email, email_norm, name, status, custom_fields)
-		SELECT b.domain_id, b.recipient_id, b.company_id, b.workspace_id, b.email, b.email_norm, coalesce(b.name, ''), coalesce(b.status, 'active'), b.custom_fields
-		FROM batch b WHERE b.verdict = 'new' ORDER BY b.email_norm
-		ON CONFLICT (domain_id, email_norm) WHERE deleted_at IS NULL ` + onConflict + `
-		RETURNING (xmax = 0) AS inserted
-	), changed AS (` + update + `)
-	SELECT count(*), coalesce(max(row_no), $3),
-		(SELECT count(*) FILTER (WHERE inserted) FROM written),
-		(SELECT count(*) FILTER (WHERE NOT inserted) FROM written) + (SELECT count(*) FROM changed)
-	FROM batch`
+		INSERT INTO strata.recipients (domain_id, id, company_id, workspace_id, email, email_norm, name, status, custom_fields)
+		SELECT $1, ($5::uuid[])[n], $6, $7, email, email_norm, coalesce(name, ''), coalesce(status, 'active'), custom_fields
+		FROM batch WHERE verdict = 'new' ORDER BY n
+		ON CONFLICT (domain_id, email_norm) WHERE deleted_at IS NULL DO NOTHING RETURNING 1
+	), changed AS (` + changed + `)
+	SELECT count(*), coalesce(max(email_norm), $3), (SELECT count(*) FROM written), (SELECT count(*) FROM changed) FROM batch`
 }
 
 // Batch commits the next rows.
 func (w *commitWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, error) {
+	if w.failed {
+		if err := w.reserveAgain(ctx, tx); err != nil {
+			return bulk.Batch{}, err
+		}
+		w.failed = false
+	}
+	if _, err := tx.Exec(ctx, byKey+`; SET LOCAL enable_sort = off`); err != nil {
+		return bulk.Batch{}, err
+	}
+	ids := make([]recipients.ID, w.im.cfg.BatchRows)
+	for i := range ids {
+		ids[i] = tenancy.NewID[recipients.Recipient]()
+	}
+	t := tx.Tenant()
 	var rows, inserted, updated int64
 	var next commitCursor
-	err := tx.QueryRow(ctx, tx.SQL(w.statement), tx.Tenant().DomainID, w.id, w.cursor.Row, w.im.cfg.BatchRows).Scan(&rows, &next.Row, &inserted, &updated)
+	err := tx.QueryRow(ctx, tx.SQL(w.sql), t.DomainID, w.id, w.cursor.After, w.im.cfg.BatchRows, ids, t.CompanyID, t.WorkspaceID).Scan(&rows, &next.After, &inserted, &updated)
 	if err != nil {
 		return bulk.Batch{}, fmt.Errorf("write recipients: %w", err)
+	}
+	if inserted+updated < rows && w.policy != Skip {
+		more, err := w.reconcile(ctx, tx, next)
+		if err != nil {
+			return bulk.Batch{}, fmt.Errorf("write recipients that changed since the preview: %w", err)
+		}
+		updated += more
 	}
 	counters := map[string]int64{countInserted: inserted, countUpdated: updated, countSkipped: rows - inserted - updated}
 	if rows > 0 {
 		if err := w.im.audit.RecordTx(ctx, tx, audit.Entry{
 			Action: "recipients.imported", ResourceType: "import", ResourceID: w.id.String(),
-			Metadata: map[string]any{"inserted": inserted, "updated": updated, "skipped": counters[countSkipped], "throughRow": next.Row},
+			Metadata: map[string]any{"inserted": inserted, "updated": updated, "skipped": counters[countSkipped]},
 		}); err != nil {
 			return bulk.Batch{}, err
 		}
@@ -114,6 +120,51 @@ func (w *commitWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, err
 	}
 	w.cursor = next
 	return bulk.Batch{Cursor: next, Processed: rows, Counters: counters, Done: rows < int64(w.im.cfg.BatchRows)}, nil
+}
+
+// reconcile is for a batch in which the recipients are not what the preview saw. One
+// that somebody made since is treated by the policy; one that is gone leaves its row
+// skipped, with the reason. It returns how many recipients it changed.
+func (w *commitWork) reconcile(ctx context.Context, tx *tenancy.Tx, through commitCursor) (changed int64, err error) {
+	m := w.policy.merge()
+	const batch = `b.domain_id = $1 AND b.import_id = $2 AND b.verdict IN ('new', 'update') AND b.email_norm > $3 AND b.email_norm <= $4`
+	t := tx.Tenant()
+	tag, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.recipients r SET `+m.set()+` FROM strata.import_rows b
+		WHERE `+batch+` AND r.domain_id = $1 AND r.email_norm = b.email_norm AND r.deleted_at IS NULL
+			AND (b.verdict = 'new' OR r.id = b.recipient_id) AND NOT `+m.same()), t.DomainID, w.id, w.cursor.After, through.After)
+	if err != nil {
+		return 0, err
+	}
+	gone, err := json.Marshal([]tenancy.FieldError{{
+		Field: "row", Code: "recipient_gone", Message: "the recipient was deleted or got another address between preview and commit",
+	}})
+	if err != nil {
+		return 0, err
+	}
+	_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.import_rows b SET errors = $5 WHERE `+batch+` AND b.verdict = 'update' AND NOT EXISTS (
+			SELECT FROM strata.recipients r WHERE r.domain_id = $1 AND r.id = b.recipient_id AND r.email_norm = b.email_norm AND r.deleted_at IS NULL)`),
+		t.DomainID, w.id, w.cursor.After, through.After, gone)
+	return tag.RowsAffected(), err
+}
+
+// reserveAgain takes room for what is left of a commit that failed and is tried again:
+// what it held was given back when it failed.
+func (w *commitWork) reserveAgain(ctx context.Context, tx *tenancy.Tx) error {
+	if err := w.im.resume(ctx, tx, w.id, Processing); err != nil {
+		return err
+	}
+	domain := tx.Tenant().DomainID
+	var left int64
+	err := tx.QueryRow(ctx, tx.SQL(`SELECT count(*) FROM strata.import_rows WHERE domain_id = $1 AND import_id = $2 AND verdict = 'new' AND email_norm > $3`),
+		domain, w.id, w.cursor.After).Scan(&left)
+	if err != nil {
+		return err
+	}
+	if w.reservation, err = w.im.reserve(ctx, tx, left); err != nil {
+		return permanent(err)
+	}
+	_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.imports SET reservation_id = $3 WHERE domain_id = $1 AND id = $2`), domain, w.id, w.reservation)
+	return err
 }
 
 // Finish gives back what was reserved and not used, and writes down what was done: a

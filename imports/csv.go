@@ -1,7 +1,6 @@
 package imports
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/csv"
 	"errors"
@@ -19,39 +18,34 @@ const (
 	sniffBytes     = 64 << 10
 )
 
+const delimiters = ",;\t|"
+
 // format is how a file is written, found by looking at its beginning.
 type format struct {
 	Delimiter string   `json:"delimiter"`
 	CROnly    bool     `json:"crOnly,omitempty"` // lines end in CR alone, as old Macs wrote them
 	Header    []string `json:"header"`
+	Row       int      `json:"row"`    // of the header: 1 unless there are blank lines before it
 	Offset    int64    `json:"offset"` // of the first record after the header
 }
 
+const saveAsCSV = "save it as CSV (UTF-8) and upload that"
+
 // sniff looks at the beginning of a file and returns how it is written, or a *FileError
-// that says why it cannot be imported.
-func sniff(beginning []byte, delimiter string) (format, error) {
-	bom := 0
-	switch {
-	case len(beginning) == 0:
-		return format{}, &FileError{"empty_file", "the file is empty"}
-	case bytes.HasPrefix(beginning, []byte("PK\x03\x04")):
-		return format{}, &FileError{"not_csv", "this is an Excel or zip file: save it as CSV (UTF-8) and upload that"}
-	case bytes.HasPrefix(beginning, []byte{0xFF, 0xFE}), bytes.HasPrefix(beginning, []byte{0xFE, 0xFF}):
-		return format{}, &FileError{"not_utf8", "the file is UTF-16: save it as CSV (UTF-8) and upload that"}
-	case bytes.IndexByte(beginning, 0) >= 0:
-		return format{}, &FileError{"not_csv", "the file holds NUL bytes: it is not text, or UTF-16; save it as CSV (UTF-8) and upload that"}
-	case bytes.HasPrefix(beginning, []byte{0xEF, 0xBB, 0xBF}):
-		bom = 3
+// that says why it cannot be imported. whole says that there is no more than that.
+func sniff(beginning []byte, whole bool, delimiter string) (format, error) {
+	if err := checkText(beginning); err != nil {
+		return format{}, err
 	}
-	text := beginning[bom:]
-	f := format{Delimiter: delimiter, CROnly: bytes.IndexByte(text, '\n') < 0 && bytes.IndexByte(text, '\r') >= 0}
+	text := bytes.TrimPrefix(beginning, utf8BOM)
+	f := format{Delimiter: delimiter, CROnly: crOnly(text)}
 	if f.CROnly {
 		text = bytes.ReplaceAll(text, []byte{'\r'}, []byte{'\n'})
 	}
 	if f.Delimiter == "" {
 		f.Delimiter = guessDelimiter(text)
 	}
-	if len(f.Delimiter) != 1 || !strings.Contains(",;\t|", f.Delimiter) {
+	if len(f.Delimiter) != 1 || !strings.Contains(delimiters, f.Delimiter) {
 		return f, &FileError{"bad_delimiter", "the delimiter must be a comma, a semicolon, a tab or a vertical bar"}
 	}
 	r := newCSV(bytes.NewReader(text), f.Delimiter)
@@ -60,11 +54,75 @@ func sniff(beginning []byte, delimiter string) (format, error) {
 	case errors.Is(err, io.EOF):
 		return f, &FileError{"empty_file", "the file holds blank lines only"}
 	case err != nil:
-		return f, &FileError{"bad_header", fmt.Sprintf("the first line is not a CSV header: %s", reason(err))}
+		return f, &FileError{"bad_header", "the first line is not a CSV header: " + reason(err)}
+	case !whole && r.InputOffset() == int64(len(text)):
+		return f, &FileError{"bad_header", fmt.Sprintf("the header is longer than %d bytes: is the first line one?", sniffBytes)}
 	}
-	f.Offset = int64(bom) + r.InputOffset()
-	f.Header, err = checkHeader(header)
-	return f, err
+	f.Row, _ = r.FieldPos(0)
+	f.Offset = int64(len(beginning)-len(text)) + r.InputOffset()
+	if f.Header, err = checkHeader(header); err != nil {
+		return f, err
+	}
+	if _, err := r.Read(); whole && errors.Is(err, io.EOF) {
+		return f, &FileError{"no_rows", "the file has a header and no rows"}
+	}
+	return f, nil
+}
+
+var utf8BOM = []byte{0xEF, 0xBB, 0xBF}
+
+// checkText refuses what is not UTF-8 text as a whole. A file that has a bad byte here
+// and there passes: those rows are reported, the others imported.
+func checkText(b []byte) error {
+	if len(b) == 0 {
+		return &FileError{"empty_file", "the file is empty"}
+	}
+	for prefix, what := range map[string]string{
+		"PK\x03\x04": "an Excel or zip file", "\xD0\xCF\x11\xE0": "an old Excel file", "%PDF-": "a PDF file", "\x1F\x8B": "a gzip file",
+		"\x89PNG": "an image", "\xFF\xD8\xFF": "an image", "{\\rtf": "a Word file",
+	} {
+		if bytes.HasPrefix(b, []byte(prefix)) {
+			return &FileError{"not_csv", "this is " + what + ": " + saveAsCSV}
+		}
+	}
+	if bytes.HasPrefix(b, []byte{0xFF, 0xFE}) || bytes.HasPrefix(b, []byte{0xFE, 0xFF}) {
+		return &FileError{"not_utf8", "the file is UTF-16: " + saveAsCSV}
+	}
+	text := bytes.TrimPrefix(b, utf8BOM)
+	lines, notUTF8 := 0, 0
+	for line := range bytes.Lines(text) {
+		lines++
+		if !utf8.Valid(line) {
+			notUTF8++
+		}
+	}
+	first, _, _ := bytes.Cut(text, []byte{'\n'})
+	switch nul := bytes.Count(text, []byte{0}); {
+	case bytes.IndexByte(first, 0) >= 0 || nul > len(text)/20:
+		return &FileError{"not_csv", "the file holds NUL bytes: it is UTF-16, or no text at all; " + saveAsCSV}
+	case !utf8.Valid(first):
+		return &FileError{"not_utf8", "the first line is not UTF-8: " + saveAsCSV}
+	case notUTF8 > 3 && notUTF8 > lines/2:
+		return &FileError{"not_utf8", "most lines of the file are not UTF-8: " + saveAsCSV}
+	}
+	return nil
+}
+
+// crOnly reports whether the first line that ends outside quotes ends in CR alone.
+func crOnly(text []byte) bool {
+	quoted := false
+	for i, c := range text {
+		switch {
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '\n':
+			return false
+		case c == '\r':
+			return i+1 == len(text) || text[i+1] != '\n'
+		}
+	}
+	return false
 }
 
 func newCSV(r io.Reader, delimiter string) *csv.Reader {
@@ -77,25 +135,26 @@ func newCSV(r io.Reader, delimiter string) *csv.Reader {
 
 // guessDelimiter takes the candidate that the first line has most of, outside quotes.
 func guessDelimiter(text []byte) string {
-	best, most := ",", 0
-	for _, d := range []string{",", ";", "\t", "|"} {
-		n, quoted := 0, false
-		for _, c := range text {
-			if c == '"' {
-				quoted = !quoted
-			}
-			if c == '\n' && !quoted && n > 0 {
-				break
-			}
-			if c == d[0] && !quoted {
-				n++
-			}
+	counts, quoted := [len(delimiters)]int{}, false
+	text = bytes.TrimLeft(text, "\r\n")
+	for _, c := range text {
+		if c == '"' {
+			quoted = !quoted
 		}
-		if n > most {
-			best, most = d, n
+		if c == '\n' && !quoted {
+			break
+		}
+		if i := strings.IndexByte(delimiters, c); i >= 0 && !quoted {
+			counts[i]++
 		}
 	}
-	return best
+	best := 0
+	for i, n := range counts {
+		if n > counts[best] {
+			best = i
+		}
+	}
+	return delimiters[best : best+1]
 }
 
 // checkHeader trims the names and refuses what cannot be mapped.
@@ -109,12 +168,12 @@ func checkHeader(header []string) ([]string, error) {
 		name = strings.TrimSpace(name)
 		out[i] = name
 		switch {
-		case !utf8.ValidString(name):
-			return nil, &FileError{"not_utf8", fmt.Sprintf("the name of column %d is not UTF-8: save the file as CSV (UTF-8) and upload that", i+1)}
+		case !storable(name):
+			return nil, &FileError{"not_utf8", fmt.Sprintf("the name of column %d is not UTF-8 text: %s", i+1, saveAsCSV)}
 		case utf8.RuneCountInString(name) > maxHeaderRunes:
 			return nil, &FileError{"bad_header", fmt.Sprintf("the name of column %d is longer than %d characters: is the first line a header?", i+1, maxHeaderRunes)}
 		case name == "":
-			continue // such a column cannot be mapped, and is not missed
+			return nil, &FileError{"empty_column", fmt.Sprintf("column %d of %d has no name: name it or remove it", i+1, len(header))}
 		}
 		if before, ok := seen[strings.ToLower(name)]; ok {
 			return nil, &FileError{"duplicate_column", fmt.Sprintf("columns %d and %d are both called %q: rename or remove one", before, i+1, name)}
@@ -124,6 +183,9 @@ func checkHeader(header []string) ([]string, error) {
 	return out, nil
 }
 
+// storable reports whether PostgreSQL can hold s.
+func storable(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
+
 // reason is a csv error in a person's words, without the parser's line numbers.
 func reason(err error) string {
 	switch {
@@ -132,152 +194,9 @@ func reason(err error) string {
 	case errors.Is(err, csv.ErrBareQuote):
 		return "a cell with a quote in it must be quoted as a whole, with the quote doubled"
 	case errors.Is(err, errRecordTooLong):
-		return fmt.Sprintf("longer than %d bytes: probably a quote that is never closed", maxRecordBytes)
+		return errRecordTooLong.Error()
 	}
 	return err.Error()
 }
 
-var errRecordTooLong = errors.New("record too long")
-
-// record is one record of a file. Cells are valid until the next read.
-type record struct {
-	row   int // as a spreadsheet counts: the header is 1, blank lines count, line breaks in cells do not
-	cells []string
-	err   error // what keeps this record, and only this one, from being read
-}
-
-// recordReader reads records one after the other. A bad one costs itself only, and
-// reading can start again at any offset that it returned.
-type recordReader struct {
-	open   func(offset int64) (io.ReadCloser, error)
-	format format
-
-	source  io.ReadCloser
-	limit   *limitedReader
-	csv     *csv.Reader
-	base    int64 // offset of the file at which csv started
-	row     int   // of the last record
-	endLine int   // line, as csv counts, on which the last record ended
-}
-
-// newRecordReader reads from offset on, whose first record comes after row.
-func newRecordReader(open func(offset int64) (io.ReadCloser, error), f format, offset int64, row int) (*recordReader, error) {
-	r := &recordReader{open: open, format: f, row: row}
-	return r, r.restart(offset, 0)
-}
-
-// restart begins again at offset, passing over the first skip lines; firstRecord stands
-// for all up to and including the first that is not blank.
-func (r *recordReader) restart(offset int64, skip int) error {
-	if r.source != nil {
-		_ = r.source.Close()
-	}
-	source, err := r.open(offset)
-	if err != nil {
-		return err
-	}
-	r.source = source
-	var in io.Reader = source
-	if r.format.CROnly {
-		in = crToLF{in}
-	}
-	if skip > 0 {
-		b := bufio.NewReaderSize(in, 1<<16)
-		for ; skip > 0; skip-- {
-			n, blank, err := skipLine(b)
-			offset += n
-			if err != nil && !errors.Is(err, io.EOF) {
-				return err
-			}
-			if skip == firstRecord && blank && err == nil {
-				skip++ // not this one yet
-			} else if skip == firstRecord {
-				break
-			}
-		}
-		in = b
-	}
-	r.base, r.endLine = offset, 0
-	r.limit = &limitedReader{in: in, left: maxRecordBytes}
-	r.csv = newCSV(r.limit, r.format.Delimiter)
-	return nil
-}
-
-const firstRecord = 1 << 30
-
-func skipLine(b *bufio.Reader) (n int64, blank bool, err error) {
-	blank = true
-	for {
-		line, err := b.ReadSlice('\n')
-		n += int64(len(line))
-		blank = blank && len(bytes.TrimRight(line, "\r\n")) == 0
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			return n, blank, err
-		}
-	}
-}
-
-// offset is where the next record begins.
-func (r *recordReader) offset() int64 { return r.base + r.csv.InputOffset() }
-
-// next returns the next record, or io.EOF. Any other error is the source's.
-func (r *recordReader) next() (record, error) {
-	start := r.offset()
-	r.limit.left = maxRecordBytes
-	cells, err := r.csv.Read()
-	var parse *csv.ParseError
-	switch {
-	case err == nil:
-		first, _ := r.csv.FieldPos(0)
-		last, _ := r.csv.FieldPos(len(cells) - 1)
-		r.row += first - r.endLine
-		r.endLine = last + strings.Count(cells[len(cells)-1], "\n")
-		return record{row: r.row, cells: cells}, nil
-	case errors.Is(err, errRecordTooLong):
-		r.row++
-		rec := record{row: r.row, err: err}
-		return rec, r.restart(start, firstRecord)
-	case errors.As(err, &parse):
-		r.row += max(parse.StartLine-r.endLine, 1)
-		rec := record{row: r.row, err: parse.Err}
-		if parse.Line == parse.StartLine {
-			r.endLine = parse.Line
-			return rec, nil
-		}
-		// An error inside quotes has eaten lines that may be records of their own:
-		// begin again on the line after the bad record's first.
-		return rec, r.restart(start, max(parse.StartLine-r.endLine, 1))
-	default:
-		return record{}, err
-	}
-}
-
-func (r *recordReader) close() error { return r.source.Close() }
-
-// limitedReader fails when one record takes more than it may.
-type limitedReader struct {
-	in   io.Reader
-	left int
-}
-
-func (l *limitedReader) Read(p []byte) (int, error) {
-	if l.left <= 0 {
-		return 0, errRecordTooLong
-	}
-	n, err := l.in.Read(p)
-	l.left -= n
-	return n, err
-}
-
-// crToLF turns CR into LF, byte for byte, so that offsets stay true.
-type crToLF struct{ in io.Reader }
-
-func (c crToLF) Read(p []byte) (int, error) {
-	n, err := c.in.Read(p)
-	for i, b := range p[:n] {
-		if b == '\r' {
-			p[i] = '\n'
-		}
-	}
-	return n, err
-}
+var errRecordTooLong = fmt.Errorf("longer than %d bytes: probably a quote that is never closed", maxRecordBytes)

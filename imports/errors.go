@@ -17,6 +17,9 @@ var (
 	// ErrFileChanged is returned when the uploaded file is not the one that was announced
 	// or processed.
 	ErrFileChanged error = fault.New(fault.Conflict, "file_changed", "the uploaded file is not the one that was announced")
+	// ErrSwept is returned for the file and the rows of an import that were deleted after
+	// their time (Config.Keep).
+	ErrSwept error = fault.New(fault.NotFound, "import_swept", "the file and its rows have been deleted after their time: upload it again")
 	// ErrFieldsChanged is returned by Commit when the workspace's custom fields have
 	// changed since the rows were checked.
 	ErrFieldsChanged error = fault.New(fault.Conflict, "fields_changed", "the custom fields have changed since the file was checked: process it again")

@@ -24,16 +24,6 @@ const (
 	Cancelled  Status = "cancelled"
 )
 
-// Conflict says what happens to a recipient that is already there.
-type Conflict string
-
-// The policies. Custom fields that the file does not mention always stay.
-const (
-	Update    Conflict = "update"     // the file wins
-	Skip      Conflict = "skip"       // the recipient stays as it is
-	FillEmpty Conflict = "fill_empty" // the file fills in what is not set
-)
-
 // Import is one file on its way to becoming recipients.
 type Import struct {
 	ID       ID       `json:"jobId"`
@@ -62,7 +52,7 @@ type Import struct {
 	// once it is done.
 	Inserted int64 `json:"inserted"`
 	Updated  int64 `json:"updated"`
-	Skipped  int64 `json:"skipped"` // by the policy, or the recipient was deleted since the preview
+	Skipped  int64 `json:"skipped"` // by the policy, or the recipient changed since the preview so that there was nothing to do
 
 	Error     string    `json:"error"`
 	CreatedAt time.Time `json:"createdAt"`

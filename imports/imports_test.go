@@ -274,9 +274,18 @@ func TestWholeFileErrors(t *testing.T) {
 		"UTF-16":           {"\xff\xfee\x00m\x00", "not_utf8"},
 		"Latin-1 header":   {"email,pr\xe9nom\n", "not_utf8"},
 		"no email column":  {"first,last\nA,B\n", "no_email_column"},
-		"two candidates":   {"work email,home email\n", "no_email_column"},
-		"header twice":     {"email,name,Name\n", "duplicate_column"},
+		"two candidates":   {"work email,home email\na,b\n", "no_email_column"},
+		"header twice":     {"email,name,Name\na,b,c\n", "duplicate_column"},
 		"bad header":       {"email,\"na\"me\n", "bad_header"},
+		"unnamed column":   {"email,,name\na,b,c\n", "empty_column"},
+		"header only":      {"\n\nemail,name\r\n\r\n", "no_rows"},
+		"header, no end":   {"email", "no_rows"},
+		"PDF":              {"%PDF-1.7\n", "not_csv"},
+		"UTF-16, no BOM":   {"e\x00m\x00a\x00i\x00l\x00\n\x00a\x00", "not_csv"},
+		"Latin-1 rows":     {"email,name\n" + strings.Repeat("a@example.com,\xe9\n", 5), "not_utf8"},
+		"header too long":  {"email," + strings.Repeat("x", 70_000) + "\na,b\n", "bad_header"},
+		"long column name": {"email," + strings.Repeat("x", 301) + "\na,b\n", "bad_header"},
+		"many columns":     {"email" + strings.Repeat(",c", 1000) + "\na,b\n", "too_many_columns"},
 	} {
 		imp, err := b.importer.CreateFromReader(ctx, "x.csv", strings.NewReader(c.file))
 		require.NoError(t, err)
@@ -314,24 +323,29 @@ func TestUploadURL(t *testing.T) {
 	require.NoError(t, err)
 	u, err := url.Parse(up.URL)
 	require.NoError(t, err)
-	put := func(u *url.URL, body string) error {
-		return b.local.Receive(t.Context(), u, up.Headers["Content-Type"], strings.NewReader(body), 100)
+	put := func(u *url.URL, contentType, body string, length int64) error {
+		return b.importer.Receive(t.Context(), b.local, u, contentType, length, strings.NewReader(body))
 	}
 	forged := *u
 	forged.RawQuery = strings.Replace(u.RawQuery, "imports", "imports2", 1)
-	require.ErrorIs(t, put(&forged, "x"), imports.ErrUploadURL)
-	require.ErrorIs(t, b.local.Receive(t.Context(), u, "text/html", strings.NewReader("x"), 100), imports.ErrUploadURL)
-	require.ErrorIs(t, put(u, strings.Repeat("x", 101)), imports.ErrTooLarge)
-	require.NoError(t, put(u, "email\na@b."), "an upload that was refused left nothing behind")
-	require.ErrorIs(t, put(u, "email\nother"), imports.ErrAlreadyUploaded)
+	require.ErrorIs(t, put(&forged, "text/csv", "x", 1), imports.ErrUploadURL)
+	require.ErrorIs(t, put(u, "text/html", "x", 1), imports.ErrUploadURL)
+	require.ErrorIs(t, put(u, "text/csv", "email\na@b.", 11), imports.ErrTooLarge, "by its length")
+	require.ErrorIs(t, put(u, "text/csv", "email\na@b.c", -1), imports.ErrTooLarge, "by what came")
+	require.ErrorIs(t, put(u, "text/csv", "email\na@b", 9), imports.ErrFileChanged)
+	require.ErrorIs(t, put(u, "text/csv", "email\na@b", -1), imports.ErrFileChanged, "an upload that broke off")
+	_, err = b.importer.Process(ctx, up.ID, imports.ProcessOptions{})
+	require.ErrorIs(t, err, imports.ErrNotUploaded, "uploads that were refused left nothing behind")
+	require.NoError(t, put(u, "text/csv", "email\na@b.", 10))
+	require.ErrorIs(t, put(u, "text/csv", "email\nc@d.", 10), imports.ErrAlreadyUploaded)
 
-	wrong, err := b.importer.CreateUpload(ctx, imports.NewUpload{FileName: "x.csv", Size: 99})
+	cancelled, err := b.importer.CreateUpload(ctx, imports.NewUpload{FileName: "x.csv", Size: 10})
 	require.NoError(t, err)
-	u, err = url.Parse(wrong.URL)
+	_, err = b.importer.Cancel(ctx, cancelled.ID)
 	require.NoError(t, err)
-	require.NoError(t, put(u, "email\n"))
-	_, err = b.importer.Process(ctx, wrong.ID, imports.ProcessOptions{})
-	require.ErrorIs(t, err, imports.ErrFileChanged)
+	u, err = url.Parse(cancelled.URL)
+	require.NoError(t, err)
+	require.ErrorIs(t, put(u, "text/csv", "email\na@b.", 10), imports.ErrUploadURL)
 }
 
 func TestFieldsChangedBetweenPreviewAndCommit(t *testing.T) {
@@ -397,7 +411,7 @@ func TestErrorReport(t *testing.T) {
 	require.True(t, strings.HasPrefix(report, "email,name,note,__row,__errors,__suggestion\n"), report)
 	require.Contains(t, report, "bad@example,'=cmd(),\"two\nlines\",4,")
 	require.Contains(t, report, ",5,\"row: has 1 cells, the header has 3")
-	require.Contains(t, report, ",6,\"row: a cell with a quote in it")
+	require.Contains(t, report, "\"a\"\"b@example.com,x,y\",,,6,\"row: a cell with a quote in it", "the line as it is, in the first column")
 	require.Contains(t, report, "latin@example.com,\uFFFD,y,7,name: must be UTF-8")
 }
 

@@ -5,23 +5,25 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
+	"sync"
 
+	"github.com/jackc/pgx/v5"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/fileblob"
-	"gocloud.dev/gcerrors"
 
 	"github.com/stratakit/strata/internal/fault"
 )
 
-// The errors of LocalStore.Receive.
+// The errors of Importer.Receive.
 var (
-	// ErrUploadURL is returned for an upload URL that was not signed here, was changed, or
-	// has expired.
+	// ErrUploadURL is returned for an upload URL that was not signed here, was changed, has
+	// expired, or whose import was cancelled.
 	ErrUploadURL error = fault.New(fault.Forbidden, "upload_url_invalid", "the upload URL is not valid or has expired: ask for a new one")
-	// ErrAlreadyUploaded is returned for a second upload to one URL.
-	ErrAlreadyUploaded error = fault.New(fault.Conflict, "already_uploaded", "a file has already been uploaded to this URL")
+	// ErrAlreadyUploaded is returned for a second upload to one URL, also while the first goes on.
+	ErrAlreadyUploaded error = fault.New(fault.Conflict, "already_uploaded", "a file has already been uploaded to this URL, or is being uploaded now")
 )
 
 // LocalStore keeps uploaded files in a directory and hands out signed, expiring URLs to
@@ -30,7 +32,11 @@ var (
 type LocalStore struct {
 	// Bucket is what NewImporter needs.
 	Bucket *blob.Bucket
+
 	signer *fileblob.URLSignerHMAC
+
+	mu        sync.Mutex // guards receiving
+	receiving map[string]bool
 }
 
 // OpenLocal opens dir, creating it when it is missing. uploadURL is where the program
@@ -44,43 +50,76 @@ func OpenLocal(dir string, uploadURL *url.URL, secret []byte) (*LocalStore, erro
 		return nil, fmt.Errorf("imports: the directory for uploads: %w", err)
 	}
 	signer := fileblob.NewURLSignerHMAC(uploadURL, secret)
-	bucket, err := fileblob.OpenBucket(dir, &fileblob.Options{URLSigner: signer, NoTempDir: true, Metadata: fileblob.MetadataDontWrite})
+	bucket, err := fileblob.OpenBucket(dir, &fileblob.Options{URLSigner: signer, NoTempDir: true, Metadata: fileblob.MetadataDontWrite, DirFileMode: 0o700})
 	if err != nil {
 		return nil, fmt.Errorf("imports: open the directory for uploads: %w", err)
 	}
-	return &LocalStore{Bucket: bucket, signer: signer}, nil
+	return &LocalStore{Bucket: bucket, signer: signer, receiving: map[string]bool{}}, nil
 }
 
-// Receive stores the body of a PUT to a URL that CreateUpload gave out, complete or not
-// at all. Errors: ErrUploadURL, ErrAlreadyUploaded, ErrTooLarge when body has more than
-// maxSize bytes.
-func (s *LocalStore) Receive(ctx context.Context, u *url.URL, contentType string, body io.Reader, maxSize int64) error {
-	q := u.Query()
+// key returns the object that a signed URL allows to PUT.
+func (s *LocalStore) key(ctx context.Context, u *url.URL, contentType string) (string, error) {
 	objectKey, err := s.signer.KeyFromURL(ctx, u)
-	if err != nil || q.Get("method") != "PUT" || q.Get("contentType") != contentType {
-		return ErrUploadURL
+	if q := u.Query(); err != nil || q.Get("method") != http.MethodPut || q.Get("contentType") != contentType {
+		return "", ErrUploadURL
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // before Close, it discards what was written
-	w, err := s.Bucket.NewWriter(ctx, objectKey, &blob.WriterOptions{ContentType: contentType, IfNotExist: true})
+	return objectKey, nil
+}
+
+// Receive stores the body of a PUT to a URL that CreateUpload gave out, of as many bytes
+// as were announced, or nothing. The URL is all the permission it needs: ctx has no
+// tenant. length is the Content-Length, or -1. Errors: ErrUploadURL, ErrAlreadyUploaded,
+// ErrTooLarge and ErrFileChanged for more and for fewer bytes.
+func (im *Importer) Receive(ctx context.Context, local *LocalStore, u *url.URL, contentType string, length int64, body io.Reader) error {
+	objectKey, err := local.key(ctx, u, contentType)
 	if err != nil {
-		return fmt.Errorf("imports: receive a file: %w", err)
-	}
-	n, err := io.Copy(w, io.LimitReader(body, maxSize+1))
-	if err == nil && n > maxSize {
-		err = fmt.Errorf("%w: at most %d bytes", ErrTooLarge, maxSize)
-	}
-	if err != nil {
-		cancel()
-		_ = w.Close()
 		return err
 	}
-	err = w.Close()
-	if gcerrors.Code(err) == gcerrors.FailedPrecondition {
+	size, err := im.announced(ctx, objectKey)
+	switch {
+	case err != nil:
+		return err
+	case length > size:
+		return tooLarge(length, size)
+	case length >= 0 && length < size:
+		return tooSmall(length, size)
+	}
+	end, ok := local.begin(objectKey)
+	if !ok {
 		return ErrAlreadyUploaded
 	}
-	if err != nil {
-		return fmt.Errorf("imports: receive a file: %w", err)
+	defer end()
+	return put(ctx, local.Bucket, objectKey, contentType, body, size, size)
+}
+
+// begin keeps a second upload of an object out until end is called.
+func (s *LocalStore) begin(objectKey string) (end func(), ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.receiving[objectKey] {
+		return nil, false
 	}
-	return nil
+	s.receiving[objectKey] = true
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.receiving, objectKey)
+	}, true
+}
+
+// announced returns the size of a file that is being waited for.
+func (im *Importer) announced(ctx context.Context, objectKey string) (size int64, err error) {
+	domain, id, ok := parseKey(objectKey)
+	if !ok {
+		return 0, ErrUploadURL
+	}
+	err = im.db.ReadTrusted(ctx, `SELECT size FROM strata.imports WHERE domain_id = $1 AND id = $2 AND object_key = $3 AND status = 'pending'`,
+		[]any{domain, id, objectKey}, func(rows pgx.Rows) (err error) {
+			size, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
+			return err
+		})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, ErrUploadURL
+	}
+	return size, err
 }

@@ -3,46 +3,45 @@ package imports
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
-	"unicode/utf8"
-
-	"github.com/google/uuid"
 
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
 )
 
-// stagedColumns are the columns of a batch on its way into staging.
-var stagedColumns = []string{"row_no", "recipient_id", "email", "email_norm", "name", "status", "custom_fields", "errors", "raw"}
-
 // judge turns records into staged rows by a plan.
 type judge struct {
 	targets []target
-	columns int
+	header  []string
+	report  bool // the file is an error report: undo its escapes
 }
 
 // target is what one column is for.
 type target struct {
+	name  string              // in errors
 	core  string              // "email", "name" or "status"
-	field *customfields.Field // or this
+	field *customfields.Field // or this; with neither the column is ignored
 	json  []byte              // `"key":` of the field
 }
 
 func newJudge(p plan, set *customfields.Set) (*judge, error) {
-	j := &judge{columns: len(p.Format.Header), targets: make([]target, len(p.Targets))}
+	j := &judge{header: p.Format.Header, targets: make([]target, len(p.Targets)), report: slices.Contains(p.Format.Header, reportErrors)}
 	for i, t := range p.Targets {
 		fieldKey, isField := strings.CutPrefix(t, fieldPrefix)
-		if !isField {
-			j.targets[i].core = t
-			continue
+		switch {
+		case t == "":
+			j.targets[i].name = j.header[i]
+		case !isField:
+			j.targets[i].name, j.targets[i].core = t, t
+		default:
+			f := set.Field(fieldKey)
+			if f == nil {
+				return nil, ErrFieldsChanged
+			}
+			j.targets[i] = target{name: "customFields." + fieldKey, field: f, json: append(customfields.AppendValue(nil, fieldKey), ':')}
 		}
-		f := set.Field(fieldKey)
-		if f == nil {
-			return nil, ErrFieldsChanged
-		}
-		j.targets[i].field = f
-		j.targets[i].json = append(customfields.AppendValue(nil, fieldKey), ':')
 	}
 	return j, nil
 }
@@ -53,28 +52,26 @@ func (j *judge) row(rec record) []any {
 	if rec.err != nil {
 		return invalid(rec, []tenancy.FieldError{{Field: "row", Code: "bad_csv", Message: reason(rec.err)}})
 	}
-	if len(rec.cells) != j.columns {
+	if have, want := len(rec.cells), len(j.targets); have != want {
 		code, hint := "missing_columns", "a cell or a delimiter is missing"
-		if len(rec.cells) > j.columns {
+		if have > want {
 			code, hint = "extra_columns", "a cell with the delimiter in it must be quoted"
 		}
-		return invalid(rec, []tenancy.FieldError{{
-			Field: "row", Code: code, Message: fmt.Sprintf("has %d cells, the header has %d: %s", len(rec.cells), j.columns, hint),
-		}})
+		return invalid(rec, []tenancy.FieldError{{Field: "row", Code: code, Message: fmt.Sprintf("has %d cells, the header has %d: %s", have, want, hint)}})
 	}
 	var errs []tenancy.FieldError
 	var email, norm string
 	var name, status any // nil: the file says nothing, so an existing recipient keeps its own
 	fields := make([]byte, 0, 256)
 	fields = append(fields, '{')
-	for i, t := range j.targets {
-		cell := rec.cells[i]
-		if t.core == "" && t.field == nil {
+	for i := range j.targets {
+		t, cell := &j.targets[i], rec.cells[i]
+		if !storable(cell) { // also in a column that is ignored: the file is not what it seems
+			errs = append(errs, tenancy.FieldError{Field: t.name, Code: "invalid_text", Message: "must be UTF-8 text without NUL"})
 			continue
 		}
-		if !utf8.ValidString(cell) || strings.IndexByte(cell, 0) >= 0 {
-			errs = append(errs, tenancy.FieldError{Field: t.name(), Code: "invalid_text", Message: "must be UTF-8 text without NUL"})
-			continue
+		if j.report {
+			cell = unescape(cell)
 		}
 		var problem *tenancy.FieldError
 		switch t.core {
@@ -93,9 +90,12 @@ func (j *judge) row(rec record) []any {
 				status = string(s)
 			}
 		default:
+			if t.field == nil {
+				continue
+			}
 			var value any
 			if value, problem = t.field.Text(cell); problem == nil && value == nil && t.field.Required {
-				problem = &tenancy.FieldError{Field: "customFields." + t.field.Key, Code: "required", Message: "must have a value"}
+				problem = &tenancy.FieldError{Field: t.name, Code: "required", Message: "must have a value"}
 			}
 			if value != nil {
 				if len(fields) > 1 {
@@ -111,17 +111,8 @@ func (j *judge) row(rec record) []any {
 	if len(errs) > 0 {
 		return invalid(rec, errs)
 	}
-	return []any{rec.row, newRecipientID(), email, norm, name, status, append(fields, '}'), nil, nil}
+	return []any{rec.row, email, norm, name, status, append(fields, '}'), nil, nil}
 }
-
-func (t target) name() string {
-	if t.field != nil {
-		return "customFields." + t.field.Key
-	}
-	return t.core
-}
-
-func newRecipientID() [16]byte { return uuid.UUID(tenancy.NewID[recipients.Recipient]()) }
 
 // maxRawCell is what is kept of a cell of a row that cannot be imported.
 const maxRawCell = 32 << 10
@@ -140,5 +131,5 @@ func invalid(rec record, errs []tenancy.FieldError) []any {
 	if err != nil { // strings only
 		data = []byte(`[]`)
 	}
-	return []any{rec.row, nil, nil, nil, nil, nil, nil, data, raw}
+	return []any{rec.row, nil, nil, nil, nil, nil, data, raw}
 }

@@ -114,7 +114,7 @@ func (a *API) upload(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) receive(w http.ResponseWriter, r *http.Request) error {
-	if err := a.local.Receive(r.Context(), r.URL, r.Header.Get("Content-Type"), r.Body, a.importer.MaxFileSize()); err != nil {
+	if err := a.importer.Receive(r.Context(), a.local, r.URL, r.Header.Get("Content-Type"), r.ContentLength, r.Body); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusCreated)

@@ -34,14 +34,15 @@ CREATE TABLE strata.imports (
 );
 
 -- The rows of a file as they were read and judged. Logged: an unlogged table is empty
--- after a crash of the server. raw holds the original cells of what will be reported.
+-- after a crash of the server. errors and raw, the original cells, are there for what
+-- will be reported.
 CREATE TABLE strata.import_rows (
 	domain_id     uuid    NOT NULL,
 	import_id     uuid    NOT NULL,
 	row_no        integer NOT NULL,
 	company_id    uuid    NOT NULL,
 	workspace_id  uuid    NOT NULL,
-	recipient_id  uuid,
+	recipient_id  uuid, -- that had the address when the row was judged
 	email         text,
 	email_norm    text COLLATE "C",
 	name          text,
@@ -52,7 +53,11 @@ CREATE TABLE strata.import_rows (
 	errors        jsonb,
 	raw           text[],
 	PRIMARY KEY (domain_id, import_id, row_no)
-) WITH (autovacuum_enabled = off); -- written once, read by key, deleted whole
+);
+-- What the commit reads, in the order in which it writes: a batch is a range of it.
+CREATE INDEX import_rows_commit ON strata.import_rows (domain_id, import_id, email_norm) WHERE verdict IN ('new', 'update');
+-- What the error report reads.
+CREATE INDEX import_rows_errors ON strata.import_rows (domain_id, import_id, row_no) WHERE errors IS NOT NULL;
 
 ALTER TABLE strata.imports ENABLE ROW LEVEL SECURITY;
 ALTER TABLE strata.imports FORCE ROW LEVEL SECURITY;

@@ -1,0 +1,120 @@
+package imports
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/stratakit/strata/billing"
+	"github.com/stratakit/strata/bulk"
+	"github.com/stratakit/strata/tenancy"
+)
+
+// Commit writes the previewed rows in a run. New recipients are reserved from the plan
+// first: one that does not fit is a *billing.LimitError and leaves nothing behind.
+// Errors also: ErrNotFound, ErrFieldsChanged, ErrFileChanged, *StateError (for a second
+// commit among others).
+func (im *Importer) Commit(ctx context.Context, id ID) (Import, error) {
+	before, s, err := im.read(ctx, id)
+	if err != nil {
+		return Import{}, err
+	}
+	if before.Status == Previewed { // else the state is the better answer
+		if err := im.checkFile(ctx, before, s); err != nil {
+			return Import{}, err
+		}
+	}
+	var imp Import
+	err = im.db.InTx(ctx, func(tx *tenancy.Tx) error {
+		now, s, err := lock(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if now.Status != Previewed {
+			return &StateError{id, now.Status, "committed"}
+		}
+		version, err := im.fields.VersionTx(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if version != s.fieldsVersion {
+			return ErrFieldsChanged
+		}
+		if _, err := im.runner.SubmitTx(ctx, tx, bulk.Submission{Kind: KindCommit, ID: bulk.RunID(id), Total: now.New + now.Changed}); err != nil {
+			return err
+		}
+		if err := im.record(ctx, tx, "import.committed", id, map[string]any{"new": now.New, "update": now.Changed}); err != nil {
+			return err
+		}
+		reservation, err := im.reserve(ctx, tx, now.New)
+		if err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.imports SET status = 'processing', reservation_id = $3, updated_at = now()
+			WHERE domain_id = $1 AND id = $2 RETURNING `+importColumns), tx.Tenant().DomainID, id, reservation)
+		imp, _, err = one(rows, err)
+		return err
+	})
+	return imp, err
+}
+
+// longestCommit is after how long room that nobody gave back is taken for lost.
+const longestCommit = 7 * 24 * time.Hour
+
+func (im *Importer) reserve(ctx context.Context, tx *tenancy.Tx, n int64) (billing.ReservationID, error) {
+	r, err := im.limits.Reserve(ctx, tx, billing.ResourceRecipients, n, longestCommit)
+	return r.ID, err
+}
+
+// Cancel stops an import that is not finished. What a commit has written stays, and the
+// counters say how much it was. A run that is being worked on ends after its batch; until
+// then the returned Import has the status it had. Errors: ErrNotFound, *StateError.
+func (im *Importer) Cancel(ctx context.Context, id ID) (Import, error) {
+	if _, err := tenancy.DomainFrom(ctx); err != nil {
+		return Import{}, err
+	}
+	running := false
+	err := im.db.InTx(ctx, func(tx *tenancy.Tx) error {
+		now, _, err := lock(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		switch now.Status {
+		case Pending, Previewed:
+			if err := im.setStatus(ctx, tx, id, Cancelled, ""); err != nil {
+				return err
+			}
+			return im.record(ctx, tx, "import.cancelled", id, nil)
+		case Validating, Processing:
+			running = true
+			return nil
+		case Done, Failed, Cancelled:
+		}
+		return &StateError{id, now.Status, "cancelled"}
+	})
+	if err != nil {
+		return Import{}, err
+	}
+	if running {
+		if _, err := im.runner.Cancel(ctx, bulk.RunID(id)); errors.Is(err, bulk.ErrState) { // it ended just now
+			return im.Cancel(ctx, id)
+		} else if err != nil {
+			return Import{}, err
+		}
+	}
+	return im.Get(ctx, id)
+}
+
+func (im *Importer) setStatus(ctx context.Context, tx *tenancy.Tx, id ID, status Status, message string) error {
+	_, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.imports SET status = $3, error = $4, updated_at = now() WHERE domain_id = $1 AND id = $2`),
+		tx.Tenant().DomainID, id, string(status), message)
+	return err
+}
+
+// resume puts an import whose run failed and is tried again (bulk.Runner.Retry) back to work.
+func (im *Importer) resume(ctx context.Context, tx *tenancy.Tx, id ID, status Status) error {
+	if err := im.setStatus(ctx, tx, id, status, ""); err != nil {
+		return err
+	}
+	return im.record(ctx, tx, "import.resumed", id, nil)
+}

@@ -1,0 +1,41 @@
+package imports
+
+// Conflict says what happens to a recipient that is already there.
+type Conflict string
+
+// The policies. Custom fields that the file does not mention always stay, and so does
+// what a row has no value for.
+const (
+	Update    Conflict = "update"     // the file wins
+	Skip      Conflict = "skip"       // the recipient stays as it is
+	FillEmpty Conflict = "fill_empty" // the file fills in what is not set
+)
+
+// merge is what a policy makes of a recipient r and a staged row b, as SQL. Preview and
+// commit use the same, so that the one says what the other does.
+type merge struct{ name, status, fields string }
+
+func (c Conflict) merge() merge {
+	if c == FillEmpty {
+		return merge{
+			name:   `CASE WHEN r.name = '' THEN coalesce(b.name, '') ELSE r.name END`,
+			status: `r.status`,
+			fields: `b.custom_fields || r.custom_fields`,
+		}
+	}
+	return merge{
+		name:   `coalesce(b.name, r.name)`,
+		status: `coalesce(b.status, r.status)`,
+		fields: `r.custom_fields || b.custom_fields`,
+	}
+}
+
+// same is the condition that the row changes nothing.
+func (m merge) same() string {
+	return `(` + m.fields + ` = r.custom_fields AND ` + m.name + ` = r.name AND ` + m.status + ` = r.status)`
+}
+
+// set is the SET clause that applies the row.
+func (m merge) set() string {
+	return `name = ` + m.name + `, status = ` + m.status + `, custom_fields = ` + m.fields + `, version = r.version + 1, updated_at = now()`
+}

@@ -1,0 +1,93 @@
+package imports
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// readCursor is where a run stands in its file.
+type readCursor struct {
+	Clear  bool  `json:"clear,omitempty"` // rows of an earlier reading are still there
+	Offset int64 `json:"offset"`          // of the next record
+	Row    int   `json:"row"`             // of the last record
+	EOF    bool  `json:"eof"`
+}
+
+// chunk is the rows of one batch, and where the file goes on after them.
+type chunk struct {
+	rows [][]any // values of stagedColumns
+	next readCursor
+	err  error // instead of rows
+}
+
+// readAhead reads and judges the next chunk while the one before is being stored: one
+// is the work of this process, the other that of PostgreSQL.
+type readAhead struct {
+	chunks chan chunk
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// chunkBytes bounds the memory of a chunk whose rows are long.
+const chunkBytes = 4 << 20
+
+// startReading reads records after from, rows of them at a time, until the end of the
+// file or an error. open returns the file from an offset on.
+func startReading(ctx context.Context, open func(ctx context.Context, offset int64) (io.ReadCloser, error), f format, j *judge, from readCursor, rows int) (*readAhead, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	source, err := open(ctx, from.Offset)
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("read the file: %w", err)
+	}
+	a := &readAhead{chunks: make(chan chunk), cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(a.done)
+		defer func() { _ = source.Close() }()
+		r := newRecordReader(source, f, from.Offset, from.Row)
+		for c := (chunk{next: from}); c.err == nil && !c.next.EOF; {
+			c = readChunk(r, j, c.next, rows)
+			select {
+			case a.chunks <- c:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return a, nil
+}
+
+func readChunk(r *recordReader, j *judge, from readCursor, rows int) chunk {
+	c := chunk{next: from, rows: make([][]any, 0, rows)}
+	for len(c.rows) < rows && c.next.Offset-from.Offset < chunkBytes {
+		rec, err := r.next()
+		if errors.Is(err, io.EOF) {
+			c.next.EOF = true
+			break
+		}
+		if err != nil {
+			return chunk{err: fmt.Errorf("read the file: %w", err)}
+		}
+		c.rows = append(c.rows, j.row(rec))
+		c.next.Offset, c.next.Row = r.offset(), rec.row
+	}
+	return c
+}
+
+// next returns the next chunk.
+func (a *readAhead) next(ctx context.Context) (chunk, error) {
+	select {
+	case c := <-a.chunks:
+		return c, c.err
+	case <-ctx.Done():
+		return chunk{}, ctx.Err()
+	}
+}
+
+// close ends the reading.
+func (a *readAhead) close() {
+	a.cancel()
+	<-a.done
+}

@@ -1,0 +1,186 @@
+package imports
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stratakit/strata/tenancy"
+)
+
+// The columns of an error report after those of the file. A file that has them is taken
+// for a corrected report.
+const (
+	reportRow         = "__row"
+	reportErrors      = "__errors"
+	reportSuggestions = "__suggestion"
+)
+
+// WriteErrorReport writes the rows that were not imported because of an error as CSV:
+// the file's own columns, so that they can be corrected and uploaded again, and after
+// them __row, __errors and __suggestion. A cell that a spreadsheet would take for a
+// formula is written with a leading apostrophe (OWASP, CSV injection), which reading a
+// report takes away again. It streams, and holds no connection to the database while w
+// is slow. Errors: ErrNotFound, ErrSwept, *StateError before the file was read, what w says.
+func (im *Importer) WriteErrorReport(ctx context.Context, id ID, w io.Writer) error {
+	imp, s, err := im.read(ctx, id)
+	switch {
+	case err != nil:
+		return err
+	case s.objectKey == "":
+		return ErrSwept
+	case imp.Status == Pending || imp.Status == Validating:
+		return &StateError{id, imp.Status, "reported on"}
+	}
+	t, err := tenancy.DomainFrom(ctx)
+	if err != nil {
+		return err
+	}
+	out := csv.NewWriter(w)
+	own := ownColumns(s.plan.Format.Header)
+	line := func(cells []string, row, problems, suggestions string) error {
+		record := make([]string, 0, len(own)+3)
+		for _, i := range own {
+			cell := ""
+			if i < len(cells) {
+				cell = cells[i]
+			}
+			record = append(record, escape(cell))
+		}
+		return out.Write(append(record, row, escape(problems), escape(suggestions)))
+	}
+	if err := line(s.plan.Format.Header, reportRow, reportErrors, reportSuggestions); err != nil {
+		return err
+	}
+	for after := 0; ; {
+		rows, err := im.reported(ctx, t.DomainID, id, s.plan, after)
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			problems, suggestions := r.text()
+			if err := line(r.cells, strconv.Itoa(r.row), problems, suggestions); err != nil {
+				return err
+			}
+			after = r.row
+		}
+		if out.Flush(); out.Error() != nil || len(rows) < reportPage {
+			return out.Error()
+		}
+	}
+}
+
+// ownColumns are the columns of a file that are not those of a report.
+func ownColumns(header []string) []int {
+	own := make([]int, 0, len(header))
+	for i, name := range header {
+		if !slices.Contains([]string{reportRow, reportErrors, reportSuggestions}, name) {
+			own = append(own, i)
+		}
+	}
+	return own
+}
+
+// reportPage is how many rows of a report are read at once.
+const reportPage = 500
+
+type reportedRow struct {
+	row      int
+	cells    []string
+	problems []tenancy.FieldError
+}
+
+func (im *Importer) reported(ctx context.Context, domain tenancy.DomainID, id ID, p plan, after int) (out []reportedRow, err error) {
+	err = im.db.Read(ctx, fmt.Sprintf(`SELECT row_no, raw, errors, email, name, status, custom_fields FROM strata.import_rows
+		WHERE domain_id = $1 AND import_id = $2 AND row_no > $3 AND errors IS NOT NULL ORDER BY row_no LIMIT %d`, reportPage),
+		[]any{domain, id, after}, func(rows pgx.Rows) (err error) {
+			out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r reportedRow, err error) {
+				var email, name, status *string
+				var fields map[string]any
+				if err := row.Scan(&r.row, &r.cells, &r.problems, &email, &name, &status, &fields); err != nil {
+					return r, err
+				}
+				if r.cells == nil { // valid when it was read
+					r.cells = p.cells(email, name, status, fields)
+				}
+				return r, nil
+			})
+			return err
+		})
+	return out, err
+}
+
+// cells is a staged row in the columns of the file.
+func (p plan) cells(email, name, status *string, fields map[string]any) []string {
+	cells := make([]string, len(p.Targets))
+	for i, target := range p.Targets {
+		core := map[string]*string{"email": email, "name": name, "status": status}[target]
+		if fieldKey, isField := strings.CutPrefix(target, fieldPrefix); isField {
+			cells[i] = cellText(fields[fieldKey])
+		} else if core != nil {
+			cells[i] = *core
+		}
+	}
+	return cells
+}
+
+// cellText is a normalised value as Field.Text reads it.
+func cellText(value any) string {
+	switch v := value.(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	case []any:
+		parts := make([]string, len(v))
+		for i := range v {
+			parts[i] = cellText(v[i])
+		}
+		return strings.Join(parts, ";")
+	}
+	return fmt.Sprint(value)
+}
+
+func (r reportedRow) text() (problems, suggestions string) {
+	var messages, hints []string
+	for _, p := range r.problems {
+		messages = append(messages, p.Field+": "+p.Message)
+		if p.Suggestion != "" {
+			hints = append(hints, p.Field+": "+p.Suggestion)
+		}
+	}
+	return strings.Join(messages, "; "), strings.Join(hints, "; ")
+}
+
+const formula = "=+-@\t\r"
+
+// escape makes a cell safe in a spreadsheet. Numbers with a sign are left alone.
+func escape(cell string) string {
+	switch {
+	case strings.HasPrefix(cell, "'") && cell != unescape(cell): // looks like an escape, and is not one
+	case cell == "" || !strings.Contains(formula, cell[:1]):
+		return cell
+	default:
+		if _, err := strconv.ParseFloat(cell, 64); err == nil {
+			return cell
+		}
+	}
+	return "'" + cell
+}
+
+// unescape undoes escape.
+func unescape(cell string) string {
+	rest := strings.TrimLeft(cell, "'")
+	if len(rest) < len(cell) && rest != "" && strings.Contains(formula, rest[:1]) {
+		return cell[1:]
+	}
+	return cell
+}
