@@ -19,6 +19,7 @@ import (
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/tenancyhttp"
 )
 
 // Config configures New. The zero value is legal, and makes everything but imports.
@@ -148,6 +149,9 @@ func (s *Strata) keepHouse(ctx context.Context) {
 			if _, err := s.Imports.Sweep(ctx); err != nil && ctx.Err() == nil {
 				s.log.WarnContext(ctx, "sweeping imports failed, trying again", "error", err)
 			}
+		}
+		if _, err := tenancyhttp.SweepIdempotencyKeys(ctx, s.DB); err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "sweeping idempotency keys failed, trying again", "error", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -107,6 +107,9 @@ func NewResolver(db *DB, client redis.UniversalClient, cfg *ResolverConfig) (*Re
 	return r, nil
 }
 
+// DB returns the database that the Resolver reads from.
+func (r *Resolver) DB() *DB { return r.db }
+
 func setDefault[T comparable](v *T, to T) {
 	var zero T
 	if *v == zero {

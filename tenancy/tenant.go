@@ -116,6 +116,7 @@ type contextKey int
 const (
 	tenantKey contextKey = iota
 	actorKey
+	beforeCommitKey
 )
 
 // WithTenant returns a context in which all work is done for t.

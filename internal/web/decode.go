@@ -19,14 +19,9 @@ import (
 // is not JSON, unknown fields and anything after the value (fault.Malformed), and values
 // that are wrong (fault.Invalid, all of them at once).
 func DecodeJSON(r *http.Request, v any) error {
-	limit := maxBody(r.Context())
-	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, limit))
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
-		return fault.New(fault.TooLarge, "too_large", fmt.Sprintf("the body has more than %d bytes", limit))
-	}
+	body, err := ReadBody(r)
 	if err != nil {
-		return malformed("malformed", "the body ended early")
+		return err
 	}
 	if len(bytes.TrimSpace(body)) == 0 {
 		return malformed("malformed", "the body is empty, want JSON")
@@ -46,6 +41,21 @@ func DecodeJSON(r *http.Request, v any) error {
 		return malformed("invalid_text", `the character \u0000 is not allowed in text`)
 	}
 	return validate(v)
+}
+
+// ReadBody reads r's body as it is. It refuses more bytes than DecodeJSON would
+// (fault.TooLarge) and a body that ends early (fault.Malformed).
+func ReadBody(r *http.Request) ([]byte, error) {
+	limit := maxBody(r.Context())
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, limit))
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return nil, fault.New(fault.TooLarge, "too_large", fmt.Sprintf("the body has more than %d bytes", limit))
+	}
+	if err != nil {
+		return nil, malformed("malformed", "the body ended early")
+	}
+	return body, nil
 }
 
 // decodeError says what is wrong in terms of the body. It wraps nothing: the kind of an

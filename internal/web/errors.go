@@ -50,7 +50,11 @@ func Status(k fault.Kind) int {
 	return http.StatusInternalServerError
 }
 
-// WriteError answers with err in the documented shape. What went wrong inside goes to
+// retryAfter is how many seconds a client is asked to wait when nobody knows better.
+const retryAfter = "5"
+
+// WriteError answers with err in the documented shape. An answer that says "not now" has
+// a Retry-After; one that the handler has set stays. What went wrong inside goes to
 // log with the request's id and never into the answer. It may be called only while
 // nothing has been written.
 func WriteError(w http.ResponseWriter, r *http.Request, err error, log *slog.Logger) {
@@ -74,6 +78,10 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error, log *slog.Log
 	body["statusCode"], body["code"], body["message"] = status, code, message
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer") // RFC 9110 section 15.5.2
+	}
+	later := status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable
+	if later && w.Header().Get("Retry-After") == "" {
+		w.Header().Set("Retry-After", retryAfter) // RFC 9110 section 10.2.3, in seconds
 	}
 	if err := WriteJSON(w, status, body); err != nil {
 		_ = WriteJSON(w, http.StatusInternalServerError, Error{http.StatusInternalServerError, "internal", "internal error", nil})

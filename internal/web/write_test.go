@@ -77,6 +77,7 @@ func TestWriteError(t *testing.T) {
 			require.JSONEq(t, c.body, w.Body.String())
 			require.Equal(t, "application/json", w.Header().Get("Content-Type"))
 			require.Empty(t, w.Header().Get("Content-Disposition"), "an error is no attachment")
+			require.Equal(t, c.status == 429 || c.status == 503, w.Header().Get("Retry-After") != "", "when to come again, in seconds")
 			if !c.logged {
 				require.Empty(t, log.String())
 				return
@@ -85,6 +86,14 @@ func TestWriteError(t *testing.T) {
 			require.Contains(t, log.String(), "level=ERROR")
 		})
 	}
+}
+
+func TestRetryAfterOfTheHandlerStays(t *testing.T) {
+	t.Parallel()
+	w := httptest.NewRecorder()
+	w.Header().Set("Retry-After", "60")
+	web.WriteError(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/x", http.NoBody), fault.New(fault.Throttled, "throttled", "m"), nil)
+	require.Equal(t, "60", w.Header().Get("Retry-After"))
 }
 
 func TestClientThatWentAwayIsNoError(t *testing.T) {

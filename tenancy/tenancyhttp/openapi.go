@@ -15,6 +15,11 @@ import (
 	"github.com/stratakit/strata/internal/web"
 )
 
+// keyParameter documents the header of the routes that take a key.
+type keyParameter struct {
+	Key string `description:"Unique to this request, such as a UUID. For 24 hours a repeat with the same key does nothing and gets the same answer." header:"Idempotency-Key" maxLength:"255" minLength:"1"`
+}
+
 var pathParameter = regexp.MustCompile(`\{(\w+)(\.\.\.)?\}`)
 
 // document describes routes in OpenAPI 3.1. Paths are relative to the server's prefix.
@@ -67,6 +72,9 @@ func describe(reflector *openapi31.Reflector, rt web.Route) error {
 	}
 	if parameters := pathParameters(rt.Path); parameters != nil {
 		op.AddReqStructure(parameters)
+	}
+	if takesKey(rt) {
+		op.AddReqStructure(keyParameter{})
 	}
 	if rt.Query != nil {
 		op.AddReqStructure(rt.Query)

@@ -72,13 +72,23 @@ func TestOpenAPI(t *testing.T) {
 			want = append(want, m[1])
 		}
 		queries := 0
+		var headers []string
 		for _, p := range op.Parameters {
-			if p.In == "path" {
+			switch p.In {
+			case "path":
 				require.True(t, p.Required)
 				got = append(got, p.Name)
-			} else {
+			case "header":
+				require.False(t, p.Required)
+				headers = append(headers, p.Name)
+			default:
 				queries++
 			}
+		}
+		if rt.Method == http.MethodPost {
+			require.Equal(t, []string{"Idempotency-Key"}, headers, rt.Path)
+		} else {
+			require.Empty(t, headers, rt.Path)
 		}
 		require.ElementsMatch(t, want, got, rt.Path)
 		require.Equal(t, rt.Query != nil, queries > 0, rt.Path)

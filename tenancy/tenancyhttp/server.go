@@ -158,7 +158,11 @@ func (s *Server) serve(rt web.Route) http.Handler {
 		ctx, err := s.admit(rt, r)
 		if err == nil {
 			r = r.WithContext(ctx)
-			err = rt.Handle(w, r)
+			if takesKey(rt) && len(r.Header.Values(keyHeader)) > 0 {
+				err = s.once(rt, w, r)
+			} else {
+				err = rt.Handle(w, r)
+			}
 		}
 		if err != nil {
 			s.fail(w, r, err)
