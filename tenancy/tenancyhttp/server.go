@@ -1,10 +1,3 @@
-// Package tenancyhttp serves HTTP APIs to the tenants they belong to. [Server] knows who
-// asks, resolves the tenant that the path names, and lets a request through only when
-// both agree; [API] are the routes of companies, workspaces and domains.
-//
-//	server, err := tenancyhttp.NewServer(resolver, principal, &tenancyhttp.Config{Prefix: "/api"})
-//	if err != nil { ... }
-//	http.Handle("/", server.Handler(tenancyhttp.New(store), audithttp.New(recorder)))
 package tenancyhttp
 
 import (
@@ -59,7 +52,8 @@ type Server struct {
 }
 
 // NewServer returns a Server. principal says who makes a request; an error or the zero
-// Actor is answered with 401. An Actor.IP that it sets is kept.
+// Actor is answered with 401. An Actor.IP that it sets is kept. Actor.ID and Actor.Type say
+// to whom an Idempotency-Key belongs.
 func NewServer(resolver *tenancy.Resolver, principal func(*http.Request) (tenancy.Actor, error), cfg *Config) (*Server, error) {
 	if resolver == nil || principal == nil {
 		return nil, errors.New("tenancyhttp: NewServer needs a Resolver and a function that knows the principal")
