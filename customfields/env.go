@@ -64,8 +64,8 @@ func celType(t Type) (*types.Type, error) {
 }
 
 // celField describes a custom field to cel-go. Reading one that is not set gives null,
-// and an empty list for a multi_select. A stored value of another type, which only SQL
-// written by hand can leave there, counts as not set: so it does in our SQL.
+// and an empty list for a multi_select. A stored value of another JSON type, which only
+// SQL written by hand can leave there, counts as not set: so it does in our SQL.
 func (f *Field) celField() *types.FieldType {
 	t, err := celType(f.Type)
 	if err != nil { // check has refused every other type
@@ -77,7 +77,7 @@ func (f *Field) celField() *types.FieldType {
 	}
 	out := &types.FieldType{
 		Type:    types.NewNullableType(t),
-		IsSet:   func(target any) bool { values, _ := target.(map[string]any); return values[f.Key] != nil },
+		IsSet:   func(target any) bool { return read(target) != nil },
 		GetFrom: func(target any) (any, error) { return read(target), nil },
 	}
 	if f.Type == MultiSelect {
@@ -118,15 +118,16 @@ func (f *Field) native(value any) any {
 			return v
 		}
 	case []any:
+		if f.Type != MultiSelect {
+			return nil
+		}
 		list := make([]string, 0, len(v))
 		for _, item := range v {
 			if s, ok := item.(string); ok {
 				list = append(list, s)
 			}
 		}
-		if f.Type == MultiSelect {
-			return list
-		}
+		return list
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package customfields
 
 import (
+	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
 )
 
@@ -15,18 +16,27 @@ func (f *Filter) Match(columns, fields map[string]any) bool {
 
 // evaluate returns the three-valued answer.
 func (f *Filter) evaluate(columns, fields map[string]any) (known, value bool) {
-	vars := make(map[string]any, len(columns)+1)
-	for k, v := range columns {
-		vars[k] = v
-	}
-	if fields == nil {
-		fields = map[string]any{}
-	}
-	vars["fields"] = fields
-	out, _, err := f.program.Eval(vars)
+	out, _, err := f.program.Eval(activation{columns, fields})
 	if err != nil || out == nil {
 		return false, false
 	}
 	b, ok := out.(types.Bool)
 	return ok, bool(b)
 }
+
+// activation gives cel-go the values of a record without copying them.
+type activation struct{ columns, fields map[string]any }
+
+var _ cel.Activation = activation{}
+
+// ResolveName returns a column, or the custom fields by the name "fields".
+func (a activation) ResolveName(name string) (any, bool) {
+	if name == "fields" {
+		return a.fields, true
+	}
+	v, ok := a.columns[name]
+	return v, ok
+}
+
+// Parent is nil: there is no outer scope.
+func (a activation) Parent() cel.Activation { return nil }

@@ -44,21 +44,27 @@ func (r *renderer) render(n node, want bool) {
 	case or:
 		r.all(n.terms, want, !want)
 	case isSet:
-		r.write(r.negate(want), r.json(n.ref), " IS NOT NULL")
+		r.write(r.isSet(n.ref, want))
 	case flag:
 		r.flag(n.ref, want)
 	case equal:
 		r.equal(n, want)
 	case same:
-		r.write(r.negate(want), r.comparable(n.a), " IS NOT DISTINCT FROM ", r.comparable(n.b))
+		a, b := r.pair(n.a, n.b)
+		r.write(r.negate(want), a, " IS NOT DISTINCT FROM ", b)
 	case among:
 		r.among(n, want)
 	case member:
 		r.contains(map[string]any{n.ref.field.Key: []string{n.value}}, want)
 	case compare:
-		r.write(r.value(n.ref), " ", opFor(n.op, want), " ", r.bindFor(n.ref, n.value))
+		if x, ok := n.value.(float64); ok && n.ref.field != nil {
+			r.number(n.ref, opFor(n.op, want), x)
+		} else {
+			r.write(r.value(n.ref), " ", opFor(n.op, want), " ", r.bindFor(n.ref, n.value))
+		}
 	case order:
-		r.write(r.comparable(n.a), " ", opFor(n.op, want), " ", r.comparable(n.b))
+		a, b := r.pair(n.a, n.b)
+		r.write(a, " ", opFor(n.op, want), " ", b)
 	case match:
 		r.match(n, want)
 	}
@@ -183,8 +189,7 @@ func (r *renderer) equal(n equal, want bool) {
 		return
 	}
 	if n.value == nil {
-		null := r.json(n.ref) + " IS NULL"
-		r.write(r.negate(want), null)
+		r.write(r.isSet(n.ref, !want))
 		return
 	}
 	column := n.ref.column.SQL

@@ -1,16 +1,40 @@
 package customfields
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 )
 
-// json is a reference for IS NULL: the raw value. Values are never JSON null.
-func (r *renderer) json(x operand) string {
+// isSet asks whether a reference has a value, or has none. It is never NULL. A custom
+// field whose stored value is of another JSON type than the field's has none: so it is
+// in every other condition too.
+func (r *renderer) isSet(x operand, want bool) string {
 	if x.column != nil {
-		return x.column.SQL
+		if want {
+			return x.column.SQL + " IS NOT NULL"
+		}
+		return x.column.SQL + " IS NULL"
 	}
-	return "(r.custom_fields->" + quoteKey(x.field.Key) + ")"
+	op := " IS DISTINCT FROM '"
+	if want {
+		op = " IS NOT DISTINCT FROM '"
+	}
+	return "jsonb_typeof(r.custom_fields->" + quoteKey(x.field.Key) + ")" + op + x.field.jsonType() + "'"
+}
+
+// jsonType is what jsonb_typeof says of the field's values.
+func (f *Field) jsonType() string {
+	switch f.Type {
+	case Number:
+		return "number"
+	case Boolean:
+		return "boolean"
+	case MultiSelect:
+		return "array"
+	case Text, Date, Select, URL, Email:
+	}
+	return "string"
 }
 
 // value is a reference as a SQL value of its type, NULL where it is not set. It can
@@ -25,17 +49,48 @@ func (r *renderer) value(x operand) string {
 	}
 	raw := "r.custom_fields->" + quoteKey(x.field.Key)
 	text := "r.custom_fields->>" + quoteKey(x.field.Key)
-	guard := func(jsonType, value string) string {
-		return "(CASE WHEN jsonb_typeof(" + raw + ") = '" + jsonType + "' THEN " + value + " END)"
+	guard := func(value string) string {
+		return "(CASE WHEN jsonb_typeof(" + raw + ") = '" + x.field.jsonType() + "' THEN " + value + " END)"
 	}
 	switch x.kind() {
 	case Number:
-		return guard("number", "("+raw+")::numeric")
+		return guard("(" + raw + ")::numeric")
 	case Boolean:
-		return guard("boolean", "("+raw+")::boolean")
+		return guard("(" + raw + ")::boolean")
 	case Text, Date, Select, MultiSelect, URL, Email:
 	}
-	return guard("string", "("+text+`) COLLATE "C"`)
+	return guard("(" + text + `) COLLATE "C"`)
+}
+
+// number compares a custom field with a number as jsonb does, which is quicker than a
+// cast: numbers stand between all strings and all booleans
+// (https://www.postgresql.org/docs/current/datatype-json.html#JSON-INDEXING), so a second
+// comparison leaves values of other types out.
+func (r *renderer) number(x operand, op string, value float64) {
+	raw := "r.custom_fields->" + quoteKey(x.field.Key)
+	only := " AND " + raw + " < 'false'"
+	if op == "<" || op == "<=" {
+		only = " AND " + raw + " >= '-1e400'" // less than any float64
+	}
+	r.write(raw, " ", op, " ", r.bind(strconv.FormatFloat(value, 'f', -1, 64), "jsonb"), only)
+}
+
+// dateText is a timestamptz in the form of DateLayout.
+const dateText = `to_char(%s AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') COLLATE "C"`
+
+// pair is two references of one kind in forms that PostgreSQL can compare. A date is
+// text in a custom field and a timestamptz in a column: when they meet, both are text,
+// because text that is no date would make a cast raise.
+func (r *renderer) pair(a, b operand) (left, right string) {
+	left, right = r.comparable(a), r.comparable(b)
+	if a.kind() == Date && (a.field == nil) != (b.field == nil) {
+		if a.field == nil {
+			left = fmt.Sprintf(dateText, a.column.SQL)
+		} else {
+			right = fmt.Sprintf(dateText, b.column.SQL)
+		}
+	}
+	return left, right
 }
 
 // comparable is value for a comparison with another reference. A number is a float8

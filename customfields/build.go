@@ -1,0 +1,310 @@
+package customfields
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types"
+
+	"github.com/stratakit/strata/internal/suggest"
+)
+
+// builder makes the tree from a checked expression. What it does not know it refuses.
+type builder struct {
+	ast     *ast.AST
+	set     *Set
+	columns []Column
+	refs    map[string]bool
+}
+
+func (b *builder) errorf(e ast.Expr, format string, args ...any) error {
+	return problemAt(positionOf(b.ast, e), format, args...)
+}
+
+// condition builds a boolean expression.
+func (b *builder) condition(e ast.Expr) (node, error) {
+	switch e.Kind() {
+	case ast.LiteralKind:
+		if v, ok := e.AsLiteral().(types.Bool); ok {
+			return truth{bool(v)}, nil
+		}
+	case ast.IdentKind, ast.SelectKind:
+		if e.Kind() == ast.SelectKind && e.AsSelect().IsTestOnly() {
+			r, err := b.has(e)
+			if err != nil {
+				return nil, err
+			}
+			return isSet{r}, nil
+		}
+		r, err := b.ref(e)
+		if err != nil {
+			return nil, err
+		}
+		if r.kind() == Boolean {
+			return flag{r}, nil
+		}
+	case ast.CallKind:
+		return b.call(e)
+	case ast.ComprehensionKind, ast.ListKind, ast.MapKind, ast.StructKind, ast.UnspecifiedExprKind:
+	}
+	return nil, b.errorf(e, "must be a condition that is true or false")
+}
+
+func (b *builder) call(e ast.Expr) (node, error) {
+	c := e.AsCall()
+	name := c.FunctionName()
+	switch name {
+	case operators.LogicalAnd, operators.LogicalOr:
+		var terms []node
+		for _, arg := range c.Args() {
+			t, err := b.condition(arg)
+			if err != nil {
+				return nil, err
+			}
+			terms = append(terms, t)
+		}
+		if name == operators.LogicalAnd {
+			return and{terms}, nil
+		}
+		return or{terms}, nil
+	case operators.LogicalNot:
+		t, err := b.condition(c.Args()[0])
+		return not{t}, err
+	case operators.Equals, operators.NotEquals:
+		n, err := b.equality(e, c.Args()[0], c.Args()[1])
+		if err == nil && name == operators.NotEquals {
+			n = not{n}
+		}
+		return n, err
+	case operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals:
+		return b.comparison(e, name, c.Args()[0], c.Args()[1])
+	case operators.In:
+		return b.in(e, c.Args()[0], c.Args()[1])
+	case "startsWith":
+		return b.match(c, startsWith)
+	case "endsWith":
+		return b.match(c, endsWith)
+	case "contains":
+		return b.match(c, contains)
+	}
+	return nil, b.errorf(e, "%s is not supported in a filter", strings.Trim(name, "_@"))
+}
+
+func (b *builder) isRef(e ast.Expr) bool {
+	return e.Kind() == ast.IdentKind || e.Kind() == ast.SelectKind && !e.AsSelect().IsTestOnly()
+}
+
+// ref resolves a column or fields.key.
+func (b *builder) ref(e ast.Expr) (operand, error) {
+	switch e.Kind() {
+	case ast.IdentKind:
+		if i := slices.IndexFunc(b.columns, func(c Column) bool { return c.Name == e.AsIdent() }); i >= 0 {
+			b.refs[e.AsIdent()] = true
+			return operand{column: &b.columns[i]}, nil
+		}
+	case ast.SelectKind:
+		s := e.AsSelect()
+		if s.Operand().Kind() == ast.IdentKind && s.Operand().AsIdent() == "fields" {
+			if f := b.set.Field(s.FieldName()); f != nil {
+				b.refs["fields."+f.Key] = true
+				return operand{field: f}, nil
+			}
+		}
+	case ast.CallKind, ast.ListKind, ast.LiteralKind, ast.MapKind, ast.StructKind, ast.ComprehensionKind, ast.UnspecifiedExprKind:
+	}
+	return operand{}, b.errorf(e, "must be a column or fields.<key>")
+}
+
+func (b *builder) has(e ast.Expr) (operand, error) {
+	s := e.AsSelect()
+	if s.Operand().Kind() == ast.IdentKind && s.Operand().AsIdent() == "fields" {
+		if f := b.set.Field(s.FieldName()); f != nil {
+			b.refs["fields."+f.Key] = true
+			return operand{field: f}, nil
+		}
+	}
+	return operand{}, b.errorf(e, "has() asks for fields.<key>")
+}
+
+// literal returns the Go value of a literal: nil, string, float64, bool, or time.Time
+// for timestamp("...").
+func (b *builder) literal(e ast.Expr) (value any, ok bool, err error) {
+	switch e.Kind() {
+	case ast.LiteralKind:
+		switch v := e.AsLiteral().(type) {
+		case types.Null:
+			return nil, true, nil
+		case types.String:
+			if !storable(string(v)) {
+				return nil, true, b.errorf(e, "text must be valid UTF-8 without NUL")
+			}
+			return string(v), true, nil
+		case types.Double:
+			if math.IsInf(float64(v), 0) || math.IsNaN(float64(v)) {
+				return nil, true, b.errorf(e, "must be a finite number")
+			}
+			return float64(v), true, nil
+		case types.Bool:
+			return bool(v), true, nil
+		}
+	case ast.CallKind:
+		c := e.AsCall()
+		if c.FunctionName() != "timestamp" || len(c.Args()) != 1 || c.Args()[0].Kind() != ast.LiteralKind {
+			return nil, false, nil
+		}
+		s, isText := c.Args()[0].AsLiteral().(types.String)
+		if !isText {
+			return nil, false, nil
+		}
+		t, parseErr := time.Parse(time.RFC3339Nano, string(s))
+		if parseErr != nil || t.UTC().Year() < 1 || t.UTC().Year() > 9999 {
+			return nil, true, b.errorf(e, "timestamp() takes an RFC 3339 time such as timestamp(\"2026-01-31T00:00:00Z\")")
+		}
+		if t.Nanosecond()%1000 != 0 {
+			return nil, true, b.errorf(e, "times are kept to the microsecond")
+		}
+		return t.UTC(), true, nil
+	case ast.IdentKind, ast.SelectKind, ast.ListKind, ast.MapKind, ast.StructKind, ast.ComprehensionKind, ast.UnspecifiedExprKind:
+	}
+	return nil, false, nil
+}
+
+// sides sorts the two operands of a comparison into a reference and the rest.
+func (b *builder) sides(e, x, y ast.Expr) (left operand, right ast.Expr, swapped bool, err error) {
+	switch {
+	case b.isRef(x):
+		left, err = b.ref(x)
+		return left, y, false, err
+	case b.isRef(y):
+		left, err = b.ref(y)
+		return left, x, true, err
+	}
+	return operand{}, nil, false, b.errorf(e, "one side must be a column or fields.<key>")
+}
+
+func (b *builder) equality(e, x, y ast.Expr) (node, error) {
+	r, other, _, err := b.sides(e, x, y)
+	if err != nil {
+		return nil, err
+	}
+	if r.kind() == MultiSelect {
+		return nil, b.errorf(e, "a multi_select is asked with \"option\" in fields.<key>, or has()")
+	}
+	if b.isRef(other) {
+		o, err := b.ref(other)
+		if err != nil {
+			return nil, err
+		}
+		return same{r, o}, nil
+	}
+	value, ok, err := b.literal(other)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, b.errorf(other, "must be a literal, a column or fields.<key>")
+	}
+	return equal{r, value}, b.checkOption(other, r, value)
+}
+
+// checkOption refuses a literal that a select can never have.
+func (b *builder) checkOption(e ast.Expr, r operand, value any) error {
+	s, isText := value.(string)
+	if options := r.options(); isText && len(options) > 0 && !slices.Contains(options, s) {
+		err := problemAt(positionOf(b.ast, e), "%q is none of the options %s", clipText(s, 80), quoteSome(options))
+		err.Problems[0].Suggestion = suggest.Closest(s, options)
+		return err
+	}
+	return nil
+}
+
+var mirrored = map[string]string{"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+
+func (b *builder) comparison(e ast.Expr, name string, x, y ast.Expr) (node, error) {
+	op := strings.Trim(name, "_")
+	r, other, swapped, err := b.sides(e, x, y)
+	if err != nil {
+		return nil, err
+	}
+	if r.kind() == Boolean || r.kind() == MultiSelect {
+		return nil, b.errorf(e, "%s has no order: use ==, != or in", r.kind())
+	}
+	if b.isRef(other) {
+		o, err := b.ref(other)
+		return order{r, op, o}, err
+	}
+	if swapped {
+		op = mirrored[op]
+	}
+	value, ok, err := b.literal(other)
+	if err != nil {
+		return nil, err
+	}
+	if !ok || value == nil {
+		return nil, b.errorf(other, "must be a literal, a column or fields.<key>")
+	}
+	return compare{r, op, value}, nil
+}
+
+func (b *builder) in(e, x, y ast.Expr) (node, error) {
+	if b.isRef(y) { // "vip" in fields.tags
+		r, err := b.ref(y)
+		if err != nil {
+			return nil, err
+		}
+		value, _, err := b.literal(x)
+		if err != nil {
+			return nil, err
+		}
+		s, isText := value.(string)
+		if !isText || r.kind() != MultiSelect {
+			return nil, b.errorf(x, "must be the text of an option")
+		}
+		return member{r, s}, b.checkOption(x, r, s)
+	}
+	if !b.isRef(x) || y.Kind() != ast.ListKind {
+		return nil, b.errorf(e, "in takes a column or fields.<key> and a list of literals, or an option and a multi_select")
+	}
+	r, err := b.ref(x)
+	if err != nil {
+		return nil, err
+	}
+	if r.kind() == MultiSelect {
+		return nil, b.errorf(e, "a multi_select is asked with \"option\" in fields.<key>")
+	}
+	values := make([]any, 0, y.AsList().Size())
+	for _, item := range y.AsList().Elements() {
+		value, ok, err := b.literal(item)
+		if err != nil {
+			return nil, err
+		}
+		if !ok || value == nil {
+			return nil, b.errorf(item, "must be a literal")
+		}
+		if err := b.checkOption(item, r, value); err != nil {
+			return nil, err
+		}
+		values = append(values, value)
+	}
+	return among{r, values}, nil
+}
+
+func (b *builder) match(c ast.CallExpr, how matchKind) (node, error) {
+	r, err := b.ref(c.Target())
+	if err != nil {
+		return nil, err
+	}
+	value, _, err := b.literal(c.Args()[0])
+	if err != nil {
+		return nil, err
+	}
+	s, isText := value.(string)
+	if !isText || r.kind() != Text {
+		return nil, b.errorf(c.Args()[0], "must be a text literal")
+	}
+	return match{r, how, s}, nil
+}
