@@ -113,7 +113,7 @@ func (s *session) slice(ctx context.Context) (err error) {
 		})
 	}
 	if s.rec.Failures >= s.cfg.MaxFailures {
-		var cause error = errDied
+		cause := errDied
 		if s.rec.Error != "" {
 			cause = &lastError{s.rec.Error, s.rec.ErrorCode}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/billing"
@@ -33,7 +34,7 @@ func (h commitHandler) Open(ctx context.Context, run bulk.Run) (bulk.Work, error
 	if err != nil {
 		return nil, err
 	}
-	w := &commitWork{im: h.im, id: imp.ID, reservation: s.reservation, policy: s.plan.Conflict, sql: commitSQL(s.plan.Conflict), failed: imp.Status == Failed}
+	w := &commitWork{im: h.im, id: imp.ID, reservation: s.reservation, sql: commitSQL(s.plan.Conflict, s.plan.Targets), failed: imp.Status == Failed}
 	if err := decodeCursor(run, &w.cursor); err != nil {
 		return nil, bulk.Permanent(err)
 	}
@@ -44,7 +45,6 @@ type commitWork struct {
 	im          *Importer
 	id          ID
 	reservation billing.ReservationID
-	policy      Conflict
 	sql         string
 	cursor      commitCursor
 	failed      bool // and tried again
@@ -55,24 +55,39 @@ func (w *commitWork) Close() error { return nil }
 // commitSQL is the one statement of a batch. Rows are written in the order of their
 // addresses, with ids made in the same order: neighbours in both indexes, and never a
 // deadlock between two imports.
-func commitSQL(policy Conflict) string {
-	changed := `SELECT WHERE false`
-	if policy != Skip {
-		changed = `UPDATE strata.recipients r SET ` + policy.merge().set() + ` FROM batch b
-			WHERE b.verdict = 'update' AND r.domain_id = $1 AND r.id = b.recipient_id AND r.email_norm = b.email_norm AND r.deleted_at IS NULL RETURNING 1`
+//
+// A row judged new meets a recipient made since by the policy. One judged an update whose
+// recipient is gone, or has another address, is left out.
+func commitSQL(policy Conflict, targets []string) string {
+	insert := func(which, status string) string {
+		conflict := `NOTHING`
+		if policy != Skip {
+			m := policy.merge(`nullif(excluded.name, '')`, status, `excluded.custom_fields`)
+			conflict = `UPDATE SET ` + m.set() + ` WHERE NOT ` + m.same()
+		}
+		return `INSERT INTO strata.recipients AS r (domain_id, id, company_id, workspace_id, email, email_norm, name, status, custom_fields)
+			SELECT $1, ($5::uuid[])[n], $6, $7, email, email_norm, coalesce(name, ''), coalesce(status, 'active'), custom_fields
+			FROM batch WHERE there AND ` + which + ` ORDER BY n
+			ON CONFLICT (domain_id, email_norm) WHERE deleted_at IS NULL DO ` + conflict + ` RETURNING r.version = 1 AS inserted`
+	}
+	// Whether the file says something about the status is not seen in the row to insert.
+	written := `silent AS (` + insert(`status IS NULL`, `NULL`) + `), written AS (SELECT inserted FROM silent)`
+	if slices.Contains(targets, "status") {
+		written = `silent AS (` + insert(`status IS NULL`, `NULL`) + `), given AS (` + insert(`status IS NOT NULL`, `excluded.status`) + `),
+			written AS (SELECT inserted FROM silent UNION ALL SELECT inserted FROM given)`
 	}
 	return `
 	WITH batch AS MATERIALIZED (
-		SELECT row_no, verdict, recipient_id, email, email_norm, name, status, custom_fields, row_number() OVER (ORDER BY email_norm) AS n
+		SELECT row_no, email, email_norm, name, status, custom_fields, row_number() OVER (ORDER BY email_norm) AS n,
+			CASE verdict WHEN 'new' THEN true ELSE (
+				SELECT true FROM strata.recipients r
+				WHERE r.domain_id = $1 AND r.id = next.recipient_id AND r.email_norm = next.email_norm AND r.deleted_at IS NULL FOR UPDATE) END AS there
 		FROM (SELECT * FROM strata.import_rows WHERE domain_id = $1 AND import_id = $2 AND verdict IN ('new', 'update') AND email_norm > $3
 			ORDER BY email_norm LIMIT $4) next
-	), written AS (
-		INSERT INTO strata.recipients (domain_id, id, company_id, workspace_id, email, email_norm, name, status, custom_fields)
-		SELECT $1, ($5::uuid[])[n], $6, $7, email, email_norm, coalesce(name, ''), coalesce(status, 'active'), custom_fields
-		FROM batch WHERE verdict = 'new' ORDER BY n
-		ON CONFLICT (domain_id, email_norm) WHERE deleted_at IS NULL DO NOTHING RETURNING 1
-	), changed AS (` + changed + `)
-	SELECT count(*), coalesce(max(email_norm), $3), (SELECT count(*) FROM written), (SELECT count(*) FROM changed) FROM batch`
+	), ` + written + `
+	SELECT count(*), coalesce(max(email_norm), $3), coalesce(array_agg(row_no) FILTER (WHERE there IS NULL), '{}'),
+		(SELECT count(*) FILTER (WHERE inserted) FROM written), (SELECT count(*) FILTER (WHERE NOT inserted) FROM written)
+	FROM batch`
 }
 
 // Batch commits the next rows.
@@ -83,7 +98,7 @@ func (w *commitWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, err
 		}
 		w.failed = false
 	}
-	if _, err := tx.Exec(ctx, byKey+`; SET LOCAL enable_sort = off`); err != nil {
+	if _, err := tx.Exec(ctx, byKey); err != nil {
 		return bulk.Batch{}, err
 	}
 	ids := make([]recipients.ID, w.im.cfg.BatchRows)
@@ -92,17 +107,15 @@ func (w *commitWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, err
 	}
 	t := tx.Tenant()
 	var rows, inserted, updated int64
+	var gone []int32
 	var next commitCursor
-	err := tx.QueryRow(ctx, tx.SQL(w.sql), t.DomainID, w.id, w.cursor.After, w.im.cfg.BatchRows, ids, t.CompanyID, t.WorkspaceID).Scan(&rows, &next.After, &inserted, &updated)
+	err := tx.QueryRow(ctx, tx.SQL(w.sql), t.DomainID, w.id, w.cursor.After, w.im.cfg.BatchRows, ids, t.CompanyID, t.WorkspaceID).
+		Scan(&rows, &next.After, &gone, &inserted, &updated)
 	if err != nil {
 		return bulk.Batch{}, fmt.Errorf("write recipients: %w", err)
 	}
-	if inserted+updated < rows && w.policy != Skip {
-		more, err := w.reconcile(ctx, tx, next)
-		if err != nil {
-			return bulk.Batch{}, fmt.Errorf("write recipients that changed since the preview: %w", err)
-		}
-		updated += more
+	if err := w.markGone(ctx, tx, gone); err != nil {
+		return bulk.Batch{}, err
 	}
 	counters := map[string]int64{countInserted: inserted, countUpdated: updated, countSkipped: rows - inserted - updated}
 	if rows > 0 {
@@ -122,29 +135,23 @@ func (w *commitWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, err
 	return bulk.Batch{Cursor: next, Processed: rows, Counters: counters, Done: rows < int64(w.im.cfg.BatchRows)}, nil
 }
 
-// reconcile is for a batch in which the recipients are not what the preview saw. One
-// that somebody made since is treated by the policy; one that is gone leaves its row
-// skipped, with the reason. It returns how many recipients it changed.
-func (w *commitWork) reconcile(ctx context.Context, tx *tenancy.Tx, through commitCursor) (changed int64, err error) {
-	m := w.policy.merge()
-	const batch = `b.domain_id = $1 AND b.import_id = $2 AND b.verdict IN ('new', 'update') AND b.email_norm > $3 AND b.email_norm <= $4`
-	t := tx.Tenant()
-	tag, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.recipients r SET `+m.set()+` FROM strata.import_rows b
-		WHERE `+batch+` AND r.domain_id = $1 AND r.email_norm = b.email_norm AND r.deleted_at IS NULL
-			AND (b.verdict = 'new' OR r.id = b.recipient_id) AND NOT `+m.same()), t.DomainID, w.id, w.cursor.After, through.After)
-	if err != nil {
-		return 0, err
+// markGone puts the reason why they were skipped to rows whose recipient is gone.
+func (w *commitWork) markGone(ctx context.Context, tx *tenancy.Tx, rows []int32) error {
+	if len(rows) == 0 {
+		return nil
 	}
-	gone, err := json.Marshal([]tenancy.FieldError{{
+	reason, err := json.Marshal([]tenancy.FieldError{{
 		Field: "row", Code: "recipient_gone", Message: "the recipient was deleted or got another address between preview and commit",
 	}})
 	if err != nil {
-		return 0, err
+		return err
 	}
-	_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.import_rows b SET errors = $5 WHERE `+batch+` AND b.verdict = 'update' AND NOT EXISTS (
-			SELECT FROM strata.recipients r WHERE r.domain_id = $1 AND r.id = b.recipient_id AND r.email_norm = b.email_norm AND r.deleted_at IS NULL)`),
-		t.DomainID, w.id, w.cursor.After, through.After, gone)
-	return tag.RowsAffected(), err
+	_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.import_rows SET errors = $4 WHERE domain_id = $1 AND import_id = $2 AND row_no = ANY($3)`),
+		tx.Tenant().DomainID, w.id, rows, reason)
+	if err != nil {
+		return fmt.Errorf("mark rows whose recipient is gone: %w", err)
+	}
+	return nil
 }
 
 // reserveAgain takes room for what is left of a commit that failed and is tried again:

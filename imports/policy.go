@@ -11,22 +11,24 @@ const (
 	FillEmpty Conflict = "fill_empty" // the file fills in what is not set
 )
 
-// merge is what a policy makes of a recipient r and a staged row b, as SQL. Preview and
+// merge is what a policy makes of a recipient r and a row of a file, as SQL. Preview and
 // commit use the same, so that the one says what the other does.
 type merge struct{ name, status, fields string }
 
-func (c Conflict) merge() merge {
+// merge returns it for a row of which name, status and fields are the SQL; name and
+// status are NULL where the file says nothing.
+func (c Conflict) merge(name, status, fields string) merge {
 	if c == FillEmpty {
 		return merge{
-			name:   `CASE WHEN r.name = '' THEN coalesce(b.name, '') ELSE r.name END`,
+			name:   `CASE WHEN r.name = '' THEN coalesce(` + name + `, '') ELSE r.name END`,
 			status: `r.status`,
-			fields: `b.custom_fields || r.custom_fields`,
+			fields: fields + ` || r.custom_fields`,
 		}
 	}
 	return merge{
-		name:   `coalesce(b.name, r.name)`,
-		status: `coalesce(b.status, r.status)`,
-		fields: `r.custom_fields || b.custom_fields`,
+		name:   `coalesce(` + name + `, r.name)`,
+		status: `coalesce(` + status + `, r.status)`,
+		fields: `r.custom_fields || ` + fields,
 	}
 }
 

@@ -32,8 +32,11 @@ func (im *Importer) Preview(ctx context.Context, id ID) (Preview, error) {
 		count   int64
 		to      *[]SampleRow
 	}{
-		{"new", imp.New, &p.SampleData}, {"update", imp.Changed, &p.SampleData}, {"unchanged", imp.Unchanged, &p.SampleData},
-		{"duplicate", imp.Duplicate, &p.SampleData}, {"invalid", imp.Invalid, &p.SampleErrors},
+		{"new", imp.New, &p.SampleData},
+		{"update", imp.Changed, &p.SampleData},
+		{"unchanged", imp.Unchanged, &p.SampleData},
+		{"duplicate", imp.Duplicate, &p.SampleData},
+		{"invalid", imp.Invalid, &p.SampleErrors},
 	} {
 		if v.count == 0 { // do not look for what is not there
 			continue
