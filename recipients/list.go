@@ -20,6 +20,10 @@ import (
 // maxTotal is where counting stops: Page.Total is then maxTotal and marked as an estimate.
 const maxTotal = 10_001
 
+// fewPages is how many pages of matches are found and sorted rather than met in order:
+// to meet a page of so few, a tenth of the domain or more would have to be read.
+const fewPages = 10
+
 // maxOffset is how far page numbers go: PostgreSQL reads what it skips.
 const maxOffset = 100_000
 
@@ -70,7 +74,7 @@ func (s *Store) List(ctx context.Context, q Query) (tenancy.Page[Recipient], err
 		return tenancy.Page[Recipient]{}, err
 	}
 	page := tenancy.Page[Recipient]{Page: p.Page, PageSize: p.PageSize, Total: -1}
-	offset := 0
+	offset, few := 0, false
 	if p.Cursor == "" {
 		if offset = p.Offset(); offset > maxOffset {
 			v := &tenancy.ValidationError{}
@@ -81,11 +85,13 @@ func (s *Store) List(ctx context.Context, q Query) (tenancy.Page[Recipient], err
 			return page, err
 		}
 		page.TotalIsEstimate = page.Total == maxTotal
+		few = len(args) > 1 && page.Total <= int64(fewPages*p.PageSize)
 	} else {
 		after, err := parseCursor(p.Cursor, q)
 		if err != nil {
 			return page, err
 		}
+		few = after.Few
 		where, args = keyset(where, args, column, descending, after)
 	}
 	direction := ""
@@ -96,8 +102,14 @@ func (s *Store) List(ctx context.Context, q Query) (tenancy.Page[Recipient], err
 	if column.read != nil {
 		order += ", r.id" + direction
 	}
+	from := `strata.recipients r WHERE ` + where
+	if few {
+		// Left alone, PostgreSQL may walk through the domain in order until it has met
+		// enough of them, and they are far apart.
+		from = `(SELECT * FROM ` + from + ` OFFSET 0) r`
+	}
 	var norms []string
-	err = s.read(ctx, fmt.Sprintf(`SELECT `+recipientColumns+`, r.email_norm FROM strata.recipients r WHERE %s ORDER BY %s LIMIT %d OFFSET %d`, where, order, p.PageSize+1, offset), args,
+	err = s.read(ctx, fmt.Sprintf(`SELECT `+recipientColumns+`, r.email_norm FROM %s ORDER BY %s LIMIT %d OFFSET %d`, from, order, p.PageSize+1, offset), args,
 		func(rows pgx.Rows) (err error) {
 			page.Items, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Recipient, err error) {
 				var norm string
@@ -113,7 +125,7 @@ func (s *Store) List(ctx context.Context, q Query) (tenancy.Page[Recipient], err
 	if len(page.Items) > p.PageSize {
 		page.Items, page.HasMore = page.Items[:p.PageSize], true
 		last := page.Items[p.PageSize-1]
-		page.NextCursor = makeCursor(q, column, last, norms[p.PageSize-1])
+		page.NextCursor = makeCursor(q, column, last, norms[p.PageSize-1], few)
 	}
 	return page, nil
 }
@@ -193,12 +205,13 @@ func parseSort(s string) (column sortColumn, descending bool, err error) {
 	return column, descending, nil
 }
 
-// A cursor is the sort value and id of the last row of a page, and a sum of the query
-// that it belongs to.
+// A cursor is the sort value and id of the last row of a page, a sum of the query that it
+// belongs to, and what is known of its plan.
 type cursorKey struct {
 	Query string          `json:"q"`
 	Value json.RawMessage `json:"v,omitempty"`
 	ID    ID              `json:"id"`
+	Few   bool            `json:"few,omitempty"` // only few match
 }
 
 func querySum(q Query) string {
@@ -206,8 +219,8 @@ func querySum(q Query) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:6])
 }
 
-func makeCursor(q Query, column sortColumn, last Recipient, norm string) string {
-	key := cursorKey{Query: querySum(q), ID: last.ID}
+func makeCursor(q Query, column sortColumn, last Recipient, norm string, few bool) string {
+	key := cursorKey{Query: querySum(q), ID: last.ID, Few: few}
 	if column.read != nil {
 		key.Value, _ = json.Marshal(column.read(last, norm)) // a time or a string
 	}
