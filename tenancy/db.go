@@ -23,14 +23,16 @@ const (
 	DefaultRiverSchema = "strata_river"
 )
 
-// The roles every scoped statement runs as. Neither can log in, neither bypasses
-// row-level security: the wall stands even when the pool logs in as a superuser.
+// The roles every scoped statement runs as. Neither can log in, and RoleApp never
+// bypasses row-level security: the wall stands even when the pool logs in as a superuser.
 const (
 	// RoleApp reads and writes the rows of the tenant in scope.
 	RoleApp = "strata_app"
 	// RoleQuery only reads, and sees every row: for statements the library builds
 	// itself, which name the tenant's column first. Row-level security would keep the
-	// planner from using the indexes of operators that are not leakproof.
+	// planner from using the indexes of operators that are not leakproof. Where Migrate
+	// does not run as a superuser, run ALTER ROLE strata_query BYPASSRLS once: it lets the
+	// planner use their statistics too, and shows the role nothing more.
 	RoleQuery = "strata_query"
 )
 

@@ -17,7 +17,8 @@ import (
 var ErrRoles error = fault.New(fault.Unavailable, "roles_missing", "the database roles of Strata are missing")
 
 // rolesSQL makes the two roles. NOINHERIT keeps strata_app from having what
-// strata_query may see without becoming it.
+// strata_query may see without becoming it. Every row is visible to strata_query by
+// policy; a superuser gives it BYPASSRLS as well, see useStatistics.
 var rolesSQL = []string{
 	`CREATE ROLE strata_query NOLOGIN NOINHERIT NOBYPASSRLS`,
 	`CREATE ROLE strata_app NOLOGIN NOINHERIT NOBYPASSRLS`,
@@ -51,6 +52,9 @@ func Prepare(ctx context.Context, pool *pgxpool.Pool, schema string) error {
 			return rolesError(schema, login, steps[len(steps)-1:], err)
 		}
 	}
+	if err := useStatistics(ctx, pool); err != nil {
+		return err
+	}
 	var exists bool
 	if err := pool.QueryRow(ctx, `SELECT to_regnamespace($1) IS NOT NULL`, schema).Scan(&exists); err != nil {
 		return fmt.Errorf("migrate: look for the schema: %w", err)
@@ -62,6 +66,24 @@ func Prepare(ctx context.Context, pool *pgxpool.Pool, schema string) error {
 	}
 	if _, err := pool.Exec(ctx, `GRANT USAGE ON SCHEMA `+quote(schema)+` TO strata_app, strata_query`); err != nil {
 		return fmt.Errorf("migrate: let the roles use schema %s: %w", schema, err)
+	}
+	return nil
+}
+
+// useStatistics gives strata_query BYPASSRLS when the login is a superuser; no other may.
+// It sees nothing more by that. But where a policy applies, even USING (true), PostgreSQL
+// plans without the statistics of operators that are not leakproof, those of jsonb among
+// them: it takes every filter to match one row in a hundred, and half of the filters
+// measured took up to 1.6 times as long.
+func useStatistics(ctx context.Context, pool *pgxpool.Pool) error {
+	var may bool
+	err := pool.QueryRow(ctx, `SELECT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+		AND NOT (SELECT rolbypassrls FROM pg_roles WHERE rolname = 'strata_query')`).Scan(&may)
+	if err == nil && may {
+		err = execShared(ctx, pool, `ALTER ROLE strata_query BYPASSRLS`)
+	}
+	if err != nil {
+		return fmt.Errorf("migrate: let strata_query use statistics: %w", err)
 	}
 	return nil
 }
