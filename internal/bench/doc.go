@@ -1,0 +1,10 @@
+// Command bench measures Strata against the best hand-written SQL for the same work, on
+// the same server, in one run, and prints one table:
+//
+//	go run ./internal/bench
+//	go run ./internal/bench -only import -rows 50000 -repeat 1
+//
+// The two sides of a row take turns, and the medians are compared: machines differ and
+// are shared, ratios stay. PostgreSQL and Redis are found or started as everywhere
+// (package backends), with durable settings.
+package main

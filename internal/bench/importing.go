@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/stratakit/strata/bulk"
+	"github.com/stratakit/strata/imports"
+	"github.com/stratakit/strata/internal/sampledata"
+	"github.com/stratakit/strata/tenancy"
+)
+
+// bad is how many of a thousand rows cannot be imported.
+const bad = 7
+
+// measureImport compares an import, from a file in memory to committed recipients, with
+// COPY into a table of text and one INSERT ... SELECT ... ON CONFLICT into a table with the
+// same indexes. The floor is no import: it has no preview, survives no crash, reserves and
+// audits nothing, and knows only how this one file looks.
+func measureImport(ctx context.Context, w *world, o options) ([]row, error) {
+	var file bytes.Buffer
+	if err := sampledata.CSV(&file, o.rows, bad); err != nil {
+		return nil, err
+	}
+	var process, commit []time.Duration
+	s, f, err := compare(ctx, o.repeat,
+		func(ctx context.Context) (time.Duration, error) {
+			p, c, err := importOnce(ctx, w, file.Bytes(), o.rows)
+			process, commit = append(process, p), append(commit, c)
+			return p + c, err
+		},
+		func(ctx context.Context) (time.Duration, error) { return importFloor(ctx, w, file.Bytes(), o.rows) })
+	if err != nil {
+		return nil, err
+	}
+	return []row{{
+		work: fmt.Sprintf("import of %d rows x 10 columns", o.rows), strata: s, floor: f, budget: "2.5 x",
+		note: fmt.Sprintf("to the preview %s, commit %s, %.0f rows/s", short(median(process)), short(median(commit)), float64(o.rows)/s.Seconds()),
+	}}, nil
+}
+
+// importOnce imports into an empty table.
+func importOnce(ctx context.Context, w *world, file []byte, rows int) (process, commit time.Duration, err error) {
+	if err := w.exec(ctx, `TRUNCATE strata.recipients, strata.imports, strata.import_rows`, `CHECKPOINT`); err != nil {
+		return 0, 0, err
+	}
+	ctx, _, err = w.company(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
+	im := w.strata.Imports
+	start := time.Now()
+	imp, err := im.CreateFromReader(ctx, "bench.csv", bytes.NewReader(file))
+	if err != nil {
+		return 0, 0, err
+	}
+	if _, err = im.Process(ctx, imp.ID, imports.ProcessOptions{}); err != nil {
+		return 0, 0, err
+	}
+	if err = w.await(ctx, imp.ID); err != nil {
+		return 0, 0, err
+	}
+	process = time.Since(start)
+	start = time.Now()
+	if _, err = im.Commit(ctx, imp.ID); err != nil {
+		return 0, 0, err
+	}
+	if err = w.await(ctx, imp.ID); err != nil {
+		return 0, 0, err
+	}
+	commit = time.Since(start)
+	if imp, err = im.Get(ctx, imp.ID); err == nil && (imp.Status != imports.Done || imp.Inserted != valid(rows)) {
+		err = fmt.Errorf("the import is %s and inserted %d of %d rows: %s", imp.Status, imp.Inserted, valid(rows), imp.Error)
+	}
+	return process, commit, err
+}
+
+// await waits until the run of an import has ended.
+func (w *world) await(ctx context.Context, id imports.ID) error {
+	progress, err := w.strata.Runner.Watch(ctx, bulk.RunID(id))
+	if err != nil {
+		return err
+	}
+	for range progress { // closed after the final state
+	}
+	run, err := w.strata.Runner.Get(ctx, bulk.RunID(id))
+	if err != nil {
+		return err
+	}
+	if run.State != bulk.StateCompleted {
+		return fmt.Errorf("the run is %s: %s", run.State, run.PublicError())
+	}
+	return nil
+}
+
+func valid(rows int) int64 { return int64(rows - rows/1000*bad - min(rows%1000, bad)) }
+
+const floorInsert = `
+	INSERT INTO floor.recipients (domain_id, id, company_id, workspace_id, email, email_norm, name, status, custom_fields)
+	SELECT DISTINCT ON (norm) $1::uuid, gen_random_uuid(), $1::uuid, $1::uuid, email, norm, name, status, jsonb_build_object(
+		'plan', plan, 'seats', seats::numeric, 'score', score::numeric, 'signed_up', signed_up || 'T00:00:00.000000Z',
+		'newsletter', newsletter::boolean, 'tags', string_to_array(tags, ';'), 'city', city)
+	FROM (SELECT *, lower(trim(email)) COLLATE "C" AS norm FROM floor.staging) s
+	WHERE norm ~ '^[^@ ]+@[^@ ]+\.[^@ ]+$'
+	ORDER BY norm
+	ON CONFLICT (domain_id, email_norm) WHERE deleted_at IS NULL DO UPDATE
+		SET name = excluded.name, custom_fields = recipients.custom_fields || excluded.custom_fields, version = recipients.version + 1, updated_at = now()`
+
+func importFloor(ctx context.Context, w *world, file []byte, rows int) (time.Duration, error) {
+	err := w.exec(ctx,
+		`DROP SCHEMA IF EXISTS floor CASCADE`, `CREATE SCHEMA floor`,
+		`CREATE TABLE floor.recipients (LIKE strata.recipients INCLUDING ALL)`,
+		`CREATE UNLOGGED TABLE floor.staging (email text, name text, status text, plan text, seats text, score text, signed_up text, newsletter text, tags text, city text)`,
+		`CHECKPOINT`)
+	if err != nil {
+		return 0, err
+	}
+	conn, err := w.pool.Acquire(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Release()
+	start := time.Now()
+	if _, err := conn.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(file), `COPY floor.staging FROM STDIN (FORMAT csv, HEADER true)`); err != nil {
+		return 0, err
+	}
+	tag, err := conn.Exec(ctx, floorInsert, tenancy.NewID[world]())
+	took := time.Since(start)
+	if err == nil && tag.RowsAffected() != valid(rows) {
+		err = fmt.Errorf("the floor inserted %d of %d rows", tag.RowsAffected(), valid(rows))
+	}
+	return took, err
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+type options struct {
+	rows       int
+	filterRows int
+	repeat     int
+	only       string
+	profile    string
+}
+
+// scenarios, in the order in which they are run: each finds the database as it was made.
+func scenarios() []scenario {
+	return []scenario{
+		{"import", measureImport},
+		{"filter", measureFilters},
+		{"calls", measureCalls},
+	}
+}
+
+type scenario struct {
+	name string
+	run  func(ctx context.Context, w *world, o options) ([]row, error)
+}
+
+func main() {
+	var o options
+	flag.IntVar(&o.rows, "rows", 200_000, "rows of the file that is imported")
+	flag.IntVar(&o.filterRows, "filter-rows", 1_000_000, "recipients in the table that is filtered, four tenths of them in one domain")
+	flag.IntVar(&o.repeat, "repeat", 3, "how often an import is repeated; what is quicker is repeated more often")
+	flag.StringVar(&o.only, "only", "", "scenarios to run, with commas between: import, filter, calls")
+	flag.StringVar(&o.profile, "cpuprofile", "", "file for a CPU profile of this process")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) (err error) {
+	if flag.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
+	}
+	if o.rows < 1000 || o.filterRows < 1000 || o.repeat < 1 {
+		return errors.New("-rows and -filter-rows want at least 1000, -repeat at least 1")
+	}
+	chosen, err := choose(o.only)
+	if err != nil {
+		return err
+	}
+	stopProfile, err := startProfile(o.profile)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stopProfile()) }()
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	w, err := openWorld(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	var table []row
+	for _, s := range chosen {
+		rows, err := s.run(ctx, w, o)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		table = append(table, rows...)
+	}
+	return print(os.Stdout, w.about, table)
+}
+
+func choose(only string) ([]scenario, error) {
+	all := scenarios()
+	if only == "" {
+		return all, nil
+	}
+	var out []scenario
+	for name := range strings.SplitSeq(only, ",") {
+		i := slices.IndexFunc(all, func(s scenario) bool { return s.name == strings.TrimSpace(name) })
+		if i < 0 {
+			return nil, fmt.Errorf("-only %q: there is no scenario %q", only, name)
+		}
+		out = append(out, all[i])
+	}
+	return out, nil
+}

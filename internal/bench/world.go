@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/stratakit/strata"
+	"github.com/stratakit/strata/billing"
+	"github.com/stratakit/strata/bulk"
+	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/imports"
+	"github.com/stratakit/strata/internal/backends"
+	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/access"
+)
+
+// world is the servers, Strata wired on them, and a pool for what is written by hand.
+type world struct {
+	pool   *pgxpool.Pool
+	strata *strata.Strata
+	about  string
+	close  func() error
+
+	companies int
+}
+
+func openWorld(ctx context.Context) (_ *world, err error) {
+	var closers []func() error
+	closeAll := func() error {
+		var err error
+		for i := len(closers) - 1; i >= 0; i-- {
+			err = errors.Join(err, closers[i]())
+		}
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, closeAll())
+		}
+	}()
+	servers, err := backends.Start(ctx, backends.Options{Durable: true})
+	if err != nil {
+		return nil, err
+	}
+	closers = append(closers, servers.Close)
+	pool, err := pgxpool.New(ctx, servers.Postgres.URL)
+	if err != nil {
+		return nil, err
+	}
+	closers = append(closers, func() error { pool.Close(); return nil })
+	client := redis.NewClient(servers.Redis.Options())
+	closers = append(closers, client.Close)
+	if err := strata.Migrate(ctx, pool, nil); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "strata-bench-")
+	if err != nil {
+		return nil, err
+	}
+	closers = append(closers, func() error { return os.RemoveAll(dir) })
+	uploads, err := imports.OpenLocal(filepath.Join(dir, "uploads"), &url.URL{Scheme: "http", Host: "localhost"}, make([]byte, 32))
+	if err != nil {
+		return nil, err
+	}
+	closers = append(closers, uploads.Bucket.Close)
+	catalog, err := billing.NewCatalog()
+	if err != nil {
+		return nil, err
+	}
+	s, err := strata.New(ctx, pool, client, &strata.Config{Bucket: uploads.Bucket, Catalog: catalog, Runner: bulk.Config{Queue: "bench"}})
+	if err != nil {
+		return nil, err
+	}
+	closers = append(closers, func() error { return s.Stop(context.WithoutCancel(ctx)) })
+	if err := s.Start(ctx); err != nil {
+		return nil, err
+	}
+	w := &world{pool: pool, strata: s, close: closeAll}
+	w.about = fmt.Sprintf("PostgreSQL: %s; Redis: %s", servers.Postgres.Source, servers.Redis.Source)
+	return w, nil
+}
+
+// company makes a company with the fields of the generated files, and returns a context
+// in its domain.
+func (w *world) company(ctx context.Context) (context.Context, tenancy.Tenant, error) {
+	w.companies++
+	tenant, err := w.strata.Tenancy.Bootstrap(ctx,
+		tenancy.NewCompany{Name: fmt.Sprintf("Bench %d %s", w.companies, tenancy.NewID[world]()), Plan: "enterprise"},
+		tenancy.NewDomain{DomainName: fmt.Sprintf("bench-%d-%s.example", w.companies, tenancy.NewID[world]())})
+	if err != nil {
+		return nil, tenant, err
+	}
+	ctx = tenancy.WithActor(tenancy.WithTenant(ctx, tenant), tenancy.Actor{ID: "bench", Type: tenancy.ActorUser, CompanyID: tenant.CompanyID, Role: access.CompanyOwner})
+	for _, f := range []customfields.Field{
+		{Key: "plan", Label: "Plan", Type: customfields.Select, Options: []string{"free", "team", "business"}, Filterable: true},
+		{Key: "seats", Label: "Seats", Type: customfields.Number, Filterable: true},
+		{Key: "score", Label: "Score", Type: customfields.Number, Filterable: true},
+		{Key: "signed_up", Label: "Signed up", Type: customfields.Date, Filterable: true},
+		{Key: "newsletter", Label: "Newsletter", Type: customfields.Boolean, Filterable: true},
+		{Key: "tags", Label: "Tags", Type: customfields.MultiSelect, Options: []string{"vip", "beta", "partner", "trial"}, Filterable: true},
+		{Key: "city", Label: "City", Type: customfields.Text, Filterable: true},
+	} {
+		if _, err := w.strata.Fields.Create(ctx, f); err != nil {
+			return nil, tenant, err
+		}
+	}
+	return ctx, tenant, nil
+}
+
+// exec runs statements of a floor, as the login.
+func (w *world) exec(ctx context.Context, statements ...string) error {
+	for _, q := range statements {
+		if _, err := w.pool.Exec(ctx, q); err != nil {
+			return fmt.Errorf("%.60s: %w", q, err)
+		}
+	}
+	return nil
+}
