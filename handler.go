@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"time"
 
 	"github.com/stratakit/strata/audit/audithttp"
 	"github.com/stratakit/strata/billing/billinghttp"
@@ -28,6 +30,10 @@ type HandlerConfig struct {
 	Uploads *imports.LocalStore
 	// Log receives what goes wrong while answering. Default slog.Default().
 	Log *slog.Logger
+	// MaxBody, Timeout and TrustedProxies are those of tenancyhttp.Config.
+	MaxBody        int64
+	Timeout        time.Duration
+	TrustedProxies []netip.Prefix
 }
 
 // Handler serves every package over HTTP, with GET /openapi.json, /healthz and /readyz.
@@ -47,7 +53,9 @@ func (s *Strata) server(principal func(*http.Request) (tenancy.Actor, error), cf
 	if cfg != nil {
 		c = *cfg
 	}
-	return tenancyhttp.NewServer(s.Resolver, principal, &tenancyhttp.Config{Prefix: c.Prefix, Log: c.Log, Ready: s.Ready})
+	return tenancyhttp.NewServer(s.Resolver, principal, &tenancyhttp.Config{
+		Prefix: c.Prefix, Log: c.Log, Ready: s.Ready, MaxBody: c.MaxBody, Timeout: c.Timeout, TrustedProxies: c.TrustedProxies,
+	})
 }
 
 func (s *Strata) apis(cfg *HandlerConfig) []web.API {

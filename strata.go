@@ -140,18 +140,26 @@ func (s *Strata) Start(ctx context.Context) error {
 	return nil
 }
 
+// keepHouse does what is due because time has passed. In how many processes does not
+// matter: each thing is done once.
 func (s *Strata) keepHouse(ctx context.Context) {
+	type chore struct {
+		what string
+		do   func(context.Context) (int, error)
+	}
+	chores := []chore{
+		{"expire reservations", s.Limits.ExpireReservations},
+		{"refresh access", func(ctx context.Context) (int, error) { return s.Limits.RefreshAccess(ctx, s.Tenancy) }},
+		{"sweep idempotency keys", func(ctx context.Context) (int, error) { return tenancyhttp.SweepIdempotencyKeys(ctx, s.DB) }},
+	}
+	if s.Imports != nil {
+		chores = append(chores, chore{"sweep imports", s.Imports.Sweep})
+	}
 	for {
-		if _, err := s.Limits.ExpireReservations(ctx); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "expiring reservations failed, trying again", "error", err)
-		}
-		if s.Imports != nil {
-			if _, err := s.Imports.Sweep(ctx); err != nil && ctx.Err() == nil {
-				s.log.WarnContext(ctx, "sweeping imports failed, trying again", "error", err)
+		for _, c := range chores {
+			if _, err := c.do(ctx); err != nil && ctx.Err() == nil {
+				s.log.WarnContext(ctx, "housekeeping failed, trying again later", "chore", c.what, "error", err)
 			}
-		}
-		if _, err := tenancyhttp.SweepIdempotencyKeys(ctx, s.DB); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "sweeping idempotency keys failed, trying again", "error", err)
 		}
 		select {
 		case <-ctx.Done():

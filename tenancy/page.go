@@ -2,6 +2,7 @@ package tenancy
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/stratakit/strata/internal/fault"
 )
@@ -58,5 +59,10 @@ func (p PageRequest) Normalize() (PageRequest, error) {
 	return p, v.OrNil()
 }
 
-// Offset is the number of items before the page.
-func (p PageRequest) Offset() int { return (p.Page - 1) * p.PageSize }
+// Offset is the number of items before the page of a normalized request.
+func (p PageRequest) Offset() int {
+	if p.Page-1 > math.MaxInt/p.PageSize {
+		return math.MaxInt
+	}
+	return (p.Page - 1) * p.PageSize
+}

@@ -36,9 +36,11 @@ type StoreConfig struct {
 	// Resolver is told to forget what changed, right after the commit. Nil: the caches
 	// of other processes notice within their own lifetime.
 	Resolver *Resolver
-	// Limits is asked inside CreateWorkspace and CreateDomain. Nil: no limit.
+	// Limits is asked inside CreateWorkspace and CreateDomain, and told inside
+	// DeleteWorkspace. Nil: no limit. billing.Limits is one.
 	Limits interface {
 		Consume(ctx context.Context, tx *Tx, resource string, n int64) error
+		Release(ctx context.Context, tx *Tx, resource string, n int64) error
 	}
 }
 

@@ -2,6 +2,7 @@ package tenancy
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -42,13 +43,37 @@ func (s *Store) DeleteCompany(ctx context.Context) error {
 	return err
 }
 
-// DeleteWorkspace marks a workspace of the company of ctx's tenant as deleted: its
-// domains resolve no more, and its slug is free. Nothing is purged.
+// DeleteWorkspace marks a workspace of the company of ctx's tenant and its domains as
+// deleted: they resolve no more, their names are free, and they no longer count towards
+// the plan. Their recipients stay, and count, until they are purged.
 func (s *Store) DeleteWorkspace(ctx context.Context, id WorkspaceID) error {
-	_, err := change(ctx, s, Change{Action: "workspace.deleted", ResourceType: "workspace"},
-		`UPDATE strata.workspaces SET deleted_at = now(), `+touched+` WHERE company_id = $1 AND id = $2 AND deleted_at IS NULL RETURNING `+workspaceColumns,
-		scanWorkspace, func(w Workspace) string { return w.ID.String() }, id)
-	return err
+	return s.db.InTx(ctx, func(tx *Tx) error {
+		company := tx.Tenant().CompanyID
+		tag, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.workspaces SET deleted_at = now(), `+touched+` WHERE company_id = $1 AND id = $2 AND deleted_at IS NULL`), company, id)
+		switch {
+		case err != nil:
+			return fmt.Errorf("tenancy: delete a workspace: %w", err)
+		case tag.RowsAffected() == 0:
+			return ErrNotFound
+		}
+		domains, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.domains SET deleted_at = now(), `+touched+` WHERE company_id = $1 AND workspace_id = $2 AND deleted_at IS NULL`), company, id)
+		if err != nil {
+			return fmt.Errorf("tenancy: delete the domains of a workspace: %w", err)
+		}
+		if s.cfg.Limits != nil {
+			if err := s.cfg.Limits.Release(ctx, tx, "domains", domains.RowsAffected()); err != nil {
+				return err
+			}
+			if err := s.cfg.Limits.Release(ctx, tx, "workspaces", 1); err != nil {
+				return err
+			}
+		}
+		s.forgetAfter(tx)
+		return s.audit.RecordChange(ctx, tx, Change{
+			Action: "workspace.deleted", ResourceType: "workspace", ResourceID: id.String(),
+			Metadata: map[string]any{"domains": domains.RowsAffected()},
+		})
+	})
 }
 
 // SetCompanySuspended suspends the company of ctx's tenant, or lets it work again.

@@ -1,6 +1,7 @@
 package tenancy_test
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -142,4 +143,35 @@ func TestStoreDeleteHidesAndFreesTheSlug(t *testing.T) {
 	require.ErrorIs(t, err, tenancy.ErrNotFound)
 	_, err = e.Store.CreateWorkspace(e.A.CompanyCtx, tenancy.NewWorkspace{Name: "Again", Slug: w.Slug})
 	require.NoError(t, err)
+}
+
+func TestDeletedWorkspaceCountsNoMore(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	used := func() [2]int64 {
+		u, err := e.Limits.Usage(e.A.CompanyCtx)
+		require.NoError(t, err)
+		return [2]int64{u.Resource("workspaces").Used, u.Resource("domains").Used}
+	}
+	w, err := e.Store.CreateWorkspace(e.A.CompanyCtx, tenancy.NewWorkspace{Name: "North"})
+	require.NoError(t, err)
+	for _, name := range []string{"one.example", "two.example"} {
+		_, err = e.Store.CreateDomain(e.A.CompanyCtx, w.ID, tenancy.NewDomain{DomainName: name})
+		require.NoError(t, err)
+	}
+	require.Equal(t, [2]int64{2, 3}, used())
+	require.NoError(t, e.Store.DeleteWorkspace(e.A.CompanyCtx, w.ID))
+	require.Equal(t, [2]int64{1, 1}, used())
+	require.ErrorIs(t, e.Store.DeleteWorkspace(e.A.CompanyCtx, w.ID), tenancy.ErrNotFound)
+	require.Equal(t, [2]int64{1, 1}, used())
+	page, err := e.Store.Domains(e.A.CompanyCtx, w.ID, tenancy.PageRequest{})
+	require.NoError(t, err)
+	require.Empty(t, page.Items)
+}
+
+func TestPageNumbersHaveNoEnd(t *testing.T) {
+	t.Parallel()
+	p, err := tenancy.PageRequest{Page: math.MaxInt, PageSize: 500}.Normalize()
+	require.NoError(t, err)
+	require.Equal(t, math.MaxInt, p.Offset())
 }

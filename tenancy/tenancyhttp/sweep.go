@@ -15,8 +15,8 @@ const sweptAtOnce = 1000
 // SweepIdempotencyKeys deletes the keys of every company whose 24 hours are over, in
 // batches, and returns how many. Run it every few minutes; any number of processes may.
 // Nothing depends on it but the size of the table.
-func SweepIdempotencyKeys(ctx context.Context, db *tenancy.DB) (int64, error) {
-	var swept int64
+func SweepIdempotencyKeys(ctx context.Context, db *tenancy.DB) (int, error) {
+	swept := 0
 	for {
 		found, deleted, err := sweepKeys(ctx, db)
 		swept += deleted
@@ -29,7 +29,7 @@ func SweepIdempotencyKeys(ctx context.Context, db *tenancy.DB) (int64, error) {
 	}
 }
 
-func sweepKeys(ctx context.Context, db *tenancy.DB) (found int, deleted int64, err error) {
+func sweepKeys(ctx context.Context, db *tenancy.DB) (found, deleted int, err error) {
 	scopes := map[tenancy.CompanyID][][]byte{}
 	err = db.ReadTrusted(ctx, `SELECT company_id, scope FROM strata.idempotency_keys WHERE expires_at <= now() ORDER BY expires_at LIMIT $1`,
 		[]any{sweptAtOnce}, func(rows pgx.Rows) error {
@@ -49,7 +49,7 @@ func sweepKeys(ctx context.Context, db *tenancy.DB) (found int, deleted int64, e
 		err := db.InTx(tenancy.WithTenant(ctx, tenancy.Tenant{CompanyID: company}), func(tx *tenancy.Tx) error {
 			// One that was claimed anew in the meantime stays.
 			tag, err := tx.Exec(ctx, tx.SQL(`DELETE FROM strata.idempotency_keys WHERE company_id = $1 AND scope = ANY($2) AND expires_at <= now()`), company, scopes)
-			deleted += tag.RowsAffected()
+			deleted += int(tag.RowsAffected())
 			return err
 		})
 		if err != nil {
