@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -58,7 +59,11 @@ func tour(ctx context.Context, s *strata.Strata, o options, input io.Reader) err
 	}
 	fmt.Println("\nAudit trail, latest first")
 	for _, e := range trail.Items {
-		fmt.Printf("  %s  %-12s %-20s %s %v\n", e.OccurredAt.Format(time.TimeOnly), e.ActorID, e.Action, e.ResourceType, e.Metadata)
+		metadata, err := json.Marshal(e.Metadata)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("  %s  %-12s %-20s %s %s\n", e.OccurredAt.Format(time.TimeOnly), e.ActorID, e.Action, e.ResourceType, metadata)
 	}
 	fmt.Println("\nNext: run it again (nothing is inserted twice), read examples/quickstart/tour.go, then go run ./examples/server")
 	return nil
@@ -116,7 +121,11 @@ func show(p imports.Preview) {
 	for _, row := range p.SampleErrors {
 		var problems []string
 		for _, e := range row.Errors {
-			problems = append(problems, fmt.Sprintf("%s %q %s", e.Field, e.Value, e.Message))
+			value := ""
+			if e.Value != "" {
+				value = fmt.Sprintf(" %q", e.Value)
+			}
+			problems = append(problems, e.Field+value+" "+e.Message)
 		}
 		fmt.Printf("  row %d: %s\n", row.Row, strings.Join(problems, "; "))
 	}
@@ -137,8 +146,11 @@ func follow(ctx context.Context, s *strata.Strata, id imports.ID, what string) e
 	fmt.Println()
 	for p := range updates {
 		last = p
+		if p.Total == 0 { // not known yet, or nothing to do
+			continue
+		}
 		if terminal {
-			bar.ChangeMax64(max(p.Total, 1))
+			bar.ChangeMax64(p.Total)
 			_ = bar.Set64(p.Processed)
 		} else if fifth := int(p.Percentage) / 20; fifth > shown {
 			shown = fifth
