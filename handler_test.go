@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stratakit/strata"
@@ -36,13 +37,18 @@ type site struct {
 func openSite(t *testing.T) *site {
 	t.Helper()
 	e := tenancytest.Open(t)
+	return openSiteOn(t, e, e.Redis, imports.Config{})
+}
+
+func openSiteOn(t *testing.T, e *tenancytest.Env, client redis.UniversalClient, cfg imports.Config) *site {
+	t.Helper()
 	x := &site{Env: e, server: httptest.NewUnstartedServer(nil)}
 	quiet := slog.New(slog.DiscardHandler)
 	uploadURL := &url.URL{Scheme: "http", Host: x.server.Listener.Addr().String(), Path: "/api/uploads"}
 	local, err := imports.OpenLocal(t.TempDir(), uploadURL, bytes.Repeat([]byte("k"), 32))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = local.Bucket.Close() })
-	x.s, err = strata.New(t.Context(), e.Pool, e.Redis, &strata.Config{Bucket: local.Bucket, Log: quiet, Runner: bulk.Config{Poll: 200 * time.Millisecond}})
+	x.s, err = strata.New(t.Context(), e.Pool, client, &strata.Config{Bucket: local.Bucket, Log: quiet, Imports: cfg, Runner: bulk.Config{Poll: 200 * time.Millisecond}})
 	require.NoError(t, err)
 	x.cfg = &strata.HandlerConfig{Prefix: "/api", Uploads: local, Log: quiet}
 	x.server.Config.Handler, err = x.s.Handler(func(r *http.Request) (tenancy.Actor, error) {
@@ -87,8 +93,8 @@ func (x *site) ok(t *testing.T, method, path, body string, out any) {
 	}
 }
 
-// stream reads the progress of a job to its final event.
-func (x *site) stream(t *testing.T, path string) (last bulk.Progress) {
+// stream reads the progress of a job to its final event, and lets see look at each.
+func (x *site) stream(t *testing.T, path string, see ...func(bulk.Progress)) (last bulk.Progress) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, x.server.URL+"/api"+path, nil)
 	require.NoError(t, err)
@@ -103,6 +109,9 @@ func (x *site) stream(t *testing.T, path string) (last bulk.Progress) {
 			require.NoError(t, json.Unmarshal([]byte(data), &p))
 			require.GreaterOrEqual(t, p.Processed, last.Processed, "progress never goes back")
 			last = p
+			for _, f := range see {
+				f(p)
+			}
 		}
 	}
 	return last

@@ -448,3 +448,26 @@ func TestImportsNeverCrossTenants(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, n)
 }
+
+// The file that is committed is the one that was previewed.
+func TestReplacedFileIsRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil).start(t)
+	ctx := b.A.Ctx
+	imp := b.process(ctx, t, "email\nada@example.com\n", imports.ProcessOptions{})
+	var objectKey string
+	require.NoError(t, b.DB.Read(ctx, `SELECT object_key FROM strata.imports WHERE id = $1`, []any{imp.ID}, func(rows pgx.Rows) (err error) {
+		objectKey, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
+		return err
+	}))
+	require.NoError(t, b.local.Bucket.WriteAll(ctx, objectKey, []byte("email\neve@example.com\n"), nil))
+	_, err := b.importer.Commit(ctx, imp.ID)
+	require.ErrorIs(t, err, imports.ErrFileChanged)
+	require.NoError(t, b.local.Bucket.Delete(ctx, objectKey))
+	_, err = b.importer.Commit(ctx, imp.ID)
+	require.ErrorIs(t, err, imports.ErrFileChanged)
+	require.Zero(t, b.counted(ctx, t))
+	again, err := b.importer.Get(ctx, imp.ID)
+	require.NoError(t, err)
+	require.Equal(t, imports.Previewed, again.Status)
+}

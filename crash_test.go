@@ -1,0 +1,237 @@
+package strata_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/stratakit/strata"
+	"github.com/stratakit/strata/billing"
+	"github.com/stratakit/strata/bulk"
+	"github.com/stratakit/strata/imports"
+	"github.com/stratakit/strata/internal/dbtest"
+	"github.com/stratakit/strata/internal/sampledata"
+	"github.com/stratakit/strata/internal/tenancytest"
+	"github.com/stratakit/strata/tenancy"
+)
+
+// The files of these tests: 3 of every thousand rows cannot be imported.
+const (
+	crashRows  = 4000
+	crashValid = crashRows - crashRows/1000*3
+)
+
+// childVariable makes this test binary a process that works on imports, in the database
+// and the directory that it names, until it is killed.
+const childVariable = "STRATA_CHILD"
+
+func child() int {
+	database, dir, _ := strings.Cut(os.Getenv(childVariable), "\n")
+	fmt.Fprintln(os.Stderr, workUntilKilled(database, dir))
+	return 1
+}
+
+func workUntilKilled(database, dir string) error {
+	ctx := context.Background()
+	pool, err := pgxpool.New(ctx, database)
+	if err != nil {
+		return err
+	}
+	s, _, err := worker(ctx, pool, nil, dir)
+	if err != nil {
+		return err
+	}
+	if err := s.Start(ctx); err != nil {
+		return err
+	}
+	time.Sleep(time.Minute) // its parent kills it
+	return errors.New("nobody killed it")
+}
+
+// worker is a Strata with small batches and short leases over files in dir.
+func worker(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, dir string) (*strata.Strata, *imports.LocalStore, error) {
+	local, err := imports.OpenLocal(dir, &url.URL{Scheme: "http", Host: "localhost"}, bytes.Repeat([]byte("k"), 32))
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := strata.New(ctx, pool, client, &strata.Config{
+		Bucket: local.Bucket, Log: slog.New(slog.DiscardHandler), Imports: imports.Config{BatchRows: 25},
+		Runner: bulk.Config{Lease: time.Second, Poll: 200 * time.Millisecond, Backoff: 20 * time.Millisecond, MaxFailures: 100},
+	})
+	return s, local, err
+}
+
+// started is a worker that works until the test ends.
+func started(t *testing.T, pool *pgxpool.Pool, client redis.UniversalClient, dir string) *strata.Strata {
+	t.Helper()
+	s, local, err := worker(t.Context(), pool, client, dir)
+	require.NoError(t, err)
+	require.NoError(t, s.Start(t.Context()))
+	t.Cleanup(func() {
+		require.NoError(t, s.Stop(context.Background()))
+		require.NoError(t, local.Bucket.Close())
+	})
+	return s
+}
+
+func upload(ctx context.Context, t *testing.T, s *strata.Strata) imports.ID {
+	t.Helper()
+	var file bytes.Buffer
+	require.NoError(t, sampledata.CSV(&file, crashRows, 3))
+	imp, err := s.Imports.CreateFromReader(ctx, "crash.csv", &file)
+	require.NoError(t, err)
+	_, err = s.Imports.Process(ctx, imp.ID, imports.ProcessOptions{})
+	require.NoError(t, err)
+	return imp.ID
+}
+
+// reach waits until an import has a status, or so many rows of the one before.
+func reach(ctx context.Context, t *testing.T, s *strata.Strata, id imports.ID, status imports.Status, rows int64) imports.Import {
+	t.Helper()
+	var imp imports.Import
+	require.Eventually(t, func() bool {
+		now, err := s.Imports.Get(ctx, id)
+		if err != nil { // PostgreSQL may be away
+			return false
+		}
+		imp = now
+		return imp.Status == status || imp.Status == imports.Failed || rows > 0 && imp.ProcessedRows >= rows
+	}, time.Minute, time.Millisecond)
+	require.NotEqual(t, imports.Failed, imp.Status, imp.Error)
+	return imp
+}
+
+// exact holds a finished import to every row exactly once, and the counters to the table.
+func exact(ctx context.Context, t *testing.T, s *strata.Strata, id imports.ID) {
+	t.Helper()
+	imp := reach(ctx, t, s, id, imports.Done, 0)
+	require.Equal(t, []int64{crashRows, crashValid, 0, crashRows - crashValid}, []int64{imp.TotalRows, imp.Inserted, imp.Updated + imp.Unchanged + imp.Skipped + imp.Duplicate, imp.Invalid})
+	n, err := s.Recipients.Count(ctx, "")
+	require.NoError(t, err)
+	require.EqualValues(t, crashValid, n)
+	usage, err := s.Limits.Usage(ctx)
+	require.NoError(t, err)
+	require.EqualValues(t, crashValid, usage.Resource(billing.ResourceRecipients).Used)
+	require.Zero(t, usage.Resource(billing.ResourceRecipients).Reserved)
+	run, err := s.Runner.Get(ctx, bulk.RunID(id))
+	require.NoError(t, err)
+	require.EqualValues(t, crashValid, run.Processed)
+}
+
+func TestImportSurvivesKillsOfItsProcess(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	dir := t.TempDir()
+	s, local, err := worker(t.Context(), e.Pool, nil, dir) // submits and looks only
+	require.NoError(t, err)
+	defer func() { require.NoError(t, errors.Join(s.Stop(t.Context()), local.Bucket.Close())) }()
+	ctx := e.A.Ctx
+	id := upload(ctx, t, s)
+	kills := 0
+	// killed lets processes work on the import, each until it got somewhere.
+	killed := func(end imports.Status) {
+		for from := int64(0); ; {
+			cmd := exec.CommandContext(t.Context(), os.Args[0])
+			cmd.Env = append(os.Environ(), childVariable+"="+loginURL(e.Pool)+"\n"+dir)
+			cmd.Stderr = os.Stderr
+			require.NoError(t, cmd.Start())
+			imp := reach(ctx, t, s, id, end, from+crashRows/4)
+			require.NoError(t, cmd.Process.Kill())
+			require.Error(t, cmd.Wait(), "killed")
+			kills++
+			if imp.Status == end {
+				return
+			}
+			from = imp.ProcessedRows
+		}
+	}
+	killed(imports.Previewed)
+	_, err = s.Imports.Commit(ctx, id)
+	require.NoError(t, err)
+	killed(imports.Done)
+	require.Greater(t, kills, 2, "too quick to be killed in the middle")
+	exact(ctx, t, s, id)
+}
+
+// loginURL is how another process reaches the pool's database as the same login.
+func loginURL(pool *pgxpool.Pool) string {
+	c := pool.Config().ConnConfig
+	return fmt.Sprintf("host='%s' port=%d user='%s' password='%s' dbname='%s' sslmode=disable pool_max_conns=8", c.Host, c.Port, c.User, c.Password, c.Database)
+}
+
+func TestTwoProcessesShareAnImport(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	dir := t.TempDir()
+	s := started(t, e.Pool, e.Redis, dir)
+	started(t, e.Pool, e.Redis, dir)
+	id := upload(e.A.Ctx, t, s)
+	reach(e.A.Ctx, t, s, id, imports.Previewed, 0)
+	_, err := s.Imports.Commit(e.A.Ctx, id)
+	require.NoError(t, err)
+	exact(e.A.Ctx, t, s, id)
+}
+
+func TestImportSurvivesRedis(t *testing.T) {
+	t.Parallel()
+	server := dbtest.RedisServer(t)
+	client := redis.NewClient(server.Options())
+	t.Cleanup(func() { _ = client.Close() })
+	x := openSiteOn(t, tenancytest.Open(t), client, imports.Config{BatchRows: 25})
+	ctx := x.A.Ctx
+	id := upload(ctx, t, x.s)
+	reach(ctx, t, x.s, id, imports.Previewed, 0)
+	_, err := x.s.Imports.Commit(ctx, id)
+	require.NoError(t, err)
+	killed := false
+	last := x.stream(t, "/domains/"+x.A.DomainID.String()+"/jobs/"+id.String()+"/progress", func(p bulk.Progress) {
+		if p.Processed > 0 && !killed {
+			require.Less(t, p.Processed, p.Total)
+			require.NoError(t, server.Kill(t.Context()))
+			killed = true
+		}
+	})
+	require.True(t, killed)
+	require.Equal(t, bulk.StateCompleted, last.Status)
+	require.EqualValues(t, crashValid, last.Processed)
+	exact(ctx, t, x.s, id)
+}
+
+func TestImportSurvivesPostgres(t *testing.T) {
+	t.Parallel()
+	server := dbtest.PostgresServer(t)
+	if !server.Restartable() {
+		t.Skip("this PostgreSQL cannot be restarted: " + server.Source)
+	}
+	pool, err := pgxpool.New(t.Context(), server.URL)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	require.NoError(t, strata.Migrate(t.Context(), pool, &strata.MigrateConfig{Log: slog.New(slog.DiscardHandler)}))
+	s := started(t, pool, nil, t.TempDir())
+	tenant, err := s.Tenancy.Bootstrap(t.Context(), tenancy.NewCompany{Name: "Company", Plan: "enterprise"}, tenancy.NewDomain{DomainName: "company.example"})
+	require.NoError(t, err)
+	ctx := tenancy.WithTenant(t.Context(), tenant)
+	id := upload(ctx, t, s)
+	reach(ctx, t, s, id, imports.Previewed, 0)
+	_, err = s.Imports.Commit(ctx, id)
+	require.NoError(t, err)
+	for _, part := range []int64{4, 2} { // of the way
+		imp := reach(ctx, t, s, id, imports.Done, crashValid/part)
+		require.Equal(t, imports.Processing, imp.Status)
+		require.NoError(t, server.Kill(t.Context()))
+		require.NoError(t, server.Start(t.Context()))
+	}
+	exact(ctx, t, s, id)
+}
