@@ -11,6 +11,8 @@ const (
 	CompanyManage    Permission = "company.manage"
 	UsageRead        Permission = "usage.read"
 	WorkspaceCreate  Permission = "workspace.create"
+	WorkspaceDelete  Permission = "workspace.delete"
+	WorkspaceList    Permission = "workspace.list" // all of a company's
 	WorkspaceRead    Permission = "workspace.read"
 	WorkspaceManage  Permission = "workspace.manage"
 	DomainManage     Permission = "domain.manage"
@@ -40,7 +42,7 @@ var (
 	admin  = append([]Permission{
 		FieldsManage, DomainManage, WorkspaceManage, RecipientsManage, JobsManage, AuditRead, UsageRead,
 	}, member...)
-	company = append([]Permission{CompanyManage, WorkspaceCreate, CompanyAuditRead}, admin...)
+	company = append([]Permission{CompanyManage, WorkspaceCreate, WorkspaceDelete, WorkspaceList, CompanyAuditRead}, admin...)
 )
 
 // Allows reports whether role has permission p.

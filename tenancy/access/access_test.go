@@ -33,6 +33,8 @@ func TestAllows(t *testing.T) {
 		access.AuditRead:        {owner, admin, workspace},
 		access.CompanyManage:    {owner, admin},
 		access.WorkspaceCreate:  {owner, admin},
+		access.WorkspaceDelete:  {owner, admin},
+		access.WorkspaceList:    {owner, admin},
 		access.CompanyAuditRead: {owner, admin},
 		access.PlatformManage:   nil,
 		"":                      nil,

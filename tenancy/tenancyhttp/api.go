@@ -63,7 +63,7 @@ func (a *API) Routes() []web.Route {
 			Status: http.StatusNoContent, Handle: a.deleteCompany,
 		},
 		{
-			Method: http.MethodGet, Path: workspaces, Name: "listWorkspaces", Summary: "List the workspaces of a company", Permission: string(access.WorkspaceRead),
+			Method: http.MethodGet, Path: workspaces, Name: "listWorkspaces", Summary: "List the workspaces of a company", Permission: string(access.WorkspaceList),
 			Query: page, Response: web.List[tenancy.Workspace]{}, Handle: a.workspaces,
 		},
 		{
@@ -79,7 +79,7 @@ func (a *API) Routes() []web.Route {
 			Request: rename{}, Response: web.Data[tenancy.Workspace]{}, Handle: a.renameWorkspace,
 		},
 		{
-			Method: http.MethodDelete, Path: workspace, Name: "deleteWorkspace", Summary: "Mark a workspace as deleted", Permission: string(access.WorkspaceManage),
+			Method: http.MethodDelete, Path: workspace, Name: "deleteWorkspace", Summary: "Mark a workspace as deleted", Permission: string(access.WorkspaceDelete),
 			Status: http.StatusNoContent, Handle: a.deleteWorkspace,
 		},
 		{
