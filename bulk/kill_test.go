@@ -178,11 +178,11 @@ func TestLongOpenKeepsTheLease(t *testing.T) {
 	w := open(t)
 	h := &addOne{size: 10}
 	h.open = func(ctx context.Context, _ bulk.Run) error {
-		_, err := w.Pool.Exec(ctx, `SELECT pg_sleep(1.5)`)
+		_, err := w.Pool.Exec(ctx, `SELECT pg_sleep(5)`)
 		return err
 	}
 	cfg := quick()
-	cfg.Lease, cfg.Slice = 500*time.Millisecond, time.Minute
+	cfg.Lease, cfg.Slice = 2*time.Second, time.Minute
 	r1, r2 := w.runner(t, h, cfg), w.runner(t, h, cfg)
 	start(t, r1)
 	start(t, r2)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -31,10 +32,13 @@ type daemon struct {
 	local bool   // host is this machine
 }
 
+// silence keeps testcontainers-go, whose logger is one for the process, from reporting to
+// standard error what we say in the log.
+var silence = sync.OnceFunc(func() { log.SetDefault(log.NewNoopLogger()) })
+
 // findDaemon returns an error quickly where there is no Docker.
 func findDaemon(ctx context.Context) (*daemon, error) {
-	// testcontainers-go reports to standard error what we say in the log.
-	log.SetDefault(log.NewNoopLogger())
+	silence()
 	type answer struct {
 		p   *testcontainers.DockerProvider
 		err error
