@@ -95,7 +95,7 @@ func (w *world) await(ctx context.Context, id imports.ID) error {
 	return nil
 }
 
-func valid(rows int) int64 { return int64(rows - rows/1000*bad - min(rows%1000, bad)) }
+func valid(rows int) int64 { return int64(rows - (rows*bad+999)/1000) }
 
 const floorInsert = `
 	INSERT INTO floor.recipients (domain_id, id, company_id, workspace_id, email, email_norm, name, status, custom_fields)

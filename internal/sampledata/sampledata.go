@@ -35,7 +35,7 @@ func CSV(w io.Writer, n, bad int) error {
 	r := rand.New(rand.NewPCG(1, 2))
 	for i := range n {
 		email := fmt.Sprintf("user%07d@mail%02d.example", scatter(i, n), i%40)
-		if bad > 0 && i%1000 < bad {
+		if i*bad%1000 < bad {
 			email = "not an address"
 		}
 		tag := tags[r.IntN(len(tags))]
