@@ -1,6 +1,7 @@
 package tenancyhttp
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -20,6 +21,9 @@ type keyParameter struct {
 	Key string `description:"Unique to this request, such as a UUID. For 24 hours a repeat with the same key does nothing and gets the same answer." header:"Idempotency-Key" maxLength:"255" minLength:"1"`
 }
 
+// security is the name of the scheme of all routes that want a principal.
+const security = "principal"
+
 var pathParameter = regexp.MustCompile(`\{(\w+)(\.\.\.)?\}`)
 
 // document describes routes in OpenAPI 3.1. Paths are relative to the server's prefix.
@@ -30,9 +34,8 @@ func (s *Server) document(routes []web.Route) ([]byte, error) {
 	}), jsonschema.InterceptProp(require))
 	spec := reflector.SpecEns()
 	spec.Info.WithTitle("Strata").WithVersion("1")
-	if s.cfg.Prefix != "" {
-		spec.WithServers(openapi31.Server{URL: s.cfg.Prefix})
-	}
+	spec.WithServers(openapi31.Server{URL: cmp.Or(s.cfg.Prefix, "/")})
+	spec.SetHTTPBearerTokenSecurity(security, "", "What the product takes as proof of who is asking; most often a bearer token.")
 	for _, rt := range routes {
 		if rt.Method == "" {
 			continue
@@ -70,6 +73,9 @@ func describe(reflector *openapi31.Reflector, rt web.Route) error {
 	case rt.Permission != "":
 		op.SetDescription("Needs the permission " + rt.Permission + ".")
 	}
+	if !rt.Public {
+		op.AddSecurity(security)
+	}
 	if parameters := pathParameters(rt.Path); parameters != nil {
 		op.AddReqStructure(parameters)
 	}
@@ -104,11 +110,19 @@ func pathParameters(path string) any {
 	var fields []reflect.StructField
 	for i, name := range pathParameter.FindAllStringSubmatch(path, -1) {
 		fields = append(fields, reflect.StructField{
-			Name: fmt.Sprintf("P%d", i), Type: reflect.TypeFor[string](), Tag: reflect.StructTag(fmt.Sprintf(`path:"%s"`, name[1])),
+			Name: fmt.Sprintf("P%d", i), Type: reflect.TypeFor[string](), Tag: reflect.StructTag(fmt.Sprintf(`path:"%s"%s`, name[1], format(name[1]))),
 		})
 	}
 	if len(fields) == 0 {
 		return nil
 	}
 	return reflect.New(reflect.StructOf(fields)).Interface()
+}
+
+// format says that parameters named like ids are UUIDs.
+func format(parameter string) string {
+	if strings.HasSuffix(strings.ToLower(parameter), "id") {
+		return ` format:"uuid"`
+	}
+	return ""
 }
