@@ -161,34 +161,9 @@ func (s *localServer) initdb(ctx context.Context) error {
 
 // start runs the server and waits until it takes connections.
 func (s *localServer) start(ctx context.Context) error {
-	if s.proc != nil && s.proc.running() {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	again := s.proc != nil // the URL is known and must stay
-	for try := 0; ; try++ {
-		s.st.Host = "127.0.0.1"
-		if s.st.Port == 0 || try > 0 {
-			port, err := freePort()
-			if err != nil {
-				return err
-			}
-			s.st.Port = port
-		}
-		err := s.startOnce(ctx)
-		if err == nil {
-			break
-		}
-		if portTaken(err) && !again && try < 10 {
-			continue
-		}
-		if portTaken(err) {
-			return fmt.Errorf("port %d is taken", s.st.Port)
-		}
+	if err := onFreePort(ctx, &s.st, s.proc, s.startOnce); err != nil {
 		return err
 	}
-	s.st.Ready = true
 	return s.home.save(s.st)
 }
 

@@ -157,6 +157,36 @@ func freePort() (int, error) {
 	return port, l.Close()
 }
 
+// onFreePort runs a server unless before, its process, still runs. The first time it looks
+// for a port that is free; after that the URL is known and has to stay.
+func onFreePort(ctx context.Context, st *state, before *process, start func(context.Context) error) error {
+	if before != nil && before.running() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	st.Host = "127.0.0.1"
+	for try := 0; ; try++ {
+		if st.Port == 0 || try > 0 {
+			port, err := freePort()
+			if err != nil {
+				return err
+			}
+			st.Port = port
+		}
+		err := start(ctx)
+		switch {
+		case err == nil:
+			st.Ready = true
+			return nil
+		case !portTaken(err):
+			return err
+		case before != nil || try == 10:
+			return fmt.Errorf("port %d is taken", st.Port)
+		}
+	}
+}
+
 // run runs a command to its end as u and returns its output in the error.
 func run(ctx context.Context, u *serverUser, dir, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)
