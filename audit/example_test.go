@@ -1,39 +1,17 @@
 package audit_test
 
 import (
-	"context"
 	"fmt"
-	"testing"
 
 	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/internal/tenancytest"
 	"github.com/stratakit/strata/tenancy"
 )
 
-// scratch is what an example needs of a testing.TB: an example has none.
-type scratch struct {
-	testing.TB
-	cleanups []func()
-}
-
-func (s *scratch) Helper()                      {}
-func (s *scratch) Name() string                 { return "Example" }
-func (s *scratch) Context() context.Context     { return context.Background() }
-func (s *scratch) Logf(string, ...any)          {}
-func (s *scratch) Errorf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }
-func (s *scratch) Fatalf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }
-func (s *scratch) Cleanup(fn func())            { s.cleanups = append(s.cleanups, fn) }
-
-func (s *scratch) close() {
-	for i := len(s.cleanups) - 1; i >= 0; i-- {
-		s.cleanups[i]()
-	}
-}
-
 // A change and its entry commit together; what fails leaves an entry of its own.
 func Example() {
-	s := &scratch{}
-	defer s.close()
+	s := &tenancytest.Scratch{}
+	defer s.Close()
 	env := tenancytest.Open(s) // a migrated database with a company
 	db, recorder, ctx := env.DB, env.Audit, env.A.Ctx
 

@@ -1,10 +1,8 @@
 package billing_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"testing"
 	"time"
 
 	"github.com/stratakit/strata/audit"
@@ -13,30 +11,10 @@ import (
 	"github.com/stratakit/strata/tenancy"
 )
 
-// scratch is what an example needs of a testing.TB: an example has none.
-type scratch struct {
-	testing.TB
-	cleanups []func()
-}
-
-func (s *scratch) Helper()                      {}
-func (s *scratch) Name() string                 { return "Example" }
-func (s *scratch) Context() context.Context     { return context.Background() }
-func (s *scratch) Logf(string, ...any)          {}
-func (s *scratch) Errorf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }
-func (s *scratch) Fatalf(f string, args ...any) { panic(fmt.Sprintf(f, args...)) }
-func (s *scratch) Cleanup(fn func())            { s.cleanups = append(s.cleanups, fn) }
-
-func (s *scratch) close() {
-	for i := len(s.cleanups) - 1; i >= 0; i-- {
-		s.cleanups[i]()
-	}
-}
-
 // What is written is counted in the same transaction, last.
 func Example() {
-	s := &scratch{}
-	defer s.close()
+	s := &tenancytest.Scratch{}
+	defer s.Close()
 	env := tenancytest.Open(s) // a migrated database
 	db, recorder, limits := env.DB, env.Audit, env.Limits
 	company := env.Company(s, "free") // 10 custom fields

@@ -26,7 +26,7 @@ import (
 
 func TestMain(m *testing.M) { dbtest.Main(m) }
 
-const wait = time.Minute // bounds a wait for a run; no measurement
+const within = time.Minute // bounds a wait for a run; no measurement
 
 type bundle struct {
 	*tenancytest.Env
@@ -75,7 +75,7 @@ func (b *bundle) until(ctx context.Context, t *testing.T, id imports.ID, want im
 		imp, err = b.importer.Get(ctx, id)
 		require.NoError(t, err)
 		return imp.Status == want || imp.Status == imports.Failed
-	}, wait, 5*time.Millisecond)
+	}, within, 5*time.Millisecond)
 	require.Equal(t, want, imp.Status, imp.Error)
 	return imp
 }
