@@ -1,6 +1,8 @@
 package customfields
 
 import (
+	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -76,6 +78,9 @@ func (f *Field) check() error {
 	}
 	if !slices.Contains(fieldTypes, f.Type) {
 		v.Add("type", "unknown_type", "must be one of text, number, date, select, multi_select, boolean, url, email")
+	}
+	if f.Position < math.MinInt32 || f.Position > math.MaxInt32 {
+		v.Add("position", "out_of_range", fmt.Sprintf("must be between %d and %d", math.MinInt32, math.MaxInt32))
 	}
 	f.checkOptions(&v)
 	return v.OrNil()
