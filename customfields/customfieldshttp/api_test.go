@@ -1,0 +1,287 @@
+package customfieldshttp_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/customfields/customfieldshttp"
+	"github.com/stratakit/strata/internal/dbtest"
+	"github.com/stratakit/strata/internal/tenancytest"
+	"github.com/stratakit/strata/internal/web"
+	"github.com/stratakit/strata/recipients"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }
+
+type world struct {
+	*tenancytest.Env
+	*tenancytest.HTTP
+	registry *customfields.Registry
+	fields   string // the path of company A's fields
+	check    string // and of its filter check
+}
+
+func open(t *testing.T) *world {
+	t.Helper()
+	w := &world{Env: tenancytest.Open(t)}
+	var err error
+	w.registry, err = customfields.NewRegistry(w.DB, w.Redis, w.Limits, w.Audit, nil)
+	require.NoError(t, err)
+	w.HTTP = w.Serve(t, nil, customfieldshttp.New(w.registry, recipients.Columns()))
+	w.fields = "/workspaces/" + w.A.WorkspaceID.String() + "/custom-fields"
+	w.check = "/workspaces/" + w.A.WorkspaceID.String() + "/filters/check"
+	return w
+}
+
+// define creates a field that must be in order.
+func (w *world) define(t *testing.T, body string) customfields.Field {
+	t.Helper()
+	return tenancytest.RequireData[customfields.Field](t, w.Do(t, "a", "POST", w.fields, body), 201)
+}
+
+const tier = `{"key":"tier","label":"Tier","type":"select","options":["gold","silver"],"required":true,"filterable":true,"position":2}`
+
+func TestOneField(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	answer := w.Do(t, "a", "POST", w.fields, tier)
+	f := tenancytest.RequireData[customfields.Field](t, answer, 201)
+	require.False(t, f.ID.IsZero())
+	shape := func(f customfields.Field, label, options string) string {
+		return fmt.Sprintf(`{"id":"%s","key":"tier","label":%q,"type":"select","options":%s,"required":true,"filterable":true,"position":2,"createdAt":%q,"updatedAt":%q}`,
+			f.ID, label, options, f.CreatedAt.Format(time.RFC3339Nano), f.UpdatedAt.Format(time.RFC3339Nano))
+	}
+	require.JSONEq(t, `{"data":`+shape(f, "Tier", `["gold","silver"]`)+`}`, answer.Body.String())
+
+	answer = w.Do(t, "a", "PATCH", w.fields+"/tier", `{"label":"Level","options":["bronze","silver","gold"]}`)
+	changed := tenancytest.RequireData[customfields.Field](t, answer, 200)
+	require.Equal(t, f.ID, changed.ID)
+	require.True(t, changed.UpdatedAt.After(f.UpdatedAt))
+	require.JSONEq(t, `{"data":`+shape(changed, "Level", `["bronze","silver","gold"]`)+`}`, answer.Body.String())
+
+	answer = w.Do(t, "a", "GET", w.fields)
+	require.Equal(t, 200, answer.Code)
+	require.JSONEq(t, `{"data":[`+shape(changed, "Level", `["bronze","silver","gold"]`)+`],"meta":{"total":1,"page":1,"pageSize":1,"hasMore":false}}`, answer.Body.String())
+
+	answer = w.Do(t, "a", "DELETE", w.fields+"/tier")
+	require.Equal(t, 204, answer.Code)
+	require.Empty(t, answer.Body.String())
+	for _, method := range []string{"DELETE", "PATCH"} {
+		tenancytest.RequireError(t, w.Do(t, "a", method, w.fields+"/tier", `{}`), 404, "custom_field_not_found")
+	}
+	tenancytest.RequireError(t, w.Do(t, "a", "POST", w.fields, tier), 409, "key_taken")
+}
+
+func TestDefaultsOfAField(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	f := w.define(t, `{"key":"note","type":"text"}`)
+	require.Equal(t, "note", f.Label)
+	require.True(t, f.Filterable)
+	require.False(t, f.Required)
+	require.False(t, w.define(t, `{"key":"secret","type":"text","filterable":false}`).Filterable)
+}
+
+func TestListIsInOrderWithTheArchivedLast(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	answer := w.Do(t, "member", "GET", w.fields)
+	require.JSONEq(t, `{"data":[],"meta":{"total":0,"page":1,"pageSize":0,"hasMore":false}}`, answer.Body.String())
+	for i, key := range []string{"gone", "second", "first"} {
+		w.define(t, fmt.Sprintf(`{"key":%q,"type":"text","position":%d}`, key, 10-i))
+	}
+	require.Equal(t, 204, w.Do(t, "a", "DELETE", w.fields+"/gone").Code)
+	w.define(t, `{"key":"third","type":"number","position":11}`)
+	list := tenancytest.RequireList[customfields.Field](t, w.Do(t, "member", "GET", w.fields))
+	keys := make([]string, len(list.Data))
+	for i, f := range list.Data {
+		keys[i] = f.Key
+		require.Equal(t, f.Key == "gone", f.ArchivedAt != nil, f.Key)
+	}
+	require.Equal(t, []string{"first", "second", "third", "gone"}, keys)
+	require.EqualValues(t, 4, *list.Meta.Total)
+}
+
+// codes are the fields of an error with what is wrong with them.
+func codes(e web.Error) []string {
+	out := make([]string, len(e.Errors))
+	for i, f := range e.Errors {
+		out[i] = f.Field + " " + f.Code
+	}
+	return out
+}
+
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	w.define(t, tier)
+	many := `"` + strings.Repeat(`x","`, 3) + `y"`
+	for _, c := range []struct {
+		method, path, body string
+		status             int
+		code               string
+		errors             []string
+	}{
+		{"POST", w.fields, ``, 400, "malformed", nil},
+		{"POST", w.fields, `{"key":`, 400, "malformed", nil},
+		{"POST", w.fields, `[]`, 400, "malformed", nil},
+		{"POST", w.fields, `{"key":"a","type":"text"}{}`, 400, "trailing_data", nil},
+		{"POST", w.fields, `{"key":"a","type":"text","colour":"red"}`, 400, "unknown_field", []string{"colour unknown_field"}},
+		{"POST", w.fields, `{"key":"a","type":"text","label":"\u0000"}`, 400, "invalid_text", nil},
+		{"POST", w.fields, `{"key":"a","type":"text","required":"yes"}`, 422, "validation_failed", []string{"required wrong_type"}},
+		{"POST", w.fields, `{}`, 422, "validation_failed", []string{"key required", "type required"}},
+		{
+			"POST", w.fields, `{"key":"A key","type":"colour","label":"` + strings.Repeat("x", 201) + `","options":["x"]}`, 422, "validation_failed",
+			[]string{"key invalid_key", "label invalid_text", "type unknown_type", "options not_allowed"},
+		},
+		{"POST", w.fields, `{"key":"a","type":"select"}`, 422, "validation_failed", []string{"options out_of_range"}},
+		{"POST", w.fields, `{"key":"a","type":"multi_select","options":["a;b",""]}`, 422, "validation_failed", []string{"options invalid_text", "options invalid_text"}},
+		{"POST", w.fields, `{"key":"a","type":"select","options":[` + many + `]}`, 422, "validation_failed", []string{"options duplicate", "options duplicate"}},
+		{"POST", w.fields, `{"key":"a","type":"text","position":3000000000}`, 422, "validation_failed", []string{"position out_of_range"}},
+		{"POST", w.fields, tier, 409, "key_taken", nil},
+		{"PATCH", w.fields + "/tier", `{"key":"level"}`, 400, "unknown_field", []string{"key unknown_field"}},
+		{"PATCH", w.fields + "/tier", `{"type":"text"}`, 400, "unknown_field", []string{"type unknown_field"}},
+		{"PATCH", w.fields + "/tier", `{`, 400, "malformed", nil},
+		{"PATCH", w.fields + "/tier", `{"position":-3000000000,"options":[]}`, 422, "validation_failed", []string{"position out_of_range", "options out_of_range"}},
+		{"PATCH", w.fields + "/tier", `{"options":["gold"]}`, 409, "option_removed", nil},
+		{"PATCH", w.fields + "/nope", `{}`, 404, "custom_field_not_found", nil},
+		{"DELETE", w.fields + "/nope", ``, 404, "custom_field_not_found", nil},
+		{"DELETE", w.fields + "/" + strings.Repeat("x", 500), ``, 404, "custom_field_not_found", nil},
+		{"POST", w.check, `{}`, 422, "validation_failed", []string{"filter required"}},
+		{"POST", w.check, `{"filter":"true","page":1}`, 400, "unknown_field", []string{"page unknown_field"}},
+		{"POST", w.check, `{"filter":`, 400, "malformed", nil},
+		{"POST", w.fields, `"` + strings.Repeat("x", 1<<20) + `"`, 413, "too_large", nil},
+	} {
+		name := c.method + " " + c.path + " " + c.body[:min(len(c.body), 80)]
+		answer := w.Do(t, "a", c.method, c.path, c.body)
+		require.Equal(t, c.status, answer.Code, "%s: %s", name, answer.Body.String())
+		require.ElementsMatch(t, c.errors, codes(tenancytest.RequireError(t, answer, c.status, c.code)), name)
+	}
+	list := tenancytest.RequireList[customfields.Field](t, w.Do(t, "a", "GET", w.fields))
+	require.Len(t, list.Data, 1, "nothing was changed")
+	require.Equal(t, []string{"gold", "silver"}, list.Data[0].Options)
+}
+
+func TestRoles(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	for _, c := range []struct {
+		who, method, path, body string
+		status                  int
+	}{
+		{"nobody", "GET", w.fields, ``, 401},
+		{"nobody", "POST", w.check, `{"filter":"true"}`, 401},
+		{"member", "GET", w.fields, ``, 200},
+		{"member", "POST", w.check, `{"filter":"name == \"x\""}`, 200},
+		{"member", "POST", w.fields, tier, 403},
+		{"workspace admin", "POST", w.fields, tier, 201},
+		{"member", "PATCH", w.fields + "/tier", `{"label":"x"}`, 403},
+		{"member", "DELETE", w.fields + "/tier", ``, 403},
+		{"workspace admin", "PATCH", w.fields + "/tier", `{"label":"x"}`, 200},
+		{"workspace admin", "DELETE", w.fields + "/tier", ``, 204},
+	} {
+		answer := w.Do(t, c.who, c.method, c.path, c.body)
+		require.Equal(t, c.status, answer.Code, "%s %s %s: %s", c.who, c.method, c.path, answer.Body.String())
+	}
+}
+
+func TestPlanLimit(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	small := w.Company(t, "free") // 10 custom fields
+	w.HTTP.Actors["small"] = small.Actor
+	path := "/workspaces/" + small.WorkspaceID.String() + "/custom-fields"
+	create := func(i int) *httptest.ResponseRecorder {
+		return w.Do(t, "small", "POST", path, fmt.Sprintf(`{"key":"k%d","type":"text"}`, i))
+	}
+	for i := range 10 {
+		require.Equal(t, 201, create(i).Code)
+	}
+	answer := create(10)
+	tenancytest.RequireError(t, answer, 402, "limit_exceeded")
+	var limit map[string]any
+	require.NoError(t, json.Unmarshal(answer.Body.Bytes(), &limit))
+	delete(limit, "message")
+	require.Equal(t, map[string]any{
+		"statusCode": 402.0, "code": "limit_exceeded", "resource": "custom_fields", "existing": 10.0, "incoming": 1.0, "limit": 10.0,
+	}, limit)
+	require.Len(t, tenancytest.RequireList[customfields.Field](t, w.Do(t, "small", "GET", path)).Data, 10)
+	require.Equal(t, 204, w.Do(t, "small", "DELETE", path+"/k0").Code)
+	require.Equal(t, 201, create(10).Code, "an archived field counts no more")
+}
+
+func TestCheckFilter(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	w.define(t, tier)
+	w.define(t, `{"key":"hidden","type":"text","filterable":false}`)
+	ask := func(filter string) *httptest.ResponseRecorder {
+		body, err := json.Marshal(map[string]string{"filter": filter})
+		require.NoError(t, err)
+		return w.Do(t, "a", "POST", w.check, string(body))
+	}
+	good := ask(` fields.tier == "gold" && email.endsWith(".com") `)
+	require.Equal(t, 200, good.Code)
+	require.JSONEq(t, `{"data":{"ok":true,"references":["email","fields.tier"]}}`, good.Body.String())
+	require.JSONEq(t, `{"data":{"ok":true,"references":[]}}`, ask(`true`).Body.String())
+
+	for _, c := range []struct{ filter, at, suggestion string }{
+		{"status == \"active\" &&\n  fields.teir == \"gold\"", "2:9", "tier"},
+		{`tier == "gold"`, "1:1", "fields.tier"},
+		{`fields.tier == "glod"`, "1:16", "gold"},
+		{`emial == "x"`, "1:1", "email"},
+		{`fields.hidden == "x"`, "1:7", ""},
+		{`status ==`, "1:10", ""},
+		{`fields.tier.matches("g.*")`, "1:20", ""},
+		{`name == ` + `"` + strings.Repeat("x", customfields.MaxFilterBytes) + `"`, "1:1", ""},
+	} {
+		answer := ask(c.filter)
+		tenancytest.RequireError(t, answer, 422, "invalid_filter")
+		var e struct {
+			Errors []struct {
+				Field, Message, Suggestion string
+				Line, Column               int
+			}
+		}
+		require.NoError(t, json.Unmarshal(answer.Body.Bytes(), &e))
+		require.NotEmpty(t, e.Errors, c.filter)
+		first := e.Errors[0]
+		require.Equal(t, []string{"filter", c.at, c.suggestion}, []string{first.Field, fmt.Sprintf("%d:%d", first.Line, first.Column), first.Suggestion},
+			"%s: %s", c.filter, answer.Body.String())
+		require.NotEmpty(t, first.Message)
+	}
+	require.Equal(t, 204, w.Do(t, "a", "DELETE", w.fields+"/tier").Code)
+	tenancytest.RequireError(t, ask(`fields.tier == "gold"`), 422, "invalid_filter")
+}
+
+func TestIsolation(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	w.define(t, tier)
+	_, err := w.registry.Create(w.B.WorkspaceCtx, customfields.Field{Key: "own", Type: customfields.Text})
+	require.NoError(t, err)
+	before := w.Do(t, "a", "GET", w.fields).Body.String()
+	w.RequireIsolation(t, tenancytest.Isolation{
+		Handler: w.Handler, Routes: w.Routes, Values: map[string]string{"key": "tier"},
+		Bodies: map[string]string{
+			"createCustomField": `{"key":"new","type":"text"}`, "updateCustomField": `{"label":"Taken over"}`,
+			"checkFilter": `{"filter":"fields.tier == \"gold\""}`,
+		},
+		Untenanted: []string{"GET /openapi.json", "GET /healthz", "GET /readyz"},
+	})
+	require.Equal(t, before, w.Do(t, "a", "GET", w.fields).Body.String(), "nothing was changed")
+
+	own := w.Do(t, "b", "GET", strings.Replace(w.fields, w.A.WorkspaceID.String(), w.B.WorkspaceID.String(), 1))
+	require.NotContains(t, own.Body.String(), "tier")
+	require.Len(t, tenancytest.RequireList[customfields.Field](t, own).Data, 1)
+	asked := w.Do(t, "b", "POST", strings.Replace(w.check, w.A.WorkspaceID.String(), w.B.WorkspaceID.String(), 1), `{"filter":"fields.tier == \"gold\""}`)
+	tenancytest.RequireError(t, asked, 422, "invalid_filter")
+	require.NotContains(t, asked.Body.String(), "gold")
+}
