@@ -67,7 +67,9 @@ var keyForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 // check completes f and returns everything that is wrong with it at once.
 func (f *Field) check() error {
 	var v tenancy.ValidationError
-	if !keyForm.MatchString(f.Key) {
+	if f.Key == "" {
+		v.Add("key", "required", "must not be empty")
+	} else if !keyForm.MatchString(f.Key) {
 		v.Add("key", "invalid_key", "must begin with a lower-case letter and have only lower-case letters, digits and underscores, at most 63")
 	}
 	if f.Label = strings.TrimSpace(f.Label); f.Label == "" {
@@ -76,7 +78,9 @@ func (f *Field) check() error {
 	if utf8.RuneCountInString(f.Label) > maxLabel || !storable(f.Label) {
 		v.Add("label", "invalid_text", "must be text of at most 200 characters")
 	}
-	if !slices.Contains(fieldTypes, f.Type) {
+	if f.Type == "" {
+		v.Add("type", "required", "must not be empty")
+	} else if !slices.Contains(fieldTypes, f.Type) {
 		v.Add("type", "unknown_type", "must be one of text, number, date, select, multi_select, boolean, url, email")
 	}
 	if f.Position < math.MinInt32 || f.Position > math.MaxInt32 {

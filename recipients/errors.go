@@ -24,6 +24,17 @@ var (
 	ErrTimeout error = fault.New(fault.Unavailable, "filter_timeout", "the filter took too long: make it narrower")
 )
 
+// all returns what is wrong in several *tenancy.ValidationErrors as one.
+func all(errs ...error) error {
+	var v tenancy.ValidationError
+	for _, err := range errs {
+		if err := collect(&v, err); err != nil {
+			return err
+		}
+	}
+	return v.OrNil()
+}
+
 // collect moves the fields of a *tenancy.ValidationError into v and returns any other error.
 func collect(v *tenancy.ValidationError, err error) error {
 	var other *tenancy.ValidationError

@@ -61,15 +61,12 @@ func sortColumns() map[string]sortColumn {
 // their first condition, read-only and with a time limit. Errors:
 // *customfields.FilterError, *tenancy.ValidationError, tenancy.ErrInvalidCursor, ErrTimeout.
 func (s *Store) List(ctx context.Context, q Query) (tenancy.Page[Recipient], error) {
-	p, err := q.PageRequest.Normalize()
-	if err != nil {
+	p, pageErr := q.PageRequest.Normalize()
+	column, descending, sortErr := parseSort(q.Sort)
+	if err := all(pageErr, sortErr); err != nil {
 		return tenancy.Page[Recipient]{}, err
 	}
 	where, args, err := s.where(ctx, q)
-	if err != nil {
-		return tenancy.Page[Recipient]{}, err
-	}
-	column, descending, err := parseSort(q.Sort)
 	if err != nil {
 		return tenancy.Page[Recipient]{}, err
 	}

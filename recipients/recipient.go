@@ -158,7 +158,9 @@ func normalize(set *customfields.Set, in New) (normalized, error) {
 			v.Fields = append(v.Fields, *problem)
 		}
 	}
-	n.emailNorm, problem = NormalizeEmail(in.Email)
+	if n.emailNorm, problem = NormalizeEmail(in.Email); n.email == "" {
+		problem = &tenancy.FieldError{Field: "email", Code: "required", Message: "must not be empty"}
+	}
 	note()
 	n.name, problem = NormalizeName(in.Name)
 	note()

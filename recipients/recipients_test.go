@@ -363,3 +363,21 @@ func TestFilterUsesTheIndex(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 1, n)
 }
+
+func TestEverythingWrongAtOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	wrong := func(err error) map[string]string {
+		var v *tenancy.ValidationError
+		require.ErrorAs(t, err, &v)
+		codes := map[string]string{}
+		for _, f := range v.Fields {
+			codes[f.Field] = f.Code
+		}
+		return codes
+	}
+	_, err := b.store.Create(b.A.Ctx, recipients.New{Email: " ", Status: "actve", CustomFields: map[string]any{"tier": "glod"}})
+	require.Equal(t, map[string]string{"email": "required", "status": "unknown_status", "customFields.tier": "unknown_option"}, wrong(err))
+	_, err = b.store.List(b.A.Ctx, recipients.Query{PageRequest: tenancy.PageRequest{Page: -1, PageSize: 501}, Sort: "age"})
+	require.Equal(t, map[string]string{"page": "out_of_range", "pageSize": "out_of_range", "sort": "unknown_sort"}, wrong(err))
+}

@@ -25,9 +25,9 @@ func New(registry *customfields.Registry, columns []customfields.Column) *API {
 }
 
 type createRequest struct {
-	Key        string            `json:"key"        validate:"required"`
+	Key        string            `json:"key"        required:"true"` // the registry checks it with everything else
 	Label      string            `json:"label"`
-	Type       customfields.Type `json:"type"       validate:"required"`
+	Type       customfields.Type `json:"type"       required:"true"`
 	Options    []string          `json:"options"`
 	Required   bool              `json:"required"`
 	Filterable *bool             `json:"filterable"` // default true

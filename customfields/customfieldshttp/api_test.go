@@ -136,7 +136,7 @@ func TestErrors(t *testing.T) {
 		{"POST", w.fields, `{"key":"a","type":"text","colour":"red"}`, 400, "unknown_field", []string{"colour unknown_field"}},
 		{"POST", w.fields, `{"key":"a","type":"text","label":"\u0000"}`, 400, "invalid_text", nil},
 		{"POST", w.fields, `{"key":"a","type":"text","required":"yes"}`, 422, "validation_failed", []string{"required wrong_type"}},
-		{"POST", w.fields, `{}`, 422, "validation_failed", []string{"key required", "type required"}},
+		{"POST", w.fields, `{"options":["x"]}`, 422, "validation_failed", []string{"key required", "type required", "options not_allowed"}},
 		{
 			"POST", w.fields, `{"key":"A key","type":"colour","label":"` + strings.Repeat("x", 201) + `","options":["x"]}`, 422, "validation_failed",
 			[]string{"key invalid_key", "label invalid_text", "type unknown_type", "options not_allowed"},
@@ -284,4 +284,16 @@ func TestIsolation(t *testing.T) {
 	asked := w.Do(t, "b", "POST", strings.Replace(w.check, w.A.WorkspaceID.String(), w.B.WorkspaceID.String(), 1), `{"filter":"fields.tier == \"gold\""}`)
 	tenancytest.RequireError(t, asked, 422, "invalid_filter")
 	require.NotContains(t, asked.Body.String(), "gold")
+}
+
+func TestDescribed(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	var document struct {
+		Components struct {
+			Schemas map[string]struct{ Required []string }
+		}
+	}
+	require.NoError(t, json.Unmarshal(w.Do(t, "", "GET", "/openapi.json").Body.Bytes(), &document))
+	require.Equal(t, []string{"key", "type"}, document.Components.Schemas["CustomfieldshttpCreateRequest"].Required)
 }

@@ -22,7 +22,7 @@ var _ web.API = (*API)(nil)
 func New(store *recipients.Store) *API { return &API{store} }
 
 type createRequest struct {
-	Email        string            `json:"email"        validate:"required"`
+	Email        string            `json:"email"        required:"true"` // the store checks it with everything else
 	Name         string            `json:"name"`
 	Status       recipients.Status `json:"status"`
 	CustomFields map[string]any    `json:"customFields"`
