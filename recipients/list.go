@@ -89,7 +89,9 @@ func (s *Store) List(ctx context.Context, q Query) (tenancy.Page[Recipient], err
 			return page, err
 		}
 		few = after.Few
-		where, args = keyset(where, args, column, descending, after)
+		if where, args, err = keyset(where, args, column, descending, after); err != nil {
+			return page, err
+		}
 	}
 	direction := ""
 	if descending {
@@ -235,7 +237,7 @@ func parseCursor(s string, q Query) (cursorKey, error) {
 }
 
 // keyset adds the condition that a row comes after the cursor's.
-func keyset(where string, args []any, column sortColumn, descending bool, after cursorKey) (string, []any) {
+func keyset(where string, args []any, column sortColumn, descending bool, after cursorKey) (string, []any, error) {
 	op := ">"
 	if descending {
 		op = "<"
@@ -243,22 +245,30 @@ func keyset(where string, args []any, column sortColumn, descending bool, after 
 	args = slices.Clone(args)
 	if column.read == nil {
 		args = append(args, after.ID)
-		return fmt.Sprintf("%s AND r.id %s $%d", where, op, len(args)), args
+		return fmt.Sprintf("%s AND r.id %s $%d", where, op, len(args)), args, nil
 	}
-	args = append(args, cursorValue(after.Value, column.cast), after.ID)
+	value, err := cursorValue(after.Value, column.cast)
+	if err != nil {
+		return "", nil, err
+	}
+	args = append(args, value, after.ID)
 	n := len(args)
-	return fmt.Sprintf("%s AND (%s, r.id) %s ($%d::%s, $%d)", where, column.sql, op, n-1, column.cast, n), args
+	return fmt.Sprintf("%s AND (%s, r.id) %s ($%d::%s, $%d)", where, column.sql, op, n-1, column.cast, n), args, nil
 }
 
-// cursorValue reads a cursor's sort value; what is not one matches nothing in particular
-// and harms nobody: it is a parameter.
-func cursorValue(raw json.RawMessage, cast string) any {
+// cursorValue reads a cursor's sort value. What PostgreSQL could not hold in the column
+// no list has returned.
+func cursorValue(raw json.RawMessage, cast string) (any, error) {
 	if cast == "timestamptz" {
 		var t time.Time
-		_ = json.Unmarshal(raw, &t)
-		return t
+		if json.Unmarshal(raw, &t) != nil {
+			return nil, tenancy.ErrInvalidCursor
+		}
+		return t, nil
 	}
 	var s string
-	_ = json.Unmarshal(raw, &s)
-	return s
+	if json.Unmarshal(raw, &s) != nil || strings.IndexByte(s, 0) >= 0 {
+		return nil, tenancy.ErrInvalidCursor
+	}
+	return s, nil
 }
