@@ -16,7 +16,6 @@ import (
 	"github.com/stratakit/strata/internal/tenancytest"
 	"github.com/stratakit/strata/internal/web"
 	"github.com/stratakit/strata/recipients"
-	"github.com/stratakit/strata/tenancy"
 )
 
 func TestMain(m *testing.M) { dbtest.Main(m) }
@@ -261,16 +260,6 @@ func TestCheckFilter(t *testing.T) {
 	}
 	require.Equal(t, 204, w.Do(t, "a", "DELETE", w.fields+"/tier").Code)
 	tenancytest.RequireError(t, ask(`fields.tier == "gold"`), 422, "invalid_filter")
-}
-
-func TestReadOnlySubscriptionMayCheckFilters(t *testing.T) {
-	t.Parallel()
-	w := open(t)
-	require.NoError(t, w.DB.InTx(w.A.CompanyCtx, func(tx *tenancy.Tx) error {
-		return w.Store.SetSubscriptionTx(w.A.CompanyCtx, tx, "enterprise", tenancy.AccessReadOnly)
-	}))
-	tenancytest.RequireError(t, w.Do(t, "a", "POST", w.fields, tier), 403, "subscription_read_only")
-	require.Equal(t, 200, w.Do(t, "a", "POST", w.check, `{"filter":"name == \"Ada\""}`).Code)
 }
 
 func TestIsolation(t *testing.T) {

@@ -176,7 +176,7 @@ func TestWhatIsRefused(t *testing.T) {
 		{"POST", w.base, `{"email":"c@example.com","note":"\u0000"}`, 400, "unknown_field", map[string]string{"note": "unknown_field"}},
 		{"POST", w.base, `{"email":"c@example.com","name":"\u0000"}`, 400, "invalid_text", nil},
 		{"PATCH", first, `{"id":"x"}`, 400, "unknown_field", map[string]string{"id": "unknown_field"}},
-		{"POST", w.base, `{}`, 422, "validation_failed", map[string]string{"email": "required"}},
+		{"POST", w.base, `{"status":"gone"}`, 422, "validation_failed", map[string]string{"email": "required", "status": "unknown_status"}},
 		{"POST", w.base, `{"email":7}`, 422, "validation_failed", map[string]string{"email": "wrong_type"}},
 		{"POST", w.base, many, 422, "validation_failed", map[string]string{
 			"email": "invalid_email", "name": "invalid_text", "status": "unknown_status",

@@ -90,6 +90,8 @@ func TestList(t *testing.T) {
 			require.Equal(t, c.field, e.Errors[0].Field, c.query)
 		}
 	}
+	both := tenancytest.RequireError(t, w.Do(t, "a", "GET", w.base+"?pageSize=501&sort=age"), 422, "validation_failed")
+	require.Equal(t, map[string]string{"pageSize": "out_of_range", "sort": "unknown_sort"}, fieldCodes(both))
 	wrong := w.Do(t, "a", "GET", w.base+"?"+values("filter", "status == \"active\" &&\n fields.teir == \"gold\""))
 	tenancytest.RequireError(t, wrong, 422, "invalid_filter")
 	var filter struct{ Errors []map[string]any }
