@@ -40,6 +40,9 @@ type HandlerConfig struct {
 // principal says who makes a request; Strata issues no passwords for a product's users.
 // An error or the zero Actor is answered with 401. To serve only some of the packages,
 // give their <pkg>http to tenancyhttp.NewServer.
+//
+// A stream of progress lasts until its run ends or the Runner stops, and
+// [http.Server.Shutdown] waits for it: give Runner.Stop to RegisterOnShutdown.
 func (s *Strata) Handler(principal func(*http.Request) (tenancy.Actor, error), cfg *HandlerConfig) (http.Handler, error) {
 	server, err := s.server(principal, cfg)
 	if err != nil {

@@ -24,6 +24,7 @@ type hub struct {
 
 	mu      sync.Mutex
 	watches map[*watch]bool
+	stopped bool               // a new watch ends at once
 	cancel  context.CancelFunc // of the loop; nil while there is none
 
 	looking sync.Mutex // two loops overlap when one begins as another ends
@@ -49,6 +50,9 @@ func (h *hub) add(w *watch) {
 		h.watches = map[*watch]bool{}
 	}
 	h.watches[w] = true
+	if h.stopped {
+		w.cancel()
+	}
 	if h.cancel == nil {
 		var ctx context.Context
 		ctx, h.cancel = context.WithCancel(context.Background())
@@ -70,11 +74,18 @@ func (h *hub) remove(w *watch) {
 	}
 }
 
-// stop ends all watches.
+// stop ends all watches, also those that begin before the next start.
 func (h *hub) stop() {
+	h.setStopped(true)
 	for _, w := range h.all() {
 		w.cancel()
 	}
+}
+
+func (h *hub) setStopped(stopped bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stopped = stopped
 }
 
 func (h *hub) all() []*watch {

@@ -166,13 +166,15 @@ func (r *Runner) Start(ctx context.Context) error {
 		l.cancel()
 		return fmt.Errorf("bulk: start: %w", err)
 	}
+	r.hub.setStopped(false)
 	l.working.Go(func() { r.poll(l) })
 	return nil
 }
 
 // Stop takes no more runs, lets the batches that run finish, gives the leases back so
-// that other processes go on at once, and ends every Watch of this Runner. When ctx ends
-// first, what runs is rolled back. A Runner that is not started only ends the watches.
+// that other processes go on at once, and ends every Watch of this Runner, also one that
+// begins before the next Start. When ctx ends first, what runs is rolled back. A Runner
+// that is not started only ends the watches.
 func (r *Runner) Stop(ctx context.Context) error {
 	r.hub.stop()
 	r.mu.Lock()

@@ -154,5 +154,12 @@ func TestWatchDomain(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, r.Stop(t.Context()))
 	require.Empty(t, follow(t, all), "closed by Stop")
+	late, err := r.WatchDomain(w.A.Ctx)
+	require.NoError(t, err)
+	follow(t, late) // ends: whoever shuts a server down waits for it
 	require.NoError(t, r.Start(t.Context()))
+	again, err := r.Watch(w.A.Ctx, w.submit(t, w.A.Ctx, r, 10).ID)
+	require.NoError(t, err)
+	whole := follow(t, again)
+	require.Equal(t, bulk.StateCompleted, whole[len(whole)-1].Status)
 }

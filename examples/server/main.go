@@ -30,6 +30,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stratakit/strata"
+	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/imports/importshttp"
 	"github.com/stratakit/strata/internal/backends"
@@ -127,20 +128,19 @@ func run(ctx context.Context, dataDir string, asJSON bool) (err error) {
 		return err
 	}
 	announce(f, asJSON)
-	err = serve(ctx, listener, handler)
-	// Batches in hand finish; what is left goes on at the next start.
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+	err = serve(ctx, listener, handler, s.Runner)
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	return errors.Join(err, s.Stop(stopping))
 }
 
-// serve answers requests until ctx ends. Streams end with it; other requests finish.
-func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+// serve answers requests until ctx ends. Then it stops runner too, which ends the streams;
+// other requests and the batches in hand finish. What is left goes on at the next start.
+func serve(ctx context.Context, listener net.Listener, handler http.Handler, runner *bulk.Runner) error {
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
@@ -151,7 +151,13 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 	}
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	return server.Shutdown(stopping)
+	stopped := make(chan error, 1)
+	server.RegisterOnShutdown(func() { stopped <- runner.Stop(stopping) })
+	err := server.Shutdown(stopping)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("requests were broken off: %w", err), server.Close())
+	}
+	return errors.Join(err, <-stopped)
 }
 
 // seed makes a company with a workspace and a domain at the first start and finds them
