@@ -24,7 +24,12 @@ import (
 	"github.com/stratakit/strata/tenancy"
 )
 
-func TestMain(m *testing.M) { dbtest.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) != "" {
+		os.Exit(child())
+	}
+	dbtest.Main(m)
+}
 
 const within = time.Minute // bounds a wait for a run; no measurement
 
@@ -35,12 +40,37 @@ type bundle struct {
 	runner   *bulk.Runner
 	importer *imports.Importer
 	local    *imports.LocalStore
+	dir      string // of local
 }
 
 func setup(t *testing.T, cfg *imports.Config) *bundle {
 	t.Helper()
-	b := &bundle{Env: tenancytest.Open(t)}
-	quiet := slog.New(slog.DiscardHandler)
+	return setupOn(t, tenancytest.Open(t), cfg)
+}
+
+// runs is how the runners of these tests work.
+func runs() bulk.Config {
+	return bulk.Config{Log: slog.New(slog.DiscardHandler), Poll: 200 * time.Millisecond, MaxFailures: 2, Backoff: time.Millisecond}
+}
+
+func setupOn(t *testing.T, e *tenancytest.Env, cfg *imports.Config) *bundle {
+	t.Helper()
+	b := &bundle{Env: e, dir: t.TempDir()}
+	var err error
+	b.local, err = openUploads(b.dir)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = b.local.Bucket.Close() })
+	b.wire(t, runs(), cfg)
+	return b
+}
+
+func openUploads(dir string) (*imports.LocalStore, error) {
+	return imports.OpenLocal(dir, &url.URL{Scheme: "http", Host: "files.example", Path: "/uploads"}, bytes.Repeat([]byte("s"), 32))
+}
+
+// wire makes all that a process has of its own.
+func (b *bundle) wire(t *testing.T, work bulk.Config, cfg *imports.Config) {
+	t.Helper()
 	var err error
 	b.fields, err = customfields.NewRegistry(b.DB, b.Redis, b.Limits, b.Audit, nil)
 	require.NoError(t, err)
@@ -49,14 +79,10 @@ func setup(t *testing.T, cfg *imports.Config) *bundle {
 	resolver, err := tenancy.NewResolver(b.DB, nil, nil)
 	require.NoError(t, err)
 	t.Cleanup(resolver.Close)
-	b.runner, err = bulk.NewRunner(b.DB, b.Redis, b.Audit, resolver, &bulk.Config{Log: quiet, Poll: 200 * time.Millisecond, MaxFailures: 2, Backoff: time.Millisecond})
+	b.runner, err = bulk.NewRunner(b.DB, b.Redis, b.Audit, resolver, &work)
 	require.NoError(t, err)
-	b.local, err = imports.OpenLocal(t.TempDir(), &url.URL{Scheme: "http", Host: "files.example", Path: "/uploads"}, bytes.Repeat([]byte("s"), 32))
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = b.local.Bucket.Close() })
 	b.importer, err = imports.NewImporter(b.DB, b.runner, b.fields, b.Limits, b.Audit, b.local.Bucket, cfg)
 	require.NoError(t, err)
-	return b
 }
 
 func (b *bundle) start(t *testing.T) *bundle {

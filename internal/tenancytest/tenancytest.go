@@ -82,7 +82,14 @@ func Template() dbtest.Template {
 // Open returns a new Env.
 func Open(t testing.TB) *Env {
 	t.Helper()
-	e := &Env{Pool: dbtest.Database(t, Template()), Redis: dbtest.Redis(t)}
+	return OpenOn(t, dbtest.Database(t, Template()), dbtest.Redis(t))
+}
+
+// OpenOn returns an Env on servers of the test's own: pool's database has been set up by
+// Template.
+func OpenOn(t testing.TB, pool *pgxpool.Pool, client redis.UniversalClient) *Env {
+	t.Helper()
+	e := &Env{Pool: pool, Redis: client}
 	var err error
 	e.DB, err = tenancy.NewDB(e.Pool, nil)
 	require.NoError(t, err)
