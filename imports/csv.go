@@ -29,7 +29,7 @@ type format struct {
 	Offset    int64    `json:"offset"` // of the first record after the header
 }
 
-const saveAsCSV = "save it as CSV (UTF-8) and upload that"
+const saveAsCSV = "save it as CSV (UTF-8) and import that"
 
 // sniff looks at the beginning of a file and returns how it is written, or a *FileError
 // that says why it cannot be imported. whole says that there is no more than that.
@@ -52,7 +52,7 @@ func sniff(beginning []byte, whole bool, delimiter string) (format, error) {
 	header, err := r.Read()
 	switch {
 	case errors.Is(err, io.EOF):
-		return f, &FileError{"empty_file", "the file holds blank lines only"}
+		return f, &FileError{"empty_file", "the file holds blank lines only: it needs a header and rows"}
 	case err != nil:
 		return f, &FileError{"bad_header", "the first line is not a CSV header: " + reason(err)}
 	case !whole && r.InputOffset() == int64(len(text)):
@@ -64,7 +64,7 @@ func sniff(beginning []byte, whole bool, delimiter string) (format, error) {
 		return f, err
 	}
 	if _, err := r.Read(); whole && errors.Is(err, io.EOF) {
-		return f, &FileError{"no_rows", "the file has a header and no rows"}
+		return f, &FileError{"no_rows", "the file has a header and no rows: add one row per recipient"}
 	}
 	return f, nil
 }
@@ -75,7 +75,7 @@ var utf8BOM = []byte{0xEF, 0xBB, 0xBF}
 // and there passes: those rows are reported, the others imported.
 func checkText(b []byte) error {
 	if len(b) == 0 {
-		return &FileError{"empty_file", "the file is empty"}
+		return &FileError{"empty_file", "the file is empty: it needs a header and rows"}
 	}
 	for prefix, what := range map[string]string{
 		"PK\x03\x04": "an Excel or zip file", "\xD0\xCF\x11\xE0": "an old Excel file", "%PDF-": "a PDF file", "\x1F\x8B": "a gzip file",

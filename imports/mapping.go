@@ -69,9 +69,9 @@ func suggestTargets(header []string, set *customfields.Set) ([]string, error) {
 		assign(at, "email")
 		return targets, nil
 	case 0:
-		return nil, &FileError{"no_email_column", fmt.Sprintf("no column looks like an email address among %s: say which one is with the mapping {\"<column>\": \"email\"}", list(header))}
+		return nil, &FileError{"no_email_column", fmt.Sprintf("no column looks like an email address among %s: call it \"email\", or say which one is with the mapping {\"<column>\": \"email\"}", list(header))}
 	}
-	return nil, &FileError{"no_email_column", fmt.Sprintf("several columns could be the email address: %s; say which one is with the mapping {\"<column>\": \"email\"}", list(candidates))}
+	return nil, &FileError{"no_email_column", fmt.Sprintf("several columns could be the email address: %s; call one \"email\", or say which one is with the mapping {\"<column>\": \"email\"}", list(candidates))}
 }
 
 // parseMapping checks a mapping that was given: column name to target, nil to ignore.

@@ -117,7 +117,7 @@ func (o options) open() (io.ReadCloser, error) {
 	case o.file != "" && o.rows != 0:
 		return nil, errors.New("give -file or -rows, not both")
 	case o.rows < 0:
-		return nil, fmt.Errorf("-rows %d: must be positive", o.rows)
+		return nil, fmt.Errorf("-rows %d: give a positive number", o.rows)
 	case o.rows > 0:
 		return generate(o.rows), nil
 	case o.file == "":
@@ -128,8 +128,11 @@ func (o options) open() (io.ReadCloser, error) {
 		return nil, fmt.Errorf("cannot read the file: %w", err)
 	}
 	info, err := f.Stat()
-	if err != nil || info.IsDir() {
-		return nil, errors.Join(fmt.Errorf("%s is not a file", o.file), f.Close())
+	if err == nil && info.IsDir() {
+		err = fmt.Errorf("%s is a directory: give a CSV file", o.file)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }

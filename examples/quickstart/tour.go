@@ -75,9 +75,12 @@ func importFile(ctx context.Context, s *strata.Strata, sc scenario, input io.Rea
 	if err != nil {
 		return err
 	}
-	if imp, err = s.Imports.Process(ctx, imp.ID, imports.ProcessOptions{Mapping: sc.mapping}); err != nil {
-		return err
+	processed, err := s.Imports.Process(ctx, imp.ID, imports.ProcessOptions{Mapping: sc.mapping})
+	if err != nil {
+		_, cancelErr := s.Imports.Cancel(context.WithoutCancel(ctx), imp.ID) // nobody tries this one again
+		return errors.Join(fmt.Errorf("%s: %w", sc.fileName, err), cancelErr)
 	}
+	imp = processed
 	if err := follow(ctx, s, imp.ID, "Checking"); err != nil {
 		return err
 	}

@@ -60,6 +60,9 @@ type facts struct {
 }
 
 func run(ctx context.Context, dataDir string, asJSON bool) (err error) {
+	if flag.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q: an address to listen on is given in ADDR", flag.Arg(0))
+	}
 	if os.Getenv("STRATA_ENV") == "production" {
 		return errors.New("this example hands out development tokens: it does not run with STRATA_ENV=production")
 	}
@@ -70,7 +73,7 @@ func run(ctx context.Context, dataDir string, asJSON bool) (err error) {
 	// First of all, because it is the likeliest to fail and costs nothing.
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
-		return fmt.Errorf("cannot listen on %s: %w: free the port or set ADDR", addr, err)
+		return fmt.Errorf("cannot listen: %w: free the port, or set ADDR to another", err)
 	}
 	defer func() { _ = listener.Close() }() // closed by Shutdown too
 	if dataDir == "" {
@@ -79,9 +82,7 @@ func run(ctx context.Context, dataDir string, asJSON bool) (err error) {
 		}
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	servers, err := backends.Start(ctx, backends.Options{DataDir: dataDir, Log: func(format string, args ...any) {
-		fmt.Fprintf(os.Stderr, format+"\n", args...)
-	}})
+	servers, err := backends.Start(ctx, backends.Options{DataDir: dataDir})
 	if err != nil {
 		return err
 	}
@@ -126,6 +127,9 @@ func run(ctx context.Context, dataDir string, asJSON bool) (err error) {
 	}
 	if err := s.Start(ctx); err != nil {
 		return err
+	}
+	if !asJSON {
+		fmt.Printf("PostgreSQL  %s\nRedis       %s\n\n", servers.Postgres.Source, servers.Redis.Source)
 	}
 	announce(f, asJSON)
 	err = serve(ctx, listener, handler, s.Runner)

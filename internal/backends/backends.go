@@ -3,6 +3,8 @@ package backends
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 )
 
 // Kind is where a server comes from.
@@ -55,6 +57,9 @@ type Backends struct {
 
 // Start finds or starts both servers. On error nothing is left running.
 func Start(ctx context.Context, opts Options) (*Backends, error) {
+	if info, err := os.Stat(opts.DataDir); err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("%s is not a directory: give one for the data", opts.DataDir)
+	}
 	pg, err := StartPostgres(ctx, opts)
 	if err != nil {
 		return nil, err

@@ -76,7 +76,7 @@ func TestEnvironmentRedis(t *testing.T) {
 	} {
 		t.Setenv("REDIS_URL", tt.url)
 		_, err := StartRedis(ctx, Options{})
-		require.EqualError(t, err, "REDIS_URL: "+tt.want)
+		require.EqualError(t, err, "REDIS_URL: "+tt.want+" (correct it, or unset it to have a server found or started)")
 	}
 }
 

@@ -20,7 +20,7 @@ const minPostgres = 150000
 // environmentPostgres takes the server that DATABASE_URL names.
 func environmentPostgres(ctx context.Context, url string) (*Postgres, error) {
 	if err := pingPostgres(ctx, url); err != nil {
-		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+		return nil, fmt.Errorf("DATABASE_URL: %w (correct it, or unset it to have a server found or started)", err)
 	}
 	return &Postgres{URL: url, Source: "environment DATABASE_URL", Kind: Environment}, nil
 }

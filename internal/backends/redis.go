@@ -124,7 +124,7 @@ func (r *Redis) Close() error {
 func environmentRedis(ctx context.Context, url string) (*Redis, error) {
 	n, err := pingRedis(ctx, url)
 	if err != nil {
-		return nil, fmt.Errorf("REDIS_URL: %w", err)
+		return nil, fmt.Errorf("REDIS_URL: %w (correct it, or unset it to have a server found or started)", err)
 	}
 	return &Redis{URL: url, Source: "environment REDIS_URL", Kind: Environment, Databases: n}, nil
 }
