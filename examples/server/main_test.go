@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/stratakit/strata/internal/dbtest"
+	"github.com/stratakit/strata/internal/tenancytest"
+)
+
+func TestMain(m *testing.M) { dbtest.Main(m) }
+
+// TestProgram builds the program and runs it as a person would.
+func TestProgram(t *testing.T) {
+	t.Parallel()
+	program := filepath.Join(t.TempDir(), "server.exe")
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	o := dbtest.Redis(t).(*redis.Client).Options()
+	redisURL := (&url.URL{Scheme: "redis", User: url.UserPassword(o.Username, o.Password), Host: o.Addr, Path: "/" + strconv.Itoa(o.DB)}).String()
+	command := func(t *testing.T, databaseURL, redisURL, addr string, args ...string) *exec.Cmd {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute) // for one that hangs
+		t.Cleanup(cancel)
+		cmd := exec.CommandContext(ctx, program, append([]string{"-data", t.TempDir()}, args...)...)
+		cmd.Env = append(os.Environ(), "DATABASE_URL="+databaseURL, "REDIS_URL="+redisURL, "ADDR="+addr, "STRATA_ENV=", "STRATA_DEV_TOKENS=")
+		return cmd
+	}
+	refused := func(t *testing.T, cmd *exec.Cmd) (stderr string) {
+		t.Helper()
+		var o, e bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &o, &e
+		var exit *exec.ExitError
+		require.ErrorAs(t, cmd.Run(), &exit)
+		require.Equal(t, 1, exit.ExitCode())
+		require.Empty(t, o.String())
+		line, found := strings.CutPrefix(e.String(), "server: ")
+		require.True(t, found, e.String())
+		line, found = strings.CutSuffix(line, "\n")
+		require.True(t, found, e.String())
+		require.NotContains(t, line, "\n")
+		return line
+	}
+	const anyPort = "127.0.0.1:0"
+	const hint = " (correct it, or unset it to have a server found or started)"
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", anyPort)
+	require.NoError(t, err)
+	nothing := l.Addr().String() // closed
+	require.NoError(t, l.Close())
+
+	t.Run("address taken", func(t *testing.T) {
+		t.Parallel()
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", anyPort)
+		require.NoError(t, err)
+		defer func() { _ = l.Close() }()
+		require.Equal(t, "cannot listen: listen tcp "+l.Addr().String()+": bind: address already in use: free the port, or set ADDR to another",
+			refused(t, command(t, "", "", l.Addr().String())))
+	})
+	t.Run("extra argument", func(t *testing.T) {
+		t.Parallel()
+		require.Equal(t, `unexpected argument ":9000": an address to listen on is given in ADDR`, refused(t, command(t, "", "", anyPort, ":9000")))
+	})
+	t.Run("DATABASE_URL to a closed port", func(t *testing.T) {
+		t.Parallel()
+		require.Equal(t, "DATABASE_URL: nothing listens at "+nothing+": is PostgreSQL running there?"+hint,
+			refused(t, command(t, "postgres://u:secret@"+nothing+"/db", redisURL, anyPort)))
+	})
+	t.Run("DATABASE_URL with a wrong password", func(t *testing.T) {
+		t.Parallel()
+		u, err := url.Parse(dbtest.PostgresServer(t).URL)
+		require.NoError(t, err)
+		u.User = url.UserPassword(u.User.Username(), "wrong-secret")
+		require.Equal(t, fmt.Sprintf("DATABASE_URL: PostgreSQL at %s refuses the password of user %q", u.Host, u.User.Username())+hint,
+			refused(t, command(t, u.String(), redisURL, anyPort)))
+	})
+	t.Run("REDIS_URL to a closed port", func(t *testing.T) {
+		t.Parallel()
+		pool := dbtest.Database(t, dbtest.Template{})
+		require.Equal(t, "REDIS_URL: nothing listens at "+nothing+": is Redis running there?"+hint,
+			refused(t, command(t, pool.Config().ConnString(), "redis://"+nothing, anyPort)))
+	})
+	t.Run("database newer than the library", func(t *testing.T) {
+		t.Parallel()
+		pool := dbtest.Database(t, tenancytest.Template())
+		_, err := pool.Exec(t.Context(), `UPDATE strata.schema_lines SET version = 99, compatible_from = 99 WHERE line = 'tenancy'`)
+		require.NoError(t, err)
+		require.Regexp(t, `^tenancy is at version 99, .*: upgrade Strata in this program: `, refused(t, command(t, pool.Config().ConnString(), redisURL, anyPort)))
+	})
+	t.Run("stops", func(t *testing.T) {
+		t.Parallel()
+		stops(t, command(t, dbtest.Database(t, tenancytest.Template()).Config().ConnString(), redisURL, anyPort, "-json"))
+	})
+}
+
+// stops ends a server that has a stream open and a request half received: the stream ends,
+// the request is answered.
+func stops(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // when it is still there
+	var f facts
+	require.NoError(t, json.NewDecoder(stdout).Decode(&f), "%s", &stderr)
+
+	transport := &http.Transport{ExpectContinueTimeout: time.Minute}
+	defer transport.CloseIdleConnections()
+	call := func(method, path string, body io.Reader) (*http.Response, error) {
+		r, err := http.NewRequestWithContext(t.Context(), method, f.Addr+"/domains/"+f.DomainID.String()+path, body)
+		if err != nil {
+			return nil, err
+		}
+		r.Header.Set("Authorization", "Bearer "+f.Token)
+		r.Header.Set("Expect", "100-continue") // the body is sent when the server wants to read it
+		return transport.RoundTrip(r)
+	}
+	stream, err := call(http.MethodGet, "/jobs/progress", nil)
+	require.NoError(t, err)
+	defer func() { _ = stream.Body.Close() }()
+	require.Equal(t, http.StatusOK, stream.StatusCode)
+	news := bufio.NewReader(stream.Body)
+	line, err := news.ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, ": follow\n", line)
+
+	body, rest := io.Pipe()
+	type answer struct {
+		response *http.Response
+		err      error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		response, err := call(http.MethodPost, "/recipients", body)
+		_ = body.CloseWithError(err)
+		answered <- answer{response, err}
+	}()
+	_, err = io.WriteString(rest, `{"email":`)
+	require.NoError(t, err)
+
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
+	_, err = io.Copy(io.Discard, news)
+	require.NoError(t, err, "the stream ends in order")
+	_, err = io.WriteString(rest, `"ada@example.com"}`)
+	require.NoError(t, err)
+	require.NoError(t, rest.Close())
+	a := <-answered
+	require.NoError(t, a.err)
+	require.Equal(t, http.StatusCreated, a.response.StatusCode)
+	require.NoError(t, a.response.Body.Close())
+
+	require.NoError(t, cmd.Wait(), "%s", &stderr)
+	require.Empty(t, stderr.String())
+}
