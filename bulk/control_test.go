@@ -49,7 +49,7 @@ func TestCancel(t *testing.T) {
 	got, err := r.Cancel(w.A.Ctx, queued.ID)
 	require.NoError(t, err)
 	require.Equal(t, bulk.StateCancelled, got.State, "at once: nobody works on it")
-	require.Equal(t, []bulk.State{bulk.StateCancelled}, h.finishes())
+	require.Equal(t, []bulk.State{bulk.StateCancelled}, w.finishes(t, queued.ID))
 	require.Equal(t, []string{"run.submitted", "run.cancelled"}, w.entries(t, w.A.Ctx, queued.ID))
 	_, err = r.Cancel(w.A.Ctx, queued.ID)
 	require.NoError(t, err)
@@ -78,7 +78,7 @@ func TestCancel(t *testing.T) {
 	require.Less(t, ended.Processed, int64(5000))
 	require.Positive(t, ended.Processed, "what was done stays")
 	require.Equal(t, []string{"run.submitted", "run.cancel_requested", "run.cancelled"}, w.entries(t, w.A.Ctx, run.ID))
-	require.Len(t, h.finishes(), 2)
+	require.Equal(t, []bulk.State{bulk.StateCancelled}, w.finishes(t, run.ID))
 }
 
 // A process without the handler cannot finish what it cancels: one that has it does.
@@ -97,7 +97,7 @@ func TestCancelWithoutTheHandler(t *testing.T) {
 	require.Equal(t, bulk.StatePaused, got.State)
 	start(t, w.runner(t, h, cfg))
 	await(t, w.A.Ctx, api, run.ID, bulk.StateCancelled)
-	require.Equal(t, []bulk.State{bulk.StateCancelled}, h.finishes())
+	require.Equal(t, []bulk.State{bulk.StateCancelled}, w.finishes(t, run.ID))
 	require.Zero(t, h.opened)
 }
 

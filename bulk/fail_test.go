@@ -37,14 +37,14 @@ func TestFailingBatch(t *testing.T) {
 	require.EqualValues(t, 50, failed.Processed, "the batch that failed was rolled back")
 	require.Equal(t, "secret of the house", failed.Error)
 	require.Equal(t, "internal error", failed.PublicError())
-	require.Equal(t, []bulk.State{bulk.StateFailed}, h.finishes())
+	require.Equal(t, []bulk.State{bulk.StateFailed}, w.finishes(t, run.ID))
 	page, err := w.Audit.List(w.A.Ctx, audit.Query{Action: "run.failed"})
 	require.NoError(t, err)
 	require.Len(t, page.Items, 1)
 	require.Equal(t, audit.Failure, page.Items[0].Status)
 	require.Equal(t, "internal error", page.Items[0].ErrorMessage)
 
-	require.NoError(t, r.Stop(t.Context()))
+	stop(t, r)
 	broken = false
 	again, err := r.Retry(w.A.Ctx, run.ID)
 	require.NoError(t, err)
@@ -73,7 +73,8 @@ func TestPanicAndPermanent(t *testing.T) {
 	failed := await(t, w.A.Ctx, r, run.ID, bulk.StateFailed)
 	require.Equal(t, "bad_file", failed.ErrorCode)
 	require.Equal(t, "the file is empty", failed.PublicError())
-	require.Equal(t, []bulk.State{bulk.StateFailed}, h.finishes(), "what failed to finish is finished later, once")
+	require.Equal(t, []bulk.State{bulk.StateFailed}, w.finishes(t, run.ID), "what failed to finish is finished later, once")
+	stop(t, r)
 	require.Equal(t, 2, finishing)
 }
 
@@ -96,5 +97,6 @@ func TestConflictsAreTriedAgainAtOnce(t *testing.T) {
 	start(t, r)
 	run := w.submit(t, w.A.Ctx, r, 100)
 	w.exact(t, await(t, w.A.Ctx, r, run.ID, bulk.StateCompleted), 100)
+	stop(t, r)
 	require.Equal(t, 3, conflicts)
 }

@@ -118,8 +118,8 @@ func TestTwoRunnersShareTheWork(t *testing.T) {
 	}
 	for _, run := range runs {
 		w.exact(t, await(t, w.A.Ctx, r2, run.ID, bulk.StateCompleted), 400)
+		require.Equal(t, []bulk.State{bulk.StateCompleted}, w.finishes(t, run.ID))
 	}
-	require.Len(t, append(h1.finishes(), h2.finishes()...), 4)
 }
 
 // A process that believed in its lease for too long changes nothing any more.
@@ -178,11 +178,11 @@ func TestLongOpenKeepsTheLease(t *testing.T) {
 	w := open(t)
 	h := &addOne{size: 10}
 	h.open = func(ctx context.Context, _ bulk.Run) error {
-		_, err := w.Pool.Exec(ctx, `SELECT pg_sleep(5)`)
+		_, err := w.Pool.Exec(ctx, `SELECT pg_sleep(8)`)
 		return err
 	}
 	cfg := quick()
-	cfg.Lease, cfg.Slice = 2*time.Second, time.Minute
+	cfg.Lease, cfg.Slice = 5*time.Second, time.Minute
 	r1, r2 := w.runner(t, h, cfg), w.runner(t, h, cfg)
 	start(t, r1)
 	start(t, r2)

@@ -38,11 +38,10 @@ type addOne struct {
 	done   func(ctx context.Context, tx *tenancy.Tx, after int64) error // at the end of a batch
 	finish func(ctx context.Context, tx *tenancy.Tx, run bulk.Run) error
 
-	mu       sync.Mutex
-	finished []bulk.State
-	opened   int
-	closed   int
-	actors   []tenancy.Actor
+	mu     sync.Mutex
+	opened int
+	closed int
+	actors []tenancy.Actor
 }
 
 type addOneArgs struct {
@@ -119,18 +118,8 @@ func (h *addOne) Finish(ctx context.Context, tx *tenancy.Tx, run bulk.Run) error
 			return err
 		}
 	}
-	tx.AfterCommit(func(context.Context) {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.finished = append(h.finished, run.State)
-	})
-	return nil
-}
-
-func (h *addOne) finishes() []bulk.State {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return append([]bulk.State{}, h.finished...)
+	_, err := tx.Exec(ctx, `INSERT INTO finishes (run_id, state) VALUES ($1, $2)`, run.ID, string(run.State))
+	return err
 }
 
 // world is an Env with items to work on.
@@ -147,9 +136,20 @@ func open(t *testing.T) *world {
 	require.NoError(t, err)
 	t.Cleanup(w.resolver.Close)
 	_, err = w.Pool.Exec(t.Context(), `CREATE TABLE items (set text, id bigint, n bigint NOT NULL DEFAULT 0, PRIMARY KEY (set, id));
-		GRANT SELECT, INSERT, UPDATE ON items TO strata_app`)
+		CREATE TABLE finishes (run_id uuid NOT NULL, state text NOT NULL);
+		GRANT SELECT, INSERT, UPDATE ON items, finishes TO strata_app`)
 	require.NoError(t, err)
 	return w
+}
+
+// finishes returns the states with which handlers finished a run.
+func (w *world) finishes(t *testing.T, id bulk.RunID) []bulk.State {
+	t.Helper()
+	rows, err := w.Pool.Query(t.Context(), `SELECT state FROM finishes WHERE run_id = $1`, id)
+	require.NoError(t, err)
+	states, err := pgx.CollectRows(rows, pgx.RowTo[bulk.State])
+	require.NoError(t, err)
+	return states
 }
 
 // quick is a Config in which everything that takes seconds takes moments.
@@ -172,11 +172,15 @@ func (w *world) runner(t *testing.T, h bulk.Handler, cfg bulk.Config) *bulk.Runn
 func start(t *testing.T, r *bulk.Runner) {
 	t.Helper()
 	require.NoError(t, r.Start(t.Context()))
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), within)
-		defer cancel()
-		require.NoError(t, r.Stop(ctx))
-	})
+	t.Cleanup(func() { stop(t, r) })
+}
+
+// stop returns once nothing of r runs any more. It may be called again.
+func stop(t *testing.T, r *bulk.Runner) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	require.NoError(t, r.Stop(ctx))
 }
 
 // items makes n items in a set.

@@ -90,7 +90,7 @@ func TestTakingOverCounts(t *testing.T) {
 	require.Equal(t, 3, failed.Failures)
 	require.Contains(t, failed.Error, "died")
 	require.Zero(t, h.opened)
-	require.Equal(t, []bulk.State{bulk.StateFailed}, h.finishes())
+	require.Equal(t, []bulk.State{bulk.StateFailed}, w.finishes(t, run.ID))
 }
 
 func TestDomainGone(t *testing.T) {
@@ -103,5 +103,5 @@ func TestDomainGone(t *testing.T) {
 	start(t, r)
 	gone := await(t, w.B.Ctx, r, run.ID, bulk.StateCancelled)
 	require.Equal(t, "domain_gone", gone.ErrorCode)
-	require.Equal(t, []bulk.State{bulk.StateCancelled}, h.finishes())
+	require.Equal(t, []bulk.State{bulk.StateCancelled}, w.finishes(t, run.ID))
 }

@@ -22,7 +22,8 @@ func TestRunCompletes(t *testing.T) {
 	require.NotNil(t, done.StartedAt)
 	require.NotNil(t, done.FinishedAt)
 	require.Greater(t, done.Version, run.Version)
-	require.Equal(t, []bulk.State{bulk.StateCompleted}, h.finishes())
+	require.Equal(t, []bulk.State{bulk.StateCompleted}, w.finishes(t, run.ID))
+	stop(t, r)
 	require.Equal(t, w.A.Actor, h.actors[0], "who asked for it works on it")
 	require.Equal(t, h.opened, h.closed)
 }
