@@ -3,6 +3,7 @@ package web_test
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -30,6 +31,7 @@ type person struct {
 	Email   string    `json:"email"   validate:"omitempty,email"`
 	Tier    string    `json:"tier"    validate:"omitempty,oneof=gold silver"`
 	Age     int       `json:"age"     validate:"omitempty,min=18"`
+	Score   float64   `json:"score"`
 	Address *address  `json:"address"`
 	ID      *refusing `json:"id"`
 }
@@ -62,6 +64,10 @@ func TestDecodeJSON(t *testing.T) {
 		"unknown inside": {`{"address":{"town":"x"}}`, fault.Malformed, "unknown_field", `"town"`},
 		"trailing":       {`{"name":"Ada"} {}`, fault.Malformed, "trailing_data", "at byte 14"},
 		"an array":       {`[]`, fault.Malformed, "malformed", "must be an object, not array"},
+		"null":           {`null`, fault.Malformed, "malformed", "must be an object, not null"},
+		"other case":     {`{"NAME":"Ada"}`, fault.Malformed, "unknown_field", `"NAME"`},
+		"twice":          {`{"name":"Ada","email":"a@b.example","name":"Bo"}`, fault.Malformed, "duplicate_field", `"name"`},
+		"out of range":   {`{"name":"Ada","score":1e400}`, fault.Invalid, "validation_failed", "score: must be a number in range, not number 1e400"},
 		"NUL":            {`{"name":"A\u0000"}`, fault.Malformed, "invalid_text", "not allowed"},
 		"wrong type":     {`{"address":{"city":7}}`, fault.Invalid, "validation_failed", "address.city: must be a string, not number"},
 		"own decoding":   {`{"name":"Ada","id":"x"}`, fault.Invalid, "validation_failed", "no such id"},
@@ -101,6 +107,26 @@ func TestDecodeJSONRefusesWhatIsNotUTF8(t *testing.T) {
 	err := web.DecodeJSON(httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader("{\"name\":\"M\xfcller\"}")), new(map[string]any))
 	require.Equal(t, fault.Malformed, fault.KindOf(err))
 	require.Equal(t, "invalid_text", fault.CodeOf(err))
+}
+
+func TestNoBody(t *testing.T) {
+	t.Parallel()
+	check := func(body string) error {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader(body))
+		err := web.NoBody(r)
+		if err == nil {
+			again, err := io.ReadAll(r.Body)
+			require.NoError(t, err)
+			require.Equal(t, body, string(again), "it can be read again")
+		}
+		return err
+	}
+	for _, nothing := range []string{"", " \n", "{}", " {} "} {
+		require.NoError(t, check(nothing))
+	}
+	for _, something := range []string{`{"dryRun":true}`, "[]", "null", "x"} {
+		require.Equal(t, "unexpected_body", fault.CodeOf(check(something)))
+	}
 }
 
 func TestMaxBodyOfContext(t *testing.T) {

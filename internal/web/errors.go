@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -73,7 +74,9 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error, log *slog.Log
 	}
 	var fields interface{ FieldErrors() any }
 	if kind != fault.Internal && errors.As(err, &fields) {
-		body["errors"] = fields.FieldErrors()
+		if list := fields.FieldErrors(); list != nil {
+			body["errors"] = list
+		}
 	}
 	body["statusCode"], body["code"], body["message"] = status, code, message
 	if status == http.StatusUnauthorized {
@@ -154,11 +157,11 @@ func ownMessage(err error) string {
 	return "error"
 }
 
-// backendDown reports whether err is that of a connection, or of a PostgreSQL that
-// starts, stops or takes no more connections.
+// backendDown reports whether err is that of a connection, also one that was closed in
+// the middle of an answer, or of a PostgreSQL that starts, stops or takes no more.
 func backendDown(err error) bool {
 	var network *net.OpError
-	if errors.As(err, &network) {
+	if errors.As(err, &network) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return true
 	}
 	var pg interface{ SQLState() string }

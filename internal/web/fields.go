@@ -37,8 +37,13 @@ func (e *requestError) Kind() fault.Kind { return e.kind }
 // Code returns the machine word.
 func (e *requestError) Code() string { return e.code }
 
-// FieldErrors returns the fields for the answer.
-func (e *requestError) FieldErrors() any { return e.fields }
+// FieldErrors returns the fields for the answer, or nil when it names none.
+func (e *requestError) FieldErrors() any {
+	if len(e.fields) == 0 {
+		return nil
+	}
+	return e.fields
+}
 
 // Invalid returns an error of kind fault.Invalid that names everything wrong at once,
 // or nil when nothing is.

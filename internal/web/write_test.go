@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -52,11 +53,16 @@ func TestWriteError(t *testing.T) {
 			web.Invalid(web.FieldError{Field: "a", Code: "c", Message: "m"}), 422,
 			`{"statusCode":422,"code":"validation_failed","message":"invalid input: a: m","errors":[{"field":"a","code":"c","message":"m"}]}`, false,
 		},
+		"not JSON":    {notJSON(t), 400, `{"statusCode":400,"code":"malformed","message":"the body is empty, want JSON"}`, false},
 		"moving":      {fault.New(fault.Moving, "moving", "m"), 423, `{"statusCode":423,"code":"moving","message":"m"}`, false},
 		"throttled":   {fault.New(fault.Throttled, "throttled", "m"), 429, `{"statusCode":429,"code":"throttled","message":"m"}`, false},
 		"unavailable": {fmt.Errorf("at 10.0.0.7: %w", fault.New(fault.Unavailable, "down", "m")), 503, `{"statusCode":503,"code":"down","message":"m"}`, true},
 		"no connection": {
 			fmt.Errorf("x: %w", &net.OpError{Op: "dial", Err: secret}), 503,
+			`{"statusCode":503,"code":"unavailable","message":"a backend does not answer: try again"}`, true,
+		},
+		"cut off": {
+			fmt.Errorf("x: %w", io.ErrUnexpectedEOF), 503,
 			`{"statusCode":503,"code":"unavailable","message":"a backend does not answer: try again"}`, true,
 		},
 		"too slow":      {fmt.Errorf("x: %w", context.DeadlineExceeded), 503, `{"statusCode":503,"code":"timeout","message":"this took too long: try again, or ask for less"}`, true},
@@ -86,6 +92,14 @@ func TestWriteError(t *testing.T) {
 			require.Contains(t, log.String(), "level=ERROR")
 		})
 	}
+}
+
+// notJSON is what DecodeJSON says of a body without anything, and with no field to name.
+func notJSON(t *testing.T) error {
+	t.Helper()
+	err := web.DecodeJSON(httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", http.NoBody), new(struct{}))
+	require.Error(t, err)
+	return err
 }
 
 func TestRetryAfterOfTheHandlerStays(t *testing.T) {

@@ -13,7 +13,8 @@ import (
 
 // admit decides whether the request may run and returns the context it runs in. What
 // it answers to somebody else's company is what it answers to one that is not there,
-// and it comes before everything that would tell them apart.
+// and it comes before everything that would tell them apart. Only while neither
+// PostgreSQL nor Redis answers an id that this process remembers is 404, and another 503.
 func (s *Server) admit(rt web.Route, r *http.Request) (context.Context, error) {
 	if !readable(r) {
 		return nil, tenancy.ErrNotFound

@@ -47,6 +47,10 @@ func TestNoRoute(t *testing.T) {
 	for _, p := range []string{"/", "/api", "/api/", "/api/nothing", "/companies"} {
 		requireError(t, w.do(t, "a", http.MethodGet, p), 404, "not_found")
 	}
+	company := path("/companies/{companyID}", w.A)
+	for _, p := range []string{"//api" + company, "/api//" + company, "/api/x/.." + company, "/api" + company + "/"} {
+		requireError(t, w.do(t, "a", http.MethodGet, p), 404, "not_found") // not a redirect in HTML
+	}
 	rec := w.do(t, "a", http.MethodPut, "/api"+path("/companies/{companyID}", w.A))
 	requireError(t, rec, 405, "method_not_allowed")
 	require.Equal(t, "DELETE, GET, HEAD, PATCH", rec.Header().Get("Allow"))

@@ -19,7 +19,7 @@ const keyLifetime = 24 * time.Hour
 // this id: it is no UUIDv7.
 var platform = tenancy.CompanyID{255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255}
 
-var errClaimLost error = fault.New(fault.Conflict, "idempotency_in_progress",
+var errClaimLost error = fault.New(fault.Conflict, "idempotency_claim_lost",
 	"this request took so long that a repeat of it went on in its place: nothing was changed by this one")
 
 // claim is the right of one request to do the work that a key stands for.

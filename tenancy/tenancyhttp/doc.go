@@ -20,6 +20,8 @@
 //     again.
 //   - Another query or body with the same key: 422, code idempotency_key_reused.
 //   - While the first request runs: 409, code idempotency_in_progress, with Retry-After.
+//   - The first request itself, once a repeat has taken its place because it took too long:
+//     409, code idempotency_claim_lost. Nothing was changed by it.
 //   - When the first request has committed something and its answer is not known: 409,
 //     code idempotency_answer_lost, for 24 hours. Look what is there. The same goes for an
 //     answer of more than 1 MiB.

@@ -88,13 +88,13 @@ func TestClaimOfADeadRequestIsTakenOver(t *testing.T) {
 	h := openHalting(t, false)
 	first := h.first(t)
 	requireError(t, h.again(t, "{}"), 409, "idempotency_in_progress")
-	requireError(t, h.again(t, "[]"), 422, "idempotency_key_reused")
+	requireError(t, h.again(t, " "), 422, "idempotency_key_reused")
 
 	require.EqualValues(t, 1, h.change(t, h.A.CompanyID, leaseOver))
 	second := h.again(t, "{}")
 	require.Equal(t, 201, second.Code, second.Body.String())
 	close(h.resume)
-	requireError(t, <-first, 409, "idempotency_in_progress")
+	requireError(t, <-first, 409, "idempotency_claim_lost")
 	require.Equal(t, 2, h.workspaces(t, h.A), "the slow one was kept from committing")
 	requireReplayed(t, second, h.again(t, "{}"))
 }

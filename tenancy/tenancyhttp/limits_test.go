@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,6 +46,56 @@ func TestTimeout(t *testing.T) {
 	require.False(t, data[bool](t, w.do(t, "a", http.MethodGet, "/long-true"), 200))
 	w = open(t, tenancyhttp.Config{Timeout: -1}, bounded(false))
 	require.False(t, data[bool](t, w.do(t, "a", http.MethodGet, "/long-false"), 200))
+}
+
+// A client that stops in the middle of its body is not waited for, whatever the route
+// makes of contexts.
+func TestTimeoutHoldsTheBodyToo(t *testing.T) {
+	t.Parallel()
+	received := make(chan error, 1)
+	w := open(t, tenancyhttp.Config{Timeout: 3 * time.Second},
+		web.Route{Method: http.MethodPost, Path: "/json", Name: "json", Request: struct{}{}, Handle: func(_ http.ResponseWriter, r *http.Request) error {
+			return web.DecodeJSON(r, new(struct{}))
+		}},
+		web.Route{Method: http.MethodPut, Path: "/file", Name: "file", Long: true, Handle: func(_ http.ResponseWriter, r *http.Request) error {
+			_, err := io.Copy(io.Discard, r.Body)
+			received <- err
+			return err
+		}})
+	server := httptest.NewServer(w.handler)
+	t.Cleanup(server.Close)
+	send := func(method, path string, body io.Reader, length int64) int {
+		r, err := http.NewRequestWithContext(t.Context(), method, server.URL+path, body)
+		require.NoError(t, err)
+		r.Header.Set("Authorization", "a")
+		r.ContentLength = length
+		res, err := server.Client().Do(r)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		return res.StatusCode
+	}
+	stuck := func(begin string) io.Reader {
+		r, out := io.Pipe()
+		go func() { _, _ = io.WriteString(out, begin) }() // and no more
+		t.Cleanup(func() { _ = out.Close() })
+		return r
+	}
+	require.Equal(t, 503, send(http.MethodPost, "/json", stuck(`{"a"`), 50))
+	require.Equal(t, 503, send(http.MethodPut, "/file", stuck("abc"), 50))
+	require.ErrorIs(t, <-received, context.DeadlineExceeded)
+
+	// A file takes as long as it takes: each part has the time anew.
+	parts, out := io.Pipe()
+	go func() {
+		for range 5 {
+			_, _ = io.WriteString(out, "0123456789")
+			<-time.After(time.Second)
+		}
+		_ = out.Close()
+	}()
+	require.Equal(t, 200, send(http.MethodPut, "/file", parts, 50))
+	require.NoError(t, <-received)
+	require.Equal(t, 400, send(http.MethodPost, "/json", strings.NewReader("["), 1), "the connection goes on")
 }
 
 func TestPrincipalThatCannotBeKnownIsNotAStranger(t *testing.T) {

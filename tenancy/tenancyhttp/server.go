@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"path"
 	"strings"
 	"time"
 
@@ -32,8 +33,9 @@ type Config struct {
 	Log *slog.Logger
 	// MaxBody is how many bytes of JSON a request may have. Default 1 MiB.
 	MaxBody int64
-	// Timeout is how long a request may take; then it is answered with 503. Streams and
-	// the transfer of files are not held to it. Negative: no limit. Default 30 s.
+	// Timeout is how long a request may take, its body included; then it is answered with
+	// 503. Streams and the transfer of files are not held to it, but whoever sends a file
+	// may not stand still for so long. Negative: no limit. Default 30 s.
 	Timeout time.Duration
 	// TrustedProxies are the networks of the reverse proxies in front of this process.
 	// Through them Actor.IP is taken from X-Forwarded-For. Default none: the header,
@@ -118,7 +120,8 @@ func (s *Server) Handler(apis ...web.API) http.Handler {
 		r = r.WithContext(web.WithMaxBody(web.WithRequestID(r.Context(), id), s.cfg.MaxBody))
 		answer := &answer{ResponseWriter: w}
 		defer s.rescue(answer, r)
-		if h, pattern := mux.Handler(r); pattern == "" {
+		h, pattern := mux.Handler(r)
+		if pattern == "" || path.Clean(r.URL.Path) != r.URL.Path { // the mux would redirect to another path
 			s.noRoute(answer, r, h)
 			return
 		}
@@ -149,7 +152,11 @@ func (s *Server) serve(rt web.Route) http.Handler {
 			defer cancel()
 			r = r.WithContext(ctx)
 		}
+		s.boundBody(rt, w, r)
 		ctx, err := s.admit(rt, r)
+		if err == nil && rt.Request == nil && !rt.Reads() && !rt.Long {
+			err = web.NoBody(r)
+		}
 		if err == nil {
 			r = r.WithContext(ctx)
 			if takesKey(rt) && len(r.Header.Values(keyHeader)) > 0 {
