@@ -23,6 +23,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
@@ -42,6 +43,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "quickstart:", strings.Join(strings.Fields(err.Error()), " "))
 		os.Exit(1)
@@ -97,10 +99,10 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, stop(ctx, s)) }()
 	if err := s.Start(ctx); err != nil {
-		return errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
+		return err
 	}
-	defer func() { err = errors.Join(err, s.Stop(context.WithoutCancel(ctx))) }()
 
 	// From here on everything happens in the scope of one tenant, done by one person.
 	tenant, err := findOrCreateTenant(ctx, s)
@@ -109,6 +111,16 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	ctx = tenancy.WithActor(tenancy.WithTenant(ctx, tenant), tenancy.Actor{ID: "quickstart", Type: tenancy.ActorUser, CompanyID: tenant.CompanyID})
 	return tour(ctx, s, o, input)
+}
+
+// stop lets the batch in hand finish, but not for ever: a server may have stopped to answer.
+func stop(ctx context.Context, s *strata.Strata) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := s.Stop(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil // the batch is rolled back, and done at the next start
 }
 
 // open returns the input, or says what is wrong with it.
@@ -147,6 +159,9 @@ func findOrCreateTenant(ctx context.Context, s *strata.Strata) (tenancy.Tenant, 
 		return t, err
 	}
 	d, err := s.Tenancy.First(tenancy.WithTenant(ctx, tenancy.Tenant{CompanyID: company.ID}))
+	if errors.Is(err, tenancy.ErrNotFound) {
+		err = errors.New("the company \"quickstart\" of this database has no domain any more: delete the company, or give another directory with -data")
+	}
 	if err != nil {
 		return t, err
 	}

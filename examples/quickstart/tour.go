@@ -81,7 +81,7 @@ func importFile(ctx context.Context, s *strata.Strata, sc scenario, input io.Rea
 		return errors.Join(fmt.Errorf("%s: %w", sc.fileName, err), cancelErr)
 	}
 	imp = processed
-	if err := follow(ctx, s, imp.ID, "Checking"); err != nil {
+	if err := follow(ctx, s, imp.ID, "Checking", "and nothing was imported yet: run it again"); err != nil {
 		return err
 	}
 	preview, err := s.Imports.Preview(ctx, imp.ID)
@@ -93,7 +93,7 @@ func importFile(ctx context.Context, s *strata.Strata, sc scenario, input io.Rea
 	if _, err = s.Imports.Commit(ctx, imp.ID); err != nil {
 		return err
 	}
-	if err := follow(ctx, s, imp.ID, "Committing"); err != nil {
+	if err := follow(ctx, s, imp.ID, "Committing", "what was committed stays, and the rest follows when quickstart runs again"); err != nil {
 		return err
 	}
 	if imp, err = s.Imports.Get(ctx, imp.ID); err != nil {
@@ -135,8 +135,8 @@ func show(p imports.Preview) {
 }
 
 // follow shows the progress of a run until it ends: a bar on a terminal, else a line for
-// every fifth of it.
-func follow(ctx context.Context, s *strata.Strata, id imports.ID, what string) error {
+// every fifth of it. onInterrupt tells a person who stops it there what that means.
+func follow(ctx context.Context, s *strata.Strata, id imports.ID, what, onInterrupt string) error {
 	updates, err := s.Runner.Watch(ctx, bulk.RunID(id))
 	if err != nil {
 		return err
@@ -160,12 +160,16 @@ func follow(ctx context.Context, s *strata.Strata, id imports.ID, what string) e
 			fmt.Printf("%s %d of %d\n", what, p.Processed, p.Total)
 		}
 	}
-	_ = bar.Finish()
+	if last.Status == bulk.StateCompleted {
+		_ = bar.Finish()
+	} else {
+		_ = bar.Exit() // it stays where it was
+	}
 	if terminal {
 		fmt.Println()
 	}
-	if err := ctx.Err(); err != nil {
-		return errors.New("interrupted: the import goes on at the next start of a program on this database")
+	if ctx.Err() != nil && last.Status != bulk.StateCompleted {
+		return errors.New("interrupted: nothing is lost, " + onInterrupt)
 	}
 	if last.Status != bulk.StateCompleted {
 		imp, err := s.Imports.Get(ctx, id)

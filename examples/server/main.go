@@ -43,6 +43,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	if err := run(ctx, *dataDir, *asJSON); err != nil {
 		fmt.Fprintln(os.Stderr, "server:", strings.Join(strings.Fields(err.Error()), " "))
 		os.Exit(1)
@@ -94,12 +95,11 @@ func run(ctx context.Context, dataDir string, asJSON bool) (err error) {
 	defer pool.Close()
 	client := redis.NewClient(servers.Redis.Options())
 	defer func() { _ = client.Close() }()
-	if err := strata.Migrate(ctx, pool, &strata.MigrateConfig{Log: log}); err != nil {
-		return err
-	}
-
 	secret, err := secretOf(dataDir)
 	if err != nil {
+		return err
+	}
+	if err := strata.Migrate(ctx, pool, &strata.MigrateConfig{Log: log}); err != nil {
 		return err
 	}
 	base := "http://" + reachable(listener.Addr())
@@ -156,7 +156,13 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, run
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	stopped := make(chan error, 1)
-	server.RegisterOnShutdown(func() { stopped <- runner.Stop(stopping) })
+	server.RegisterOnShutdown(func() {
+		err := runner.Stop(stopping)
+		if errors.Is(err, context.DeadlineExceeded) { // the batch in hand is rolled back, and done at the next start
+			err = nil
+		}
+		stopped <- err
+	})
 	err := server.Shutdown(stopping)
 	if err != nil {
 		err = errors.Join(fmt.Errorf("requests were broken off: %w", err), server.Close())
@@ -165,27 +171,31 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, run
 }
 
 // seed makes a company with a workspace and a domain at the first start and finds them
-// again at the next.
+// again at the next, or makes anew what was deleted meanwhile.
 func seed(ctx context.Context, s *strata.Strata) (facts, error) {
-	const slug = "example"
+	const slug, domainName = "example", "example.com"
+	t, err := s.Tenancy.Bootstrap(ctx, tenancy.NewCompany{Name: "Example", Slug: slug, Plan: "enterprise"}, tenancy.NewDomain{DomainName: domainName})
+	if !errors.Is(err, tenancy.ErrConflict) {
+		return facts{CompanyID: t.CompanyID, WorkspaceID: t.WorkspaceID, DomainID: t.DomainID}, err
+	}
 	company, err := s.Tenancy.CompanyBySlug(ctx, slug)
+	if err != nil {
+		return facts{}, err
+	}
+	ctx = tenancy.WithTenant(ctx, tenancy.Tenant{CompanyID: company.ID})
+	d, err := s.Tenancy.First(ctx)
 	if errors.Is(err, tenancy.ErrNotFound) {
-		t, err := s.Tenancy.Bootstrap(ctx, tenancy.NewCompany{Name: "Example", Slug: slug, Plan: "enterprise"}, tenancy.NewDomain{DomainName: "example.com"})
-		if err == nil {
-			return facts{CompanyID: t.CompanyID, WorkspaceID: t.WorkspaceID, DomainID: t.DomainID}, nil
-		}
-		if !errors.Is(err, tenancy.ErrConflict) { // another process was faster
+		w, err := s.Tenancy.CreateWorkspace(ctx, tenancy.NewWorkspace{Name: "Example"})
+		if err != nil {
 			return facts{}, err
 		}
-		company, err = s.Tenancy.CompanyBySlug(ctx, slug)
-		if err != nil {
+		if d, err = s.Tenancy.CreateDomain(ctx, w.ID, tenancy.NewDomain{DomainName: domainName}); err != nil {
 			return facts{}, err
 		}
 	} else if err != nil {
 		return facts{}, err
 	}
-	d, err := s.Tenancy.First(tenancy.WithTenant(ctx, tenancy.Tenant{CompanyID: company.ID}))
-	return facts{CompanyID: company.ID, WorkspaceID: d.WorkspaceID, DomainID: d.ID}, err
+	return facts{CompanyID: company.ID, WorkspaceID: d.WorkspaceID, DomainID: d.ID}, nil
 }
 
 func announce(f facts, asJSON bool) {

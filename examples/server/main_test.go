@@ -22,8 +22,10 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/stratakit/strata"
 	"github.com/stratakit/strata/internal/dbtest"
 	"github.com/stratakit/strata/internal/tenancytest"
+	"github.com/stratakit/strata/tenancy"
 )
 
 func TestMain(m *testing.M) { dbtest.Main(m) }
@@ -39,7 +41,7 @@ func TestProgram(t *testing.T) {
 	command := func(t *testing.T, databaseURL, redisURL, addr string, args ...string) *exec.Cmd {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*time.Minute) // for one that hangs
 		t.Cleanup(cancel)
-		cmd := exec.CommandContext(ctx, program, append([]string{"-data", t.TempDir()}, args...)...)
+		cmd := exec.CommandContext(ctx, program, append([]string{"-data", filepath.Join(t.TempDir(), "new")}, args...)...)
 		cmd.Env = append(os.Environ(), "DATABASE_URL="+databaseURL, "REDIS_URL="+redisURL, "ADDR="+addr, "STRATA_ENV=", "STRATA_DEV_TOKENS=")
 		return cmd
 	}
@@ -60,10 +62,7 @@ func TestProgram(t *testing.T) {
 	}
 	const anyPort = "127.0.0.1:0"
 	const hint = " (correct it, or unset it to have a server found or started)"
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", anyPort)
-	require.NoError(t, err)
-	nothing := l.Addr().String() // closed
-	require.NoError(t, l.Close())
+	const nothing = "127.0.0.1:1" // nobody listens there
 
 	t.Run("address taken", func(t *testing.T) {
 		t.Parallel()
@@ -76,6 +75,33 @@ func TestProgram(t *testing.T) {
 	t.Run("extra argument", func(t *testing.T) {
 		t.Parallel()
 		require.Equal(t, `unexpected argument ":9000": an address to listen on is given in ADDR`, refused(t, command(t, "", "", anyPort, ":9000")))
+	})
+	t.Run("production", func(t *testing.T) {
+		t.Parallel()
+		cmd := command(t, "", "", anyPort)
+		cmd.Env = append(cmd.Env, "STRATA_ENV=production")
+		require.Equal(t, "this example hands out development tokens: it does not run with STRATA_ENV=production", refused(t, cmd))
+	})
+	for tokens, want := range map[string]string{
+		"secret":      `STRATA_DEV_TOKENS: "secret" is not token=userID:companyID:role`,
+		"t=u:x:admin": `STRATA_DEV_TOKENS: company of "u": "x": not a valid id: want the 36-character form of a UUID`,
+		"t=u:01900000-0000-7000-8000-000000000000:ownr":         `STRATA_DEV_TOKENS: "u:01900000-0000-7000-8000-000000000000:ownr": want a user id and a role such as workspace_admin`,
+		"t=:01900000-0000-7000-8000-000000000000:company_owner": `STRATA_DEV_TOKENS: ":01900000-0000-7000-8000-000000000000:company_owner": want a user id and a role such as workspace_admin`,
+	} {
+		t.Run("tokens "+tokens, func(t *testing.T) {
+			t.Parallel()
+			cmd := command(t, dbtest.Database(t, tenancytest.Template()).Config().ConnString(), redisURL, anyPort)
+			cmd.Env = append(cmd.Env, "STRATA_DEV_TOKENS="+tokens)
+			require.Equal(t, want, refused(t, cmd))
+		})
+	}
+	t.Run("damaged secret", func(t *testing.T) {
+		t.Parallel()
+		data := t.TempDir()
+		name := filepath.Join(data, "secret")
+		require.NoError(t, os.WriteFile(name, nil, 0o600))
+		cmd := command(t, dbtest.Database(t, tenancytest.Template()).Config().ConnString(), redisURL, anyPort, "-data", data)
+		require.Equal(t, name+" is damaged: remove it, and a new one is made", refused(t, cmd))
 	})
 	t.Run("DATABASE_URL to a closed port", func(t *testing.T) {
 		t.Parallel()
@@ -169,4 +195,28 @@ func stops(t *testing.T, cmd *exec.Cmd) {
 
 	require.NoError(t, cmd.Wait(), "%s", &stderr)
 	require.Empty(t, stderr.String())
+}
+
+// What was seeded and deleted by somebody is made anew: the example must start again.
+func TestSeed(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Database(t, tenancytest.Template())
+	s, err := strata.New(t.Context(), pool, nil, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Stop(context.Background())) })
+	first, err := seed(t.Context(), s)
+	require.NoError(t, err)
+	again, err := seed(t.Context(), s)
+	require.NoError(t, err)
+	require.Equal(t, first, again)
+	ctx := tenancy.WithTenant(t.Context(), tenancy.Tenant{CompanyID: first.CompanyID})
+	require.NoError(t, s.Tenancy.DeleteWorkspace(ctx, first.WorkspaceID))
+	anew, err := seed(t.Context(), s)
+	require.NoError(t, err)
+	require.Equal(t, first.CompanyID, anew.CompanyID)
+	require.NotEqual(t, first.DomainID, anew.DomainID)
+	require.NoError(t, s.Tenancy.DeleteCompany(ctx))
+	other, err := seed(t.Context(), s)
+	require.NoError(t, err)
+	require.NotEqual(t, first.CompanyID, other.CompanyID)
 }

@@ -23,13 +23,18 @@ import (
 type secret []byte
 
 func secretOf(dir string) (secret, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil { // a server that is started there may be another user's
+		return nil, err
+	}
 	name := filepath.Join(dir, "secret")
 	for {
 		data, err := os.ReadFile(name)
-		if err == nil && len(data) == 64 {
+		switch {
+		case err == nil && len(data) == 64:
 			return secret(data), nil
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		case err == nil:
+			return nil, fmt.Errorf("%s is damaged: remove it, and a new one is made", name)
+		case !errors.Is(err, fs.ErrNotExist):
 			return nil, err
 		}
 		random := make([]byte, 32)
@@ -78,6 +83,9 @@ func devTokens(s secret, f *facts) (tokens, error) {
 		company, err := tenancy.ParseID[tenancy.Company](parts[1])
 		if err != nil {
 			return nil, fmt.Errorf("STRATA_DEV_TOKENS: company of %q: %w", parts[0], err)
+		}
+		if parts[0] == "" || !access.Allows(parts[2], access.CompanyRead) {
+			return nil, fmt.Errorf("STRATA_DEV_TOKENS: %q: want a user id and a role such as %s", who, access.WorkspaceAdmin)
 		}
 		t[token] = tenancy.Actor{ID: parts[0], Type: tenancy.ActorUser, CompanyID: company, Role: parts[2]}
 	}
