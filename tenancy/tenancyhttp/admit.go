@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/stratakit/strata/internal/web"
@@ -52,6 +53,29 @@ func (s *Server) admit(rt web.Route, r *http.Request) (context.Context, error) {
 		return nil, ErrForbidden
 	}
 	return ctx, nil
+}
+
+// whileAdmitted returns a context that ends, soon after, when the request would not be
+// admitted any more: a stream must not outlive the session, the access or the domain that
+// it was opened with. A backend that does not answer ends nothing.
+func (s *Server) whileAdmitted(ctx context.Context, rt web.Route, r *http.Request) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer cancel()
+		tick := time.NewTicker(s.again)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if _, err := s.admit(rt, r.WithContext(ctx)); err != nil && !web.Unavailable(err) {
+				return
+			}
+		}
+	}()
+	return ctx, cancel
 }
 
 // readable reports whether the path is text. No name of anything has other bytes, and

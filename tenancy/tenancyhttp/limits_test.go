@@ -17,6 +17,7 @@ import (
 
 	"github.com/stratakit/strata/internal/web"
 	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/access"
 	"github.com/stratakit/strata/tenancy/tenancyhttp"
 )
 
@@ -87,15 +88,46 @@ func TestTimeoutHoldsTheBodyToo(t *testing.T) {
 	// A file takes as long as it takes: each part has the time anew.
 	parts, out := io.Pipe()
 	go func() {
-		for range 5 {
-			_, _ = io.WriteString(out, "0123456789")
+		for range 4 {
 			<-time.After(time.Second)
+			_, _ = io.WriteString(out, "0123456789")
 		}
 		_ = out.Close()
 	}()
-	require.Equal(t, 200, send(http.MethodPut, "/file", parts, 50))
+	require.Equal(t, 200, send(http.MethodPut, "/file", parts, 40))
 	require.NoError(t, <-received)
 	require.Equal(t, 400, send(http.MethodPost, "/json", strings.NewReader("["), 1), "the connection goes on")
+}
+
+// A stream ends when it could not be opened any more.
+func TestStreamDoesNotOutliveItsAdmission(t *testing.T) {
+	t.Parallel()
+	began := make(chan struct{})
+	w := open(t, tenancyhttp.Config{}, web.Route{
+		Method: http.MethodGet, Path: "/companies/{companyID}/stream", Name: "stream", Long: true, Permission: string(access.CompanyRead),
+		Handle: func(w http.ResponseWriter, r *http.Request) error {
+			began <- struct{}{}
+			<-r.Context().Done()
+			return web.WriteData(w, http.StatusOK, "ended")
+		},
+	})
+	for what, end := range map[string]func(){
+		"suspended": func() {
+			_, err := w.store.SetCompanySuspended(w.B.CompanyCtx, true)
+			require.NoError(t, err)
+		},
+		"deleted": func() { require.NoError(t, w.store.DeleteCompany(w.A.CompanyCtx)) },
+	} {
+		who, company := "a", w.A
+		if what == "suspended" {
+			who, company = "b", w.B
+		}
+		answer := make(chan *httptest.ResponseRecorder, 1)
+		go func() { answer <- w.do(t, who, http.MethodGet, path("/companies/{companyID}/stream", company)) }()
+		<-began
+		end()
+		require.Equal(t, "ended", data[string](t, <-answer, 200), what)
+	}
 }
 
 func TestPrincipalThatCannotBeKnownIsNotAStranger(t *testing.T) {

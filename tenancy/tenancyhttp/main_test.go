@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -83,6 +84,7 @@ func open(t *testing.T, cfg tenancyhttp.Config, more ...web.Route) *world {
 		return tenancy.Actor{}, w.refuse
 	}, &cfg)
 	require.NoError(t, err)
+	tenancyhttp.SetAgain(server, 10*time.Millisecond)
 	w.handler = server.Handler(tenancyhttp.New(store), routes(more))
 	return w
 }

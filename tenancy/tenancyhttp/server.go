@@ -51,6 +51,7 @@ type Server struct {
 	resolver  *tenancy.Resolver
 	principal func(*http.Request) (tenancy.Actor, error)
 	cfg       Config
+	again     time.Duration // how often a stream is admitted again
 }
 
 // NewServer returns a Server. principal says who makes a request; an error or the zero
@@ -60,7 +61,7 @@ func NewServer(resolver *tenancy.Resolver, principal func(*http.Request) (tenanc
 	if resolver == nil || principal == nil {
 		return nil, errors.New("tenancyhttp: NewServer needs a Resolver and a function that knows the principal")
 	}
-	s := &Server{resolver: resolver, principal: principal}
+	s := &Server{resolver: resolver, principal: principal, again: 15 * time.Second}
 	if cfg != nil {
 		s.cfg = *cfg
 	}
@@ -158,6 +159,11 @@ func (s *Server) serve(rt web.Route) http.Handler {
 			err = web.NoBody(r)
 		}
 		if err == nil {
+			if rt.Long && rt.Reads() {
+				var end context.CancelFunc
+				ctx, end = s.whileAdmitted(ctx, rt, r)
+				defer end()
+			}
 			r = r.WithContext(ctx)
 			if takesKey(rt) && len(r.Header.Values(keyHeader)) > 0 {
 				err = s.once(rt, w, r)
