@@ -118,6 +118,22 @@ func TestDataOfOneSourceIsNotOpenedByAnother(t *testing.T) {
 	require.NotContains(t, err.Error(), "\n")
 }
 
+func TestRelativeDataDir(t *testing.T) {
+	needLocal(t)
+	t.Setenv("DATABASE_URL", "")
+	t.Setenv("REDIS_URL", "")
+	t.Chdir(dataDir(t))
+	require.NoError(t, os.Mkdir("kept", 0o755))
+	for _, service := range []string{"postgres", "redis"} { // no volumes in a daemon
+		require.NoError(t, setMadeBy(Options{DataDir: "kept"}, service, Local))
+	}
+	b, err := Start(t.Context(), Options{DataDir: "kept"})
+	require.NoError(t, err)
+	closing(t, b)
+	require.FileExists(t, filepath.Join("kept", "postgres", "data", "PG_VERSION"))
+	require.DirExists(t, filepath.Join("kept", "redis", "data"))
+}
+
 func TestStartLeavesNothingBehindOnError(t *testing.T) {
 	needLocal(t)
 	t.Setenv("DATABASE_URL", "")

@@ -43,6 +43,10 @@ type server interface {
 // An error about DATABASE_URL names host, port, user or database as needed and never
 // the password. When nothing is found the error is an *UnavailableError.
 func StartPostgres(ctx context.Context, opts Options) (*Postgres, error) {
+	opts, err := opts.absolute()
+	if err != nil {
+		return nil, err
+	}
 	if v := os.Getenv("DATABASE_URL"); v != "" && !opts.Private {
 		pg, err := environmentPostgres(ctx, v)
 		if err != nil {

@@ -34,6 +34,10 @@ type Redis struct {
 // StartRedis finds or starts Redis, in the order of the package comment. As miniredis
 // always works, the error is about REDIS_URL, ctx or the data directory.
 func StartRedis(ctx context.Context, opts Options) (*Redis, error) {
+	opts, err := opts.absolute()
+	if err != nil {
+		return nil, err
+	}
 	if v := os.Getenv("REDIS_URL"); v != "" && !opts.Private {
 		rd, err := environmentRedis(ctx, v)
 		if err != nil {
