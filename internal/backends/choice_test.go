@@ -66,6 +66,7 @@ func TestEnvironmentRedis(t *testing.T) {
 	got, err := StartRedis(ctx, Options{})
 	require.NoError(t, err)
 	require.Equal(t, &Redis{URL: rd.URL, Source: "environment REDIS_URL", Kind: Environment, Databases: ownDatabases}, got)
+	require.True(t, got.Options().ContextTimeoutEnabled, "deadlines of contexts are heeded")
 
 	free, err := freePort()
 	require.NoError(t, err)

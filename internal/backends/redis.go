@@ -80,12 +80,14 @@ func StartRedis(ctx context.Context, opts Options) (*Redis, error) {
 	return nil, missing
 }
 
-// Options returns client options for the server, to be changed as needed.
+// Options returns client options for the server, to be changed as needed. A client with
+// them heeds deadlines of contexts, which is not go-redis's default.
 func (r *Redis) Options() *redis.Options {
 	o, err := redis.ParseURL(r.URL)
 	if err != nil {
 		panic("backends: unusable Redis URL passed its check: " + err.Error())
 	}
+	o.ContextTimeoutEnabled = true
 	return o
 }
 
@@ -146,6 +148,7 @@ func pingRedis(ctx context.Context, url string) (databases int, err error) {
 		return 0, redisError(o.Addr, err)
 	}
 	_ = conn.Close()
+	o.ContextTimeoutEnabled = true
 	o.MaxRetries = -1
 	o.DialerRetries = 1
 	c := redis.NewClient(o)
