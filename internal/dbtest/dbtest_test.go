@@ -107,7 +107,7 @@ func TestTemplateWithKeyIsMadeOnce(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	made := 0
-	tpl := dbtest.Template{Name: "keyed", Key: rand.Text(), Setup: func(ctx context.Context, pool *pgxpool.Pool) error {
+	tpl := dbtest.Template{Name: rand.Text(), Key: rand.Text(), Setup: func(ctx context.Context, pool *pgxpool.Pool) error {
 		made++
 		_, err := pool.Exec(ctx, "create table t as select 1 as n")
 		return err
