@@ -57,8 +57,10 @@ type Strata struct {
 }
 
 // New wires the packages over pool and client, which the caller owns and closes after
-// Stop; a nil client is legal: everything works without Redis, slower. It returns
-// ErrSchemaTooOld or ErrSchemaTooNew when the database does not fit: run Migrate first.
+// Stop; a nil client is legal: everything works without Redis, slower. A client should
+// have redis.Options.ContextTimeoutEnabled: without it go-redis lets a Redis that does
+// not answer hold a call beyond its context. New returns ErrSchemaTooOld or
+// ErrSchemaTooNew when the database does not fit: run Migrate first.
 func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, cfg *Config) (_ *Strata, err error) {
 	var c Config
 	if cfg != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 )
 
 // Kind is where a server comes from.
@@ -25,7 +26,8 @@ type Options struct {
 	// DataDir keeps the data of servers that are started here. Empty means a
 	// temporary directory that is removed by Close. A directory made by one
 	// source (Docker, local binaries) is only opened by the same source again.
-	// Servers from the environment ignore it.
+	// Servers from the environment ignore it. A relative one is below the working
+	// directory of this process.
 	DataDir string
 
 	// Durable makes PostgreSQL survive a crash of the machine. False switches
@@ -41,6 +43,19 @@ type Options struct {
 	// Log receives a line about each source that was passed over and the one
 	// taken. Nil means silence.
 	Log func(format string, args ...any)
+}
+
+// absolute makes DataDir absolute: servers have working directories of their own.
+func (o Options) absolute() (Options, error) {
+	if o.DataDir == "" {
+		return o, nil
+	}
+	dir, err := filepath.Abs(o.DataDir)
+	if err != nil {
+		return o, fmt.Errorf("data directory: %w", err)
+	}
+	o.DataDir = dir
+	return o, nil
 }
 
 func (o Options) logf(format string, args ...any) {

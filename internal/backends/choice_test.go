@@ -66,6 +66,7 @@ func TestEnvironmentRedis(t *testing.T) {
 	got, err := StartRedis(ctx, Options{})
 	require.NoError(t, err)
 	require.Equal(t, &Redis{URL: rd.URL, Source: "environment REDIS_URL", Kind: Environment, Databases: ownDatabases}, got)
+	require.True(t, got.Options().ContextTimeoutEnabled, "deadlines of contexts are heeded")
 
 	free, err := freePort()
 	require.NoError(t, err)
@@ -116,6 +117,22 @@ func TestDataOfOneSourceIsNotOpenedByAnother(t *testing.T) {
 	require.Len(t, missing.Tried, 4)
 	require.Contains(t, err.Error(), "miniredis: "+dir+" holds data made by elsewhere")
 	require.NotContains(t, err.Error(), "\n")
+}
+
+func TestRelativeDataDir(t *testing.T) {
+	needLocal(t)
+	t.Setenv("DATABASE_URL", "")
+	t.Setenv("REDIS_URL", "")
+	t.Chdir(dataDir(t))
+	require.NoError(t, os.Mkdir("kept", 0o755))
+	for _, service := range []string{"postgres", "redis"} { // no volumes in a daemon
+		require.NoError(t, setMadeBy(Options{DataDir: "kept"}, service, Local))
+	}
+	b, err := Start(t.Context(), Options{DataDir: "kept"})
+	require.NoError(t, err)
+	closing(t, b)
+	require.FileExists(t, filepath.Join("kept", "postgres", "data", "PG_VERSION"))
+	require.DirExists(t, filepath.Join("kept", "redis", "data"))
 }
 
 func TestStartLeavesNothingBehindOnError(t *testing.T) {

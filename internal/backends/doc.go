@@ -15,7 +15,8 @@
 // A source that cannot be used is passed over, with its reason kept for the log
 // and for the error when none is left. The exception is the environment: a
 // DATABASE_URL or REDIS_URL that does not work is an error at once, because
-// whoever set it means that server and no other.
+// whoever set it means that server and no other. In the same way a DOCKER_HOST that does
+// not answer rules Docker out, whatever other daemon there is.
 //
 // # What it starts
 //

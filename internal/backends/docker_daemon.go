@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"time"
 
@@ -60,6 +61,10 @@ func findDaemon(ctx context.Context) (*daemon, error) {
 	}
 	if a.err != nil {
 		return nil, fmt.Errorf("no Docker daemon answers: %w", a.err)
+	}
+	// Whoever sets DOCKER_HOST means that daemon; testcontainers-go goes on to others.
+	if meant, got := os.Getenv("DOCKER_HOST"), a.p.Client().DaemonHost(); meant != "" && got != meant {
+		return nil, errors.Join(fmt.Errorf("DOCKER_HOST %s does not answer (%s does)", meant, got), a.p.Close())
 	}
 	hctx, cancel := context.WithTimeout(ctx, daemonTimeout)
 	defer cancel()

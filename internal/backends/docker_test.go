@@ -3,6 +3,13 @@ package backends
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/moby/moby/client"
@@ -20,6 +27,36 @@ func needDocker(t *testing.T) {
 		if err := d.pull(t.Context(), image, t.Logf); err != nil {
 			t.Skip(err)
 		}
+	}
+}
+
+func TestDockerHostMeansNoOtherDaemon(t *testing.T) {
+	t.Parallel()
+	home, err := os.MkdirTemp("/tmp", "strata-backends-test-") // t.TempDir is too long for a socket
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(home)) })
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", filepath.Join(home, "socket"))
+	require.NoError(t, err)
+	other := &httptest.Server{Listener: l, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "{}")
+	})}}
+	other.Start()
+	t.Cleanup(other.Close)
+	properties := "docker.host=unix://" + filepath.Join(home, "socket")
+	require.NoError(t, os.WriteFile(filepath.Join(home, ".testcontainers.properties"), []byte(properties), 0o600))
+
+	gone := "unix://" + filepath.Join(home, "gone")
+	for _, tt := range []struct{ host, says string }{
+		{"", ""}, // of the properties, or the machine's own
+		{gone, "DOCKER_HOST " + gone + " does not answer ("},
+	} {
+		self, err := os.Executable()
+		require.NoError(t, err)
+		cmd := exec.CommandContext(t.Context(), self)
+		cmd.Env = append(os.Environ(), childVariable+"=daemon", "HOME="+home, "DOCKER_HOST="+tt.host, "TESTCONTAINERS_HOST_OVERRIDE=127.0.0.1")
+		said, err := cmd.CombinedOutput()
+		require.Equal(t, tt.says == "", err == nil, string(said))
+		require.Contains(t, string(said), tt.says)
 	}
 }
 

@@ -185,8 +185,11 @@ func TestTemporaryServersOfAKilledProcessAreSwept(t *testing.T) {
 		"PostgreSQL lives on after its process was killed")
 	old := time.Now().Add(-time.Hour)
 	require.NoError(t, os.Chtimes(home, old, old))
-	sweep(filepath.Dir(home))
-	require.NoDirExists(t, home)
+	require.Eventually(t, func() bool { // another process may be sweeping just now
+		sweep(filepath.Dir(home))
+		_, err := os.Stat(home)
+		return os.IsNotExist(err)
+	}, time.Minute, 10*time.Millisecond)
 }
 
 // queryData asks a server for its data directory.

@@ -16,7 +16,8 @@ import (
 )
 
 // childVariable makes this binary start servers on the directory it holds (empty after the
-// colon: a temporary one), "local:" or "docker:" first, and wait to be killed.
+// colon: a temporary one), "local:" or "docker:" first, and wait to be killed. "daemon" makes
+// it look for a Docker daemon only: testcontainers-go looks once in a process.
 const childVariable = "STRATA_BACKENDS_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -33,6 +34,10 @@ func TestMain(m *testing.M) {
 func child(v string) error {
 	ctx := context.Background()
 	kind, dir, _ := strings.Cut(v, ":")
+	if kind == "daemon" {
+		_, err := findDaemon(ctx)
+		return err
+	}
 	pgStart, rdStart := localPostgres, localRedis
 	if kind == "docker" {
 		pgStart, rdStart = dockerPostgres, dockerRedis

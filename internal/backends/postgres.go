@@ -43,6 +43,10 @@ type server interface {
 // An error about DATABASE_URL names host, port, user or database as needed and never
 // the password. When nothing is found the error is an *UnavailableError.
 func StartPostgres(ctx context.Context, opts Options) (*Postgres, error) {
+	opts, err := opts.absolute()
+	if err != nil {
+		return nil, err
+	}
 	if v := os.Getenv("DATABASE_URL"); v != "" && !opts.Private {
 		pg, err := environmentPostgres(ctx, v)
 		if err != nil {
@@ -156,10 +160,10 @@ func postgresURL(st state) string {
 
 // postgresSettings are the arguments of a server of ours.
 func postgresSettings(durable bool) []string {
-	args := []string{"-c", "max_connections=200", "-c", "timezone=UTC"}
-	if !durable {
-		// Commits still wait for the write to the system: a killed server loses none.
-		args = append(args, "-c", "fsync=off", "-c", "full_page_writes=off")
+	if durable {
+		return []string{"-c", "timezone=UTC", "-c", "max_connections=200"}
 	}
-	return args
+	// Commits still wait for the write to the system: a killed server loses none. As many
+	// tests run at once as there are processors, squared, with up to 8 connections each.
+	return []string{"-c", "timezone=UTC", "-c", "max_connections=1000", "-c", "fsync=off", "-c", "full_page_writes=off"}
 }

@@ -158,7 +158,8 @@ func freePort() (int, error) {
 }
 
 // onFreePort runs a server unless before, its process, still runs. The first time it looks
-// for a port that is free; after that the URL is known and has to stay.
+// for a port that is free; after that the URL is known and has to stay, and somebody's
+// outgoing connection that got the port meanwhile is given 5 s to go.
 func onFreePort(ctx context.Context, st *state, before *process, start func(context.Context) error) error {
 	if before != nil && before.running() {
 		return nil
@@ -167,7 +168,7 @@ func onFreePort(ctx context.Context, st *state, before *process, start func(cont
 	defer cancel()
 	st.Host = "127.0.0.1"
 	for try := 0; ; try++ {
-		if st.Port == 0 || try > 0 {
+		if st.Port == 0 || before == nil && try > 0 {
 			port, err := freePort()
 			if err != nil {
 				return err
@@ -181,8 +182,14 @@ func onFreePort(ctx context.Context, st *state, before *process, start func(cont
 			return nil
 		case !portTaken(err):
 			return err
-		case before != nil || try == 10:
+		case before == nil && try == 10, try == 50:
 			return fmt.Errorf("port %d is taken", st.Port)
+		case before != nil:
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(100 * time.Millisecond):
+			}
 		}
 	}
 }

@@ -34,6 +34,10 @@ type Redis struct {
 // StartRedis finds or starts Redis, in the order of the package comment. As miniredis
 // always works, the error is about REDIS_URL, ctx or the data directory.
 func StartRedis(ctx context.Context, opts Options) (*Redis, error) {
+	opts, err := opts.absolute()
+	if err != nil {
+		return nil, err
+	}
 	if v := os.Getenv("REDIS_URL"); v != "" && !opts.Private {
 		rd, err := environmentRedis(ctx, v)
 		if err != nil {
@@ -76,12 +80,14 @@ func StartRedis(ctx context.Context, opts Options) (*Redis, error) {
 	return nil, missing
 }
 
-// Options returns client options for the server, to be changed as needed.
+// Options returns client options for the server, to be changed as needed. A client with
+// them heeds deadlines of contexts, which is not go-redis's default.
 func (r *Redis) Options() *redis.Options {
 	o, err := redis.ParseURL(r.URL)
 	if err != nil {
 		panic("backends: unusable Redis URL passed its check: " + err.Error())
 	}
+	o.ContextTimeoutEnabled = true
 	return o
 }
 
@@ -142,6 +148,7 @@ func pingRedis(ctx context.Context, url string) (databases int, err error) {
 		return 0, redisError(o.Addr, err)
 	}
 	_ = conn.Close()
+	o.ContextTimeoutEnabled = true
 	o.MaxRetries = -1
 	o.DialerRetries = 1
 	c := redis.NewClient(o)

@@ -6,5 +6,6 @@
 //
 // The two sides of a row take turns, and the medians are compared: machines differ and
 // are shared, ratios stay. PostgreSQL and Redis are found or started as everywhere
-// (package backends), with durable settings.
+// (package backends), with durable settings; the work is done in a database of its own on
+// that server, which is dropped at the end. The login has to be a superuser.
 package main

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
@@ -50,11 +52,11 @@ func openWorld(ctx context.Context) (_ *world, err error) {
 		return nil, err
 	}
 	closers = append(closers, servers.Close)
-	pool, err := pgxpool.New(ctx, servers.Postgres.URL)
+	pool, drop, err := ownDatabase(ctx, servers.Postgres.URL)
 	if err != nil {
 		return nil, err
 	}
-	closers = append(closers, func() error { pool.Close(); return nil })
+	closers = append(closers, drop)
 	client := redis.NewClient(servers.Redis.Options())
 	closers = append(closers, client.Close)
 	if err := strata.Migrate(ctx, pool, nil); err != nil {
@@ -85,6 +87,33 @@ func openWorld(ctx context.Context) (_ *world, err error) {
 	w := &world{pool: pool, strata: s, close: closeAll}
 	w.about = fmt.Sprintf("PostgreSQL: %s; Redis: %s", servers.Postgres.Source, servers.Redis.Source)
 	return w, nil
+}
+
+// ownDatabase makes a database that only this run uses, because scenarios empty tables, on
+// the server found. It returns a pool on it, and what closes the pool and drops the database,
+// also when ctx is done.
+func ownDatabase(ctx context.Context, serverURL string) (*pgxpool.Pool, func() error, error) {
+	whole := context.WithoutCancel(ctx)
+	server, err := pgxpool.New(whole, serverURL)
+	if err != nil {
+		return nil, nil, err
+	}
+	name := "strata_bench_" + strings.ToLower(rand.Text())
+	if _, err := server.Exec(whole, "CREATE DATABASE "+name); err != nil {
+		server.Close()
+		return nil, nil, fmt.Errorf("making a database for the benchmark: %w", err)
+	}
+	drop := func() error {
+		defer server.Close()
+		return backends.DropDatabase(whole, server, name)
+	}
+	cfg := server.Config()
+	cfg.ConnConfig.Database = name
+	pool, err := pgxpool.NewWithConfig(whole, cfg)
+	if err != nil {
+		return nil, nil, errors.Join(err, drop())
+	}
+	return pool, func() error { pool.Close(); return drop() }, nil
 }
 
 // company makes a company with the fields of the generated files, and returns a context

@@ -15,10 +15,15 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stratakit/strata/internal/backends"
 )
 
 // maxConns is the size of a test's pool.
 const maxConns = 8
+
+// releasePatience is how long a test's connections may be in use after its end.
+const releasePatience = 30 * time.Second
 
 // Template is what a test's database looks like at its start.
 type Template struct {
@@ -65,8 +70,9 @@ type template struct {
 }
 
 // Database returns a pool on a database of the test's own, a copy of the template.
-// The pool is closed and the database dropped at the end of the test, also when the test
-// leaves connections open. It ends the test when there is no database to be had.
+// The pool is closed and the database dropped at the end of the test. Connections that are
+// still in use are given half a minute; then the test fails, with what they do, and they are
+// broken off. Database ends the test when there is no database to be had.
 func Database(t testing.TB, tpl Template) *pgxpool.Pool {
 	t.Helper()
 	// Not t.Context(): that one ends before the cleanup functions run.
@@ -96,9 +102,8 @@ func (b *binary) database(ctx context.Context, t testing.TB, tpl Template) (*pgx
 		return nil, errors.Join(err, p.drop(ctx, name))
 	}
 	t.Cleanup(func() {
-		pool.Close()
-		if err := p.drop(ctx, name); err != nil {
-			t.Errorf("dbtest: dropping the test's database: %v", err)
+		if err := p.end(ctx, pool, name, releasePatience); err != nil {
+			t.Errorf("dbtest: ending the test's database: %v", err)
 		}
 	})
 	return pool, nil
@@ -178,7 +183,39 @@ func (p *postgres) create(ctx context.Context, name, source string) error {
 
 // drop drops a database together with its connections.
 func (p *postgres) drop(ctx context.Context, name string) error {
-	return p.exec(ctx, fmt.Sprintf("drop database if exists %s with (force)", pgx.Identifier{name}.Sanitize()))
+	return backends.DropDatabase(ctx, p.pool, name)
+}
+
+// end closes the pool of a database and drops it. After patience it does so although
+// connections are in use, and the error says what for.
+func (p *postgres) end(ctx context.Context, pool *pgxpool.Pool, name string, patience time.Duration) error {
+	closed := make(chan struct{})
+	go func() { // it waits for every connection in use
+		defer close(closed)
+		pool.Close()
+	}()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	var held error
+	select {
+	case <-closed:
+	case <-timer.C:
+		held = p.held(ctx, name)
+	}
+	return errors.Join(held, p.drop(ctx, name))
+}
+
+// held returns an error that says what the connections of a database do.
+func (p *postgres) held(ctx context.Context, name string) error {
+	var what *string
+	err := p.pool.QueryRow(ctx, `
+		select string_agg(format('%s: %s', state, left(query, 200)), '; ')
+		from pg_stat_activity
+		where datname = $1 and backend_type = 'client backend'`, name).Scan(&what)
+	if err != nil || what == nil {
+		return errors.Join(errors.New("the test ended without releasing its connections"), err)
+	}
+	return fmt.Errorf("the test ended while connections were in use: %s", *what)
 }
 
 // exec runs one statement as the admin.

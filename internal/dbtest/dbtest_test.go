@@ -11,6 +11,7 @@ import (
 	"testing/fstest"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stratakit/strata/internal/dbtest"
@@ -61,6 +62,7 @@ func TestDatabaseLoginObeysRowLevelSecurity(t *testing.T) {
 func TestRedisOfTwoTestsAreApart(t *testing.T) {
 	t.Parallel()
 	a, b := dbtest.Redis(t), dbtest.Redis(t)
+	require.True(t, a.(*redis.Client).Options().ContextTimeoutEnabled, "deadlines of contexts are heeded")
 	require.NoError(t, a.Set(t.Context(), "k", "a", 0).Err())
 	n, err := b.Exists(t.Context(), "k").Result()
 	require.NoError(t, err)
@@ -105,7 +107,7 @@ func TestTemplateWithKeyIsMadeOnce(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	made := 0
-	tpl := dbtest.Template{Name: "keyed", Key: rand.Text(), Setup: func(ctx context.Context, pool *pgxpool.Pool) error {
+	tpl := dbtest.Template{Name: rand.Text(), Key: rand.Text(), Setup: func(ctx context.Context, pool *pgxpool.Pool) error {
 		made++
 		_, err := pool.Exec(ctx, "create table t as select 1 as n")
 		return err

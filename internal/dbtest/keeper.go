@@ -8,11 +8,8 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
-
-	"github.com/gofrs/flock"
 
 	"github.com/stratakit/strata/internal/backends"
 )
@@ -56,7 +53,27 @@ func keep(dir string) int {
 			code = 1
 		}
 	}
+	if code == 0 {
+		if err := k.leave(); err != nil {
+			logf("%v", err)
+			return 1
+		}
+	}
 	return code
+}
+
+// leave removes the directory unless the next keeper has it by now. With an error it stays,
+// for its log.
+func (k *keeper) leave() error {
+	lock := lockOf(k.dir)
+	if err := lock.Lock(); err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
+	if _, err := os.Stat(socketOf(k.dir)); err == nil {
+		return nil
+	}
+	return os.RemoveAll(k.dir)
 }
 
 func (k *keeper) atEnd(f func() error) {
@@ -85,7 +102,7 @@ func (k *keeper) listen(ctx context.Context) error {
 
 	clients := 0
 	idle := time.NewTimer(keeperIdle)
-	lock := flock.New(filepath.Join(k.dir, "lock"))
+	lock := lockOf(k.dir)
 	for {
 		select {
 		case n := <-joined:

@@ -114,6 +114,7 @@ func (rd *redisServer) client(db int) (*redis.Client, error) {
 		return nil, err
 	}
 	o.DB = db
+	o.ContextTimeoutEnabled = true
 	o.PoolSize = maxConns
 	return redis.NewClient(o), nil
 }

@@ -75,7 +75,11 @@ func fromKeeper(ctx context.Context, service string) (*reply, func() error, erro
 	return r, conn.Close, nil
 }
 
-// keeperDir is the directory of the keeper for this working copy and this environment.
+// socketLimit is how long the path of a socket may be; systems allow 103 bytes or more.
+const socketLimit = 100
+
+// keeperDir is the directory of the keeper for this working copy and this environment. It is
+// made by whoever starts the keeper, below a directory that only we can enter.
 func keeperDir() (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, "1", moduleRoot())
@@ -87,11 +91,15 @@ func keeperDir() (string, error) {
 			}
 		}
 	}
-	dir := filepath.Join(os.TempDir(), fmt.Sprintf("strata-dbtest-%d-%s", os.Getuid(), hex.EncodeToString(h.Sum(nil)[:6])))
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	name := filepath.Join(fmt.Sprintf("strata-dbtest-%d", os.Getuid()), hex.EncodeToString(h.Sum(nil)[:6]))
+	dir := filepath.Join(os.TempDir(), name)
+	if len(socketOf(dir)) > socketLimit {
+		dir = filepath.Join("/tmp", name)
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 		return "", err
 	}
-	return dir, private(dir)
+	return dir, private(filepath.Dir(dir))
 }
 
 func moduleRoot() string {
@@ -109,10 +117,13 @@ func moduleRoot() string {
 
 func socketOf(dir string) string { return filepath.Join(dir, "socket") }
 
+// lockOf is beside the directories of all keepers, because they come and go.
+func lockOf(dir string) *flock.Flock { return flock.New(filepath.Join(filepath.Dir(dir), "lock")) }
+
 // dialKeeper connects to the keeper. The lock makes sure that one is started once, and that
 // it does not end while somebody connects: it is held until the keeper has greeted.
 func dialKeeper(ctx context.Context, dir string) (net.Conn, error) {
-	lock := flock.New(filepath.Join(dir, "lock"))
+	lock := lockOf(dir)
 	if _, err := lock.TryLockContext(ctx, 10*time.Millisecond); err != nil {
 		return nil, err
 	}
@@ -157,6 +168,9 @@ func awaitLine(ctx context.Context, r interface {
 func startKeeper(ctx context.Context, dir string) error {
 	self, err := os.Executable()
 	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	log, err := os.OpenFile(filepath.Join(dir, "log"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
