@@ -175,7 +175,7 @@ func read(ctx context.Context, db reader, workspace tenancy.WorkspaceID) (*Set, 
 	var version int64
 	var fields []Field
 	err := db.Read(ctx, `SELECT s.version, `+fieldColumns+` FROM strata.custom_field_sets s
-		LEFT JOIN strata.custom_fields f ON f.workspace_id = s.workspace_id AND f.archived_at IS NULL
+		LEFT JOIN strata.custom_fields f ON f.workspace_id = s.workspace_id
 		WHERE s.workspace_id = $1 ORDER BY f.position, f.key`, []any{workspace}, func(rows pgx.Rows) error {
 		for rows.Next() {
 			var f Field
@@ -218,7 +218,7 @@ func (r *Registry) fromRedis(ctx context.Context, id tenancy.WorkspaceID, versio
 	if err != nil || json.Unmarshal(data, &s) != nil || s.Version != version {
 		return nil
 	}
-	return newSet(s.Version, s.Fields)
+	return s.indexed()
 }
 
 // toRedis leaves the set for other processes. Failing to costs them a read.
@@ -314,7 +314,7 @@ func (r *Registry) Update(ctx context.Context, key string, c Change) (Field, err
 		apply(&f.Filterable, c.Filterable)
 		apply(&f.Position, c.Position)
 		if c.Options != nil {
-			f.Options = slices.Clone(*c.Options)
+			f.Options = append([]string{}, *c.Options...) // the column has no NULL
 		}
 		if err := f.check(); err != nil {
 			return err
