@@ -23,3 +23,17 @@ func TestValuesOfAnArchivedField(t *testing.T) {
 		require.Equal(t, map[string]any{"note": "y"}, r.CustomFields)
 	}
 }
+
+// A filter finds an address however it is written there and was written when it came.
+func TestFiltersCompareAddressesInTheirForm(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	w.create(t, `{"email":"Ada@Example.com","customFields":{"manager":"Bo@Example.com"}}`)
+	w.create(t, `{"email":"cy@example.com"}`)
+	for _, filter := range []string{
+		`email == "Ada@Example.com"`, `email == "ada@example.COM"`, `email in ["ADA@example.com"]`, `email != "CY@example.com"`,
+		`fields.manager == "Bo@Example.com"`, `fields.manager in ["bo@EXAMPLE.com", "x"]`,
+	} {
+		require.Equal(t, []string{"Ada@Example.com"}, emails(w.list(t, "filter", filter)), filter)
+	}
+}
