@@ -1,16 +1,12 @@
 package customfields
 
 import (
-	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
-
-	"github.com/stratakit/strata/internal/suggest"
 )
 
 // builder makes the tree from a checked expression. What it does not know it refuses.
@@ -130,49 +126,6 @@ func (b *builder) has(e ast.Expr) (operand, error) {
 	return operand{}, b.errorf(e, "has() asks for fields.<key>")
 }
 
-// literal returns the Go value of a literal: nil, string, float64, bool, or time.Time
-// for timestamp("...").
-func (b *builder) literal(e ast.Expr) (value any, ok bool, err error) {
-	switch e.Kind() {
-	case ast.LiteralKind:
-		switch v := e.AsLiteral().(type) {
-		case types.Null:
-			return nil, true, nil
-		case types.String:
-			if !storable(string(v)) {
-				return nil, true, b.errorf(e, "text must be valid UTF-8 without NUL")
-			}
-			return string(v), true, nil
-		case types.Double:
-			if math.IsInf(float64(v), 0) || math.IsNaN(float64(v)) {
-				return nil, true, b.errorf(e, "must be a finite number")
-			}
-			return float64(v), true, nil
-		case types.Bool:
-			return bool(v), true, nil
-		}
-	case ast.CallKind:
-		c := e.AsCall()
-		if c.FunctionName() != "timestamp" || len(c.Args()) != 1 || c.Args()[0].Kind() != ast.LiteralKind {
-			return nil, false, nil
-		}
-		s, isText := c.Args()[0].AsLiteral().(types.String)
-		if !isText {
-			return nil, false, nil
-		}
-		t, parseErr := time.Parse(time.RFC3339Nano, string(s))
-		if parseErr != nil || t.UTC().Year() < 1 || t.UTC().Year() > 9999 {
-			return nil, true, b.errorf(e, "timestamp() takes an RFC 3339 time such as timestamp(\"2026-01-31T00:00:00Z\")")
-		}
-		if t.Nanosecond()%1000 != 0 {
-			return nil, true, b.errorf(e, "times are kept to the microsecond")
-		}
-		return t.UTC(), true, nil
-	case ast.IdentKind, ast.SelectKind, ast.ListKind, ast.MapKind, ast.StructKind, ast.ComprehensionKind, ast.UnspecifiedExprKind:
-	}
-	return nil, false, nil
-}
-
 // sides sorts the two operands of a comparison into a reference and the rest.
 func (b *builder) sides(e, x, y ast.Expr) (left operand, right ast.Expr, swapped bool, err error) {
 	switch {
@@ -208,18 +161,8 @@ func (b *builder) equality(e, x, y ast.Expr) (node, error) {
 	if !ok {
 		return nil, b.errorf(other, "must be a literal, a column or fields.<key>")
 	}
+	value = b.address(other, r, value)
 	return equal{r, value}, b.checkOption(other, r, value)
-}
-
-// checkOption refuses a literal that a select can never have.
-func (b *builder) checkOption(e ast.Expr, r operand, value any) error {
-	s, isText := value.(string)
-	if options := r.options(); isText && len(options) > 0 && !slices.Contains(options, s) {
-		err := problemAt(positionOf(b.ast, e), "%q is none of the options %s", clipText(s, 80), quoteSome(options))
-		err.Problems[0].Suggestion = suggest.Closest(s, options)
-		return err
-	}
-	return nil
 }
 
 var mirrored = map[string]string{"<": ">", "<=": ">=", ">": "<", ">=": "<="}
@@ -282,9 +225,15 @@ func (b *builder) in(e, x, y ast.Expr) (node, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !ok || value == nil {
+		switch {
+		case !ok:
 			return nil, b.errorf(item, "must be a literal")
+		case value == nil:
+			return nil, b.errorf(item, "null cannot be in a list: use == null")
+		case kindOf(value) != r.kind(): // a list of several types is one of any type to CEL
+			return nil, b.errorf(item, "must be a %s literal", r.kind())
 		}
+		value = b.address(item, r, value)
 		if err := b.checkOption(item, r, value); err != nil {
 			return nil, err
 		}

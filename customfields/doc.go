@@ -22,6 +22,9 @@
 // has(), startsWith, endsWith, contains and timestamp() are. [Filter.SQL] gives the
 // condition and its parameters, [Filter.Match] the same answer in process.
 //
+// What ==, != and in compare with an address (a field or [Column] of type [Email]) may be
+// written in any way that means the same one: fields.mail == "Ada@Example.com".
+//
 // # What a filter means where a value is missing
 //
 // A field that is not set is null. A comparison of the equality family always has an

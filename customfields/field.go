@@ -21,7 +21,7 @@ const (
 	Number      Type = "number"       // float64, at most 1e15 either way
 	Date        Type = "date"         // "2006-01-02T15:04:05.000000Z", UTC
 	Select      Type = "select"       // one of the options
-	MultiSelect Type = "multi_select" // array of options, in the options' order, each once
+	MultiSelect Type = "multi_select" // array of options, sorted, each once
 	Boolean     Type = "boolean"      // true or false
 	URL         Type = "url"          // absolute, http or https
 	Email       Type = "email"        // as the recipients' own address is compared
@@ -36,7 +36,8 @@ type ID = tenancy.ID[Field]
 type Field struct {
 	ID ID `json:"id"`
 	// Key names the field in values and filters: a lower-case letter, then letters,
-	// digits and underscores, at most 63. It never changes.
+	// digits and underscores, at most 63, and none of the words true, false, null and in,
+	// which CEL does not take for a name. It never changes.
 	Key string `json:"key"`
 	// Label is what people see. Default: the key.
 	Label string `json:"label"`
@@ -62,6 +63,10 @@ const (
 	maxOption  = 200
 )
 
+// reservedKeys are the only words that CEL refuses in fields.<key>: its lexer knows them
+// as literals and as an operator. What else it reserves it reserves for variables.
+var reservedKeys = []string{"true", "false", "null", "in"}
+
 var keyForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 
 // check completes f and returns everything that is wrong with it at once.
@@ -71,6 +76,8 @@ func (f *Field) check() error {
 		v.Add("key", "required", "must not be empty")
 	} else if !keyForm.MatchString(f.Key) {
 		v.Add("key", "invalid_key", "must begin with a lower-case letter and have only lower-case letters, digits and underscores, at most 63")
+	} else if slices.Contains(reservedKeys, f.Key) {
+		v.Add("key", "reserved_key", "must not be true, false, null or in, which filters cannot name")
 	}
 	if f.Label = strings.TrimSpace(f.Label); f.Label == "" {
 		f.Label = f.Key
@@ -99,6 +106,7 @@ func (f *Field) checkOptions(v *tenancy.ValidationError) {
 	}
 	if len(f.Options) == 0 || len(f.Options) > maxOptions {
 		v.Add("options", "out_of_range", "a select needs 1 to 500 options")
+		return
 	}
 	seen := map[string]bool{}
 	for i, o := range f.Options {

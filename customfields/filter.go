@@ -22,7 +22,9 @@ const (
 type Column struct {
 	// Name is what the filter calls it, such as "createdAt".
 	Name string
-	// Type is Text, Number, Date or Boolean. A Date column is a timestamptz.
+	// Type is Text, Email, Number, Date or Boolean. A Date column is a timestamptz. An
+	// Email column has every address in the form of recipients.NormalizeEmail, and ==, !=
+	// and in put what they compare it with into that form.
 	Type Type
 	// SQL is the column in statements, with the table as r, such as "r.created_at".
 	SQL string

@@ -79,17 +79,22 @@ type operand struct {
 	field  *Field
 }
 
-func (r operand) kind() Type {
-	t := Type("")
+// declared is the type of the column or field.
+func (r operand) declared() Type {
 	if r.column != nil {
-		t = r.column.Type
-	} else {
-		t = r.field.Type
+		return r.column.Type
 	}
-	if t == Select || t == URL || t == Email {
+	return r.field.Type
+}
+
+// kind is the type that decides how values are compared.
+func (r operand) kind() Type {
+	switch t := r.declared(); t {
+	case Select, URL, Email:
 		return Text
+	default:
+		return t
 	}
-	return t
 }
 
 func (r operand) options() []string {

@@ -2,15 +2,15 @@ package customfields
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
+	"weak"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/stratakit/strata/audit"
@@ -37,13 +37,17 @@ type Config struct {
 // crashed writer failed to clear.
 type Registry struct {
 	db     *tenancy.DB
-	redis  redis.UniversalClient // nil without Redis
+	shared *shared
 	limits *billing.Limits
 	audit  *audit.Recorder
 	cfg    Config
 
 	mu   sync.Mutex // guards sets
 	sets map[tenancy.WorkspaceID]cached
+
+	// changers are the transactions that have changed definitions, by weak.Pointer:
+	// nothing tells when one was rolled back.
+	changers sync.Map
 }
 
 type cached struct {
@@ -56,7 +60,7 @@ func NewRegistry(db *tenancy.DB, client redis.UniversalClient, limits *billing.L
 	if db == nil || limits == nil || recorder == nil {
 		return nil, errors.New("customfields: NewRegistry needs a DB, Limits and a Recorder")
 	}
-	r := &Registry{db: db, redis: client, limits: limits, audit: recorder, sets: map[tenancy.WorkspaceID]cached{}}
+	r := &Registry{db: db, limits: limits, audit: recorder, sets: map[tenancy.WorkspaceID]cached{}}
 	if cfg != nil {
 		r.cfg = *cfg
 	}
@@ -69,6 +73,7 @@ func NewRegistry(db *tenancy.DB, client redis.UniversalClient, limits *billing.L
 	if r.cfg.Now == nil {
 		r.cfg.Now = time.Now
 	}
+	r.shared = &shared{client: client, now: r.cfg.Now}
 	return r, nil
 }
 
@@ -80,8 +85,28 @@ type reader interface {
 // Set returns the fields of the workspace of ctx's tenant.
 func (r *Registry) Set(ctx context.Context) (*Set, error) { return r.set(ctx, r.db) }
 
-// SetTx is Set inside a transaction: it needs no second connection.
-func (r *Registry) SetTx(ctx context.Context, tx *tenancy.Tx) (*Set, error) { return r.set(ctx, tx) }
+// SetTx is Set inside a transaction, which must be in the scope of the same workspace: it
+// needs no second connection and no Redis, and sees what the transaction has changed.
+func (r *Registry) SetTx(ctx context.Context, tx *tenancy.Tx) (*Set, error) {
+	t, err := workspace(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := r.changers.Load(weak.Make(tx)); ok {
+		return read(ctx, tx, t.WorkspaceID) // and kept nowhere: it may be rolled back
+	}
+	return r.set(ctx, tx)
+}
+
+// workspace returns the tenant of ctx. Row-level security shows nothing of its workspace
+// to a transaction in the scope of another one, which would look like no definitions.
+func workspace(ctx context.Context, tx *tenancy.Tx) (tenancy.Tenant, error) {
+	t, err := tenancy.WorkspaceFrom(ctx)
+	if err == nil && t.WorkspaceID != tx.Tenant().WorkspaceID {
+		err = errors.New("customfields: the transaction is in the scope of another workspace than the context")
+	}
+	return t, err
+}
 
 func (r *Registry) set(ctx context.Context, db reader) (*Set, error) {
 	t, err := tenancy.WorkspaceFrom(ctx)
@@ -101,11 +126,18 @@ func (r *Registry) set(ctx context.Context, db reader) (*Set, error) {
 	}
 	set := have.set
 	if set == nil || set.Version != version {
-		if set = r.fromRedis(ctx, t.WorkspaceID, version); set == nil {
+		alone := db == r.db // else there is a connection in hand that others wait for
+		set = nil
+		if alone {
+			set = r.shared.get(ctx, t.WorkspaceID, version)
+		}
+		if set == nil {
 			if set, err = read(ctx, db, t.WorkspaceID); err != nil {
 				return nil, err
 			}
-			r.toRedis(ctx, t.WorkspaceID, set)
+			if alone {
+				r.shared.put(ctx, t.WorkspaceID, set)
+			}
 		}
 	}
 	r.keep(t.WorkspaceID, cached{set, now})
@@ -140,7 +172,7 @@ func (r *Registry) Version(ctx context.Context) (int64, error) {
 
 // VersionTx is Version inside a transaction.
 func (r *Registry) VersionTx(ctx context.Context, tx *tenancy.Tx) (int64, error) {
-	t, err := tenancy.WorkspaceFrom(ctx)
+	t, err := workspace(ctx, tx)
 	if err != nil {
 		return 0, err
 	}
@@ -175,7 +207,7 @@ func read(ctx context.Context, db reader, workspace tenancy.WorkspaceID) (*Set, 
 	var version int64
 	var fields []Field
 	err := db.Read(ctx, `SELECT s.version, `+fieldColumns+` FROM strata.custom_field_sets s
-		LEFT JOIN strata.custom_fields f ON f.workspace_id = s.workspace_id AND f.archived_at IS NULL
+		LEFT JOIN strata.custom_fields f ON f.workspace_id = s.workspace_id
 		WHERE s.workspace_id = $1 ORDER BY f.position, f.key`, []any{workspace}, func(rows pgx.Rows) error {
 		for rows.Next() {
 			var f Field
@@ -202,43 +234,12 @@ func read(ctx context.Context, db reader, workspace tenancy.WorkspaceID) (*Set, 
 	return newSet(version, fields), nil
 }
 
-const redisLifetime = time.Hour
-
-func redisKey(id tenancy.WorkspaceID) string {
-	return "workspace:{" + id.String() + "}:custom_field_defs"
-}
-
-// fromRedis returns the set Redis holds, if it is of the wanted version.
-func (r *Registry) fromRedis(ctx context.Context, id tenancy.WorkspaceID, version int64) *Set {
-	if r.redis == nil {
-		return nil
-	}
-	data, err := r.redis.Get(ctx, redisKey(id)).Bytes()
-	var s Set
-	if err != nil || json.Unmarshal(data, &s) != nil || s.Version != version {
-		return nil
-	}
-	return newSet(s.Version, s.Fields)
-}
-
-// toRedis leaves the set for other processes. Failing to costs them a read.
-func (r *Registry) toRedis(ctx context.Context, id tenancy.WorkspaceID, s *Set) {
-	if r.redis == nil {
-		return
-	}
-	if data, err := json.Marshal(s); err == nil {
-		_ = r.redis.Set(ctx, redisKey(id), data, redisLifetime).Err()
-	}
-}
-
 // forget drops the set of a changed workspace here and in Redis.
 func (r *Registry) forget(ctx context.Context, id tenancy.WorkspaceID) {
 	r.mu.Lock()
 	delete(r.sets, id)
 	r.mu.Unlock()
-	if r.redis != nil {
-		_ = r.redis.Del(ctx, redisKey(id)).Err()
-	}
+	r.shared.forget(ctx, id)
 }
 
 // List returns all fields of the workspace, those archived last.
@@ -258,36 +259,42 @@ func (r *Registry) List(ctx context.Context) ([]Field, error) {
 
 // Create adds a field. ID, times and ArchivedAt are set by the registry. Errors:
 // *tenancy.ValidationError, ErrKeyTaken, *billing.LimitError.
-func (r *Registry) Create(ctx context.Context, f Field) (Field, error) {
-	f.Options = slices.Clone(f.Options)
+func (r *Registry) Create(ctx context.Context, f Field) (out Field, err error) {
+	err = r.db.InTx(ctx, func(tx *tenancy.Tx) error {
+		out, err = r.CreateTx(ctx, tx, f)
+		return err
+	})
+	return out, err
+}
+
+// CreateTx is Create in the caller's transaction. Until that ends, other changes of the
+// workspace's fields wait, and only its own SetTx sees the field.
+func (r *Registry) CreateTx(ctx context.Context, tx *tenancy.Tx, f Field) (Field, error) {
+	f.Options = append([]string{}, f.Options...) // the column has no NULL
 	if err := f.check(); err != nil {
 		return Field{}, err
 	}
-	if f.Options == nil {
-		f.Options = []string{}
+	t, err := r.change(ctx, tx)
+	if err != nil {
+		return Field{}, err
 	}
-	var out Field
-	err := r.change(ctx, func(tx *tenancy.Tx, t tenancy.Tenant) error {
-		rows, err := tx.Query(ctx, tx.SQL(`INSERT INTO strata.custom_fields AS f (workspace_id, id, company_id, key, label, type, options, required, filterable, position)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING `+fieldColumns),
-			t.WorkspaceID, tenancy.NewID[Field](), t.CompanyID, f.Key, f.Label, string(f.Type), f.Options, f.Required, f.Filterable, f.Position)
-		if err != nil {
-			return err
-		}
-		out, err = pgx.CollectExactlyOneRow(rows, scanField)
-		var pg *pgconn.PgError
-		if errors.As(err, &pg) && pg.Code == "23505" {
-			return fmt.Errorf("key %q: %w", f.Key, ErrKeyTaken)
-		}
-		if err != nil {
-			return err
-		}
-		if err := r.record(ctx, tx, "custom_field.created", out); err != nil {
-			return err
-		}
-		return r.limits.Consume(ctx, tx, billing.ResourceCustomFields, 1)
-	})
-	return out, err
+	rows, err := tx.Query(ctx, tx.SQL(`INSERT INTO strata.custom_fields AS f (workspace_id, id, company_id, key, label, type, options, required, filterable, position)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (workspace_id, key) DO NOTHING RETURNING `+fieldColumns),
+		t.WorkspaceID, tenancy.NewID[Field](), t.CompanyID, f.Key, f.Label, string(f.Type), f.Options, f.Required, f.Filterable, f.Position)
+	if err != nil {
+		return Field{}, err
+	}
+	out, err := pgx.CollectExactlyOneRow(rows, scanField)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Field{}, fmt.Errorf("key %q: %w", f.Key, ErrKeyTaken)
+	}
+	if err != nil {
+		return Field{}, err
+	}
+	if err := r.record(ctx, tx, "custom_field.created", out); err != nil {
+		return Field{}, err
+	}
+	return out, r.limits.Consume(ctx, tx, billing.ResourceCustomFields, 1)
 }
 
 // Change is what Update changes; nil leaves as it is. Key and type never change, and
@@ -301,40 +308,50 @@ type Change struct {
 }
 
 // Update changes a field. Errors: ErrNotFound, *tenancy.ValidationError, ErrOptionInUse.
-func (r *Registry) Update(ctx context.Context, key string, c Change) (Field, error) {
-	var out Field
-	err := r.change(ctx, func(tx *tenancy.Tx, t tenancy.Tenant) error {
-		f, err := r.lock(ctx, tx, t, key)
-		if err != nil {
-			return err
-		}
-		before := f.Options
-		apply(&f.Label, c.Label)
-		apply(&f.Required, c.Required)
-		apply(&f.Filterable, c.Filterable)
-		apply(&f.Position, c.Position)
-		if c.Options != nil {
-			f.Options = slices.Clone(*c.Options)
-		}
-		if err := f.check(); err != nil {
-			return err
-		}
-		for _, o := range before {
-			if !slices.Contains(f.Options, o) {
-				return fmt.Errorf("option %q: %w", o, ErrOptionInUse)
-			}
-		}
-		rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.custom_fields AS f SET label = $3, options = $4, required = $5, filterable = $6, position = $7, updated_at = now()
-			WHERE workspace_id = $1 AND id = $2 RETURNING `+fieldColumns), t.WorkspaceID, f.ID, f.Label, f.Options, f.Required, f.Filterable, f.Position)
-		if err != nil {
-			return err
-		}
-		if out, err = pgx.CollectExactlyOneRow(rows, scanField); err != nil {
-			return err
-		}
-		return r.record(ctx, tx, "custom_field.updated", out)
+func (r *Registry) Update(ctx context.Context, key string, c Change) (out Field, err error) {
+	err = r.db.InTx(ctx, func(tx *tenancy.Tx) error {
+		out, err = r.UpdateTx(ctx, tx, key, c)
+		return err
 	})
 	return out, err
+}
+
+// UpdateTx is Update in the caller's transaction, with what CreateTx says of it.
+func (r *Registry) UpdateTx(ctx context.Context, tx *tenancy.Tx, key string, c Change) (Field, error) {
+	t, err := r.change(ctx, tx)
+	if err != nil {
+		return Field{}, err
+	}
+	f, err := r.lock(ctx, tx, t, key)
+	if err != nil {
+		return Field{}, err
+	}
+	before := f.Options
+	apply(&f.Label, c.Label)
+	apply(&f.Required, c.Required)
+	apply(&f.Filterable, c.Filterable)
+	apply(&f.Position, c.Position)
+	if c.Options != nil {
+		f.Options = append([]string{}, *c.Options...) // the column has no NULL
+	}
+	if err := f.check(); err != nil {
+		return Field{}, err
+	}
+	for _, o := range before {
+		if !slices.Contains(f.Options, o) {
+			return Field{}, fmt.Errorf("option %q: %w", o, ErrOptionInUse)
+		}
+	}
+	rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.custom_fields AS f SET label = $3, options = $4, required = $5, filterable = $6, position = $7, updated_at = now()
+		WHERE workspace_id = $1 AND id = $2 RETURNING `+fieldColumns), t.WorkspaceID, f.ID, f.Label, f.Options, f.Required, f.Filterable, f.Position)
+	if err != nil {
+		return Field{}, err
+	}
+	out, err := pgx.CollectExactlyOneRow(rows, scanField)
+	if err != nil {
+		return Field{}, err
+	}
+	return out, r.record(ctx, tx, "custom_field.updated", out)
 }
 
 func apply[T any](to, from *T) {
@@ -346,37 +363,46 @@ func apply[T any](to, from *T) {
 // Archive hides a field: no new values, no filters. Its values stay in the records, and
 // its key stays taken. Archiving twice is ErrNotFound.
 func (r *Registry) Archive(ctx context.Context, key string) error {
-	return r.change(ctx, func(tx *tenancy.Tx, t tenancy.Tenant) error {
-		f, err := r.lock(ctx, tx, t, key)
-		if err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.custom_fields SET archived_at = now(), updated_at = now() WHERE workspace_id = $1 AND id = $2`), t.WorkspaceID, f.ID); err != nil {
-			return err
-		}
-		if err := r.record(ctx, tx, "custom_field.archived", f); err != nil {
-			return err
-		}
-		return r.limits.Release(ctx, tx, billing.ResourceCustomFields, 1)
-	})
+	return r.db.InTx(ctx, func(tx *tenancy.Tx) error { return r.ArchiveTx(ctx, tx, key) })
 }
 
-// change runs fn in a transaction that bumps the workspace's version first: changes of
-// one workspace queue behind each other.
-func (r *Registry) change(ctx context.Context, fn func(tx *tenancy.Tx, t tenancy.Tenant) error) error {
-	t, err := tenancy.WorkspaceFrom(ctx)
+// ArchiveTx is Archive in the caller's transaction, with what CreateTx says of it.
+func (r *Registry) ArchiveTx(ctx context.Context, tx *tenancy.Tx, key string) error {
+	t, err := r.change(ctx, tx)
 	if err != nil {
 		return err
 	}
-	return r.db.InTx(ctx, func(tx *tenancy.Tx) error {
-		_, err := tx.Exec(ctx, tx.SQL(`INSERT INTO strata.custom_field_sets AS s (workspace_id, company_id) VALUES ($1, $2)
-			ON CONFLICT (workspace_id) DO UPDATE SET version = s.version + 1`), t.WorkspaceID, t.CompanyID)
-		if err != nil {
-			return fmt.Errorf("customfields: %w", err)
-		}
-		tx.AfterCommit(func(ctx context.Context) { r.forget(ctx, t.WorkspaceID) })
-		return fn(tx, t)
-	})
+	f, err := r.lock(ctx, tx, t, key)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.custom_fields SET archived_at = now(), updated_at = now() WHERE workspace_id = $1 AND id = $2`), t.WorkspaceID, f.ID); err != nil {
+		return err
+	}
+	if err := r.record(ctx, tx, "custom_field.archived", f); err != nil {
+		return err
+	}
+	return r.limits.Release(ctx, tx, billing.ResourceCustomFields, 1)
+}
+
+// change begins a change: it bumps the workspace's version, so that changes of one
+// workspace queue behind each other, and returns the tenant.
+func (r *Registry) change(ctx context.Context, tx *tenancy.Tx) (tenancy.Tenant, error) {
+	t, err := workspace(ctx, tx)
+	if err != nil {
+		return t, err
+	}
+	p := weak.Make(tx)
+	if _, ok := r.changers.LoadOrStore(p, true); !ok {
+		runtime.AddCleanup(tx, func(p weak.Pointer[tenancy.Tx]) { r.changers.Delete(p) }, p)
+	}
+	tx.AfterCommit(func(ctx context.Context) { r.forget(ctx, t.WorkspaceID) })
+	_, err = tx.Exec(ctx, tx.SQL(`INSERT INTO strata.custom_field_sets AS s (workspace_id, company_id) VALUES ($1, $2)
+		ON CONFLICT (workspace_id) DO UPDATE SET version = s.version + 1`), t.WorkspaceID, t.CompanyID)
+	if err != nil {
+		return t, fmt.Errorf("customfields: %w", err)
+	}
+	return t, nil
 }
 
 func (r *Registry) lock(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant, key string) (Field, error) {

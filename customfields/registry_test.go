@@ -43,6 +43,11 @@ func TestRegistryLifeOfAField(t *testing.T) {
 	fewer := []string{"gold"}
 	_, err = r.Update(ctx, "tier", customfields.Change{Options: &fewer})
 	require.ErrorIs(t, err, customfields.ErrOptionInUse)
+	var none []string
+	_, err = r.Create(ctx, customfields.Field{Key: "note", Type: customfields.Text})
+	require.NoError(t, err)
+	_, err = r.Update(ctx, "note", customfields.Change{Options: &none})
+	require.NoError(t, err, "a nil slice is no options, as an empty one is")
 	_, err = r.Update(ctx, "nope", customfields.Change{Label: &label})
 	require.ErrorIs(t, err, customfields.ErrNotFound)
 
@@ -56,10 +61,14 @@ func TestRegistryLifeOfAField(t *testing.T) {
 	set, err = r.Set(ctx)
 	require.NoError(t, err)
 	require.Nil(t, set.Field("tier"))
+	require.Equal(t, []string{"tier"}, set.Archived)
+	shared, err := registry(t, e, e.Redis, nil).Set(ctx)
+	require.NoError(t, err)
+	require.Equal(t, []string{"tier"}, shared.Archived, "from Redis too")
 	all, err := r.List(ctx)
 	require.NoError(t, err)
-	require.Len(t, all, 1)
-	require.NotNil(t, all[0].ArchivedAt)
+	require.Len(t, all, 2)
+	require.NotNil(t, all[1].ArchivedAt)
 	_, err = r.Create(ctx, customfields.Field{Key: "tier", Type: customfields.Text})
 	require.ErrorIs(t, err, customfields.ErrKeyTaken, "the old values are still there")
 }

@@ -39,10 +39,10 @@ func (f *Field) jsonType() string {
 
 // value is a reference as a SQL value of its type, NULL where it is not set. It can
 // never raise, whatever is stored: a cast is guarded by the type of the JSON value, and
-// numeric holds every JSON number.
+// by the range of its own. A number is a float8, as a column is and as CEL has it.
 func (r *renderer) value(x operand) string {
 	if x.column != nil {
-		if x.column.Type == Text {
+		if x.kind() == Text {
 			return x.column.SQL + ` COLLATE "C"` // CEL orders text by code point
 		}
 		return x.column.SQL
@@ -54,7 +54,9 @@ func (r *renderer) value(x operand) string {
 	}
 	switch x.kind() {
 	case Number:
-		return guard("(" + raw + ")::numeric")
+		// What float8 cannot hold, which a cast would raise on, counts as not set.
+		number := "(" + raw + ")::numeric"
+		return guard("CASE WHEN " + number + " = 0 OR abs(" + number + ") BETWEEN 5e-324 AND 1.7976931348623157e308 THEN (" + raw + ")::float8 END")
 	case Boolean:
 		return guard("(" + raw + ")::boolean")
 	case Text, Date, Select, MultiSelect, URL, Email:
@@ -82,7 +84,7 @@ const dateText = `to_char(%s AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 // text in a custom field and a timestamptz in a column: when they meet, both are text,
 // because text that is no date would make a cast raise.
 func (r *renderer) pair(a, b operand) (left, right string) {
-	left, right = r.comparable(a), r.comparable(b)
+	left, right = r.value(a), r.value(b)
 	if a.kind() == Date && (a.field == nil) != (b.field == nil) {
 		if a.field == nil {
 			left = fmt.Sprintf(dateText, a.column.SQL)
@@ -93,16 +95,6 @@ func (r *renderer) pair(a, b operand) (left, right string) {
 	return left, right
 }
 
-// comparable is value for a comparison with another reference. A number is a float8
-// there, as a column is and as CEL has it; what float8 cannot hold counts as not set.
-func (r *renderer) comparable(x operand) string {
-	if x.field == nil || x.kind() != Number {
-		return r.value(x)
-	}
-	raw := "r.custom_fields->" + quoteKey(x.field.Key)
-	return "(CASE WHEN jsonb_typeof(" + raw + ") = 'number' THEN CASE WHEN abs((" + raw + ")::numeric) < 1e300 THEN (" + raw + ")::float8 END END)"
-}
-
 // quoteKey writes a key as a literal. The form of a key admits nothing to escape.
 func quoteKey(key string) string {
 	if !keyForm.MatchString(key) {
@@ -111,15 +103,12 @@ func quoteKey(key string) string {
 	return "'" + key + "'"
 }
 
-// bindFor binds a literal that is compared with x.
+// bindFor binds a literal that is compared with x, unless x is a custom field and a
+// number: number does that.
 func (r *renderer) bindFor(x operand, value any) string {
 	if x.field != nil {
 		if t, ok := value.(time.Time); ok {
 			return r.bind(t.Format(DateLayout), "text")
-		}
-		if n, ok := value.(float64); ok {
-			// As text: a cast from float8 to numeric keeps 15 digits only.
-			return r.bind(strconv.FormatFloat(n, 'f', -1, 64), "numeric")
 		}
 		return r.bind(value, "text")
 	}
@@ -154,11 +143,9 @@ func listOf(values []any) any {
 }
 
 func sliceOf[T any](values []any) []T {
-	out := make([]T, 0, len(values))
-	for _, v := range values {
-		if t, ok := v.(T); ok { // the checker has seen to it: a list has one type
-			out = append(out, t)
-		}
+	out := make([]T, len(values))
+	for i, v := range values {
+		out[i] = v.(T) // the builder has seen to it
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package customfields
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -19,25 +20,47 @@ type Set struct {
 	Version int64 `json:"version"`
 	// Fields are the fields that are not archived, by position and key.
 	Fields []Field `json:"fields"`
+	// Archived are the keys of those that are, sorted.
+	Archived []string `json:"archived,omitempty"`
 
 	index func() map[string]*Field
 }
 
 // NewSet returns a Set of fields, for tests and for products that keep definitions of
-// their own. It returns what is wrong with the definitions.
+// their own; those with an ArchivedAt are archived. It returns what is wrong with the
+// definitions.
 func NewSet(version int64, fields []Field) (*Set, error) {
 	fields = slices.Clone(fields)
+	seen := make(map[string]bool, len(fields))
 	for i := range fields {
 		fields[i].Options = slices.Clone(fields[i].Options)
 		if err := fields[i].check(); err != nil {
 			return nil, err
 		}
+		key := fields[i].Key
+		if seen[key] {
+			return nil, &tenancy.ValidationError{Fields: []tenancy.FieldError{{Field: "key", Value: key, Code: "duplicate", Message: "two fields must not have the same key"}}}
+		}
+		seen[key] = true
 	}
 	return newSet(version, fields), nil
 }
 
 func newSet(version int64, fields []Field) *Set {
-	s := &Set{Version: version, Fields: fields}
+	s := &Set{Version: version}
+	for _, f := range fields {
+		if f.ArchivedAt == nil {
+			s.Fields = append(s.Fields, f)
+		} else {
+			s.Archived = append(s.Archived, f.Key)
+		}
+	}
+	slices.Sort(s.Archived)
+	return s.indexed()
+}
+
+// indexed makes s ready for use.
+func (s *Set) indexed() *Set {
 	s.index = sync.OnceValue(func() map[string]*Field {
 		m := make(map[string]*Field, len(s.Fields))
 		for i := range s.Fields {
@@ -64,11 +87,12 @@ func (s *Set) Normalize(values map[string]any) (map[string]any, error) {
 }
 
 // NormalizePatch is Normalize for a change of an existing record: only the given keys
-// change, and those in unset lose their value.
+// change, and those in unset lose their value. A null clears what an archived field has
+// left too.
 func (s *Set) NormalizePatch(values map[string]any) (set map[string]any, unset []string, err error) {
 	set, unset, v := s.normalize(values, (*Field).normalize)
 	for _, key := range unset {
-		if f := s.Field(key); f.Required {
+		if f := s.Field(key); f != nil && f.Required {
 			v.Fields = append(v.Fields, requiredError(f))
 		}
 	}
@@ -90,13 +114,18 @@ func (s *Set) NormalizeText(cells map[string]string) (map[string]any, error) {
 func (s *Set) normalize(values map[string]any, one func(*Field, any) (any, *problem)) (map[string]any, []string, *tenancy.ValidationError) {
 	var v tenancy.ValidationError
 	out := make(map[string]any, len(values))
-	var unset []string
+	var unset, unknown []string
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		f := s.Field(key)
 		if f == nil {
-			v.Fields = append(v.Fields, tenancy.FieldError{
-				Field: "customFields." + show(key), Code: "unknown_field", Message: "the workspace has no such field", Suggestion: suggest.Closest(key, s.Keys()),
-			})
+			switch _, archived := slices.BinarySearch(s.Archived, key); {
+			case !archived:
+				unknown = append(unknown, key)
+			case values[key] == nil:
+				unset = append(unset, key)
+			default:
+				v.Add("customFields."+key, "archived_field", "the field is archived: leave it out, or clear what it has left with null")
+			}
 			continue
 		}
 		value, p := one(f, values[key])
@@ -109,7 +138,27 @@ func (s *Set) normalize(values map[string]any, one func(*Field, any) (any, *prob
 			out[key] = value
 		}
 	}
+	s.addUnknown(&v, unknown)
 	return out, unset, &v
+}
+
+// maxUnknown is how many unknown fields are named: what a request can hold of them would
+// make an answer many times its size.
+const maxUnknown = 20
+
+func (s *Set) addUnknown(v *tenancy.ValidationError, unknown []string) {
+	if len(unknown) == 0 {
+		return
+	}
+	known := s.Keys()
+	for _, key := range unknown[:min(len(unknown), maxUnknown)] {
+		v.Fields = append(v.Fields, tenancy.FieldError{
+			Field: "customFields." + show(key), Code: "unknown_field", Message: "the workspace has no such field", Suggestion: suggest.Closest(key, known),
+		})
+	}
+	if more := len(unknown) - maxUnknown; more > 0 {
+		v.Add("customFields", "unknown_field", fmt.Sprintf("… and %d more unknown fields", more))
+	}
 }
 
 func (s *Set) requireAll(values map[string]any, v *tenancy.ValidationError) {

@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/stratakit/strata/internal/emailaddr"
@@ -134,25 +136,31 @@ func (f *Field) option(s string) (any, *problem) {
 	return nil, p
 }
 
+// normalizeList returns the options in an order of their own: that of the definition can
+// change, and a value has one form.
 func (f *Field) normalizeList(list []string) (any, *problem) {
 	if f.Type != MultiSelect {
 		return nil, f.wrongType()
 	}
-	for _, s := range list {
-		if _, p := f.option(s); p != nil {
-			return nil, p
-		}
-	}
-	out := make([]string, 0, len(list))
-	for _, o := range f.Options {
-		if slices.Contains(list, o) {
-			out = append(out, o)
-		}
-	}
-	if len(out) == 0 {
+	if len(list) == 0 {
 		return nil, nil
 	}
-	return out, nil
+	if len(list) > maxOptions {
+		return nil, &problem{code: "too_long", message: fmt.Sprintf("must have at most %d options", maxOptions)}
+	}
+	unknown := make(map[string]bool, len(list))
+	for _, s := range list {
+		unknown[s] = true
+	}
+	for _, o := range f.Options {
+		delete(unknown, o)
+	}
+	for _, s := range list {
+		if unknown[s] {
+			return f.option(s)
+		}
+	}
+	return slices.Compact(slices.Sorted(slices.Values(list))), nil
 }
 
 // dateForms are what is read without guessing: ISO 8601 only, because 03/04/26 has
@@ -182,12 +190,36 @@ func formatDate(t time.Time) (any, *problem) {
 }
 
 func normalizeURL(s string) (any, *problem) {
+	invalid := &problem{code: "invalid_url", message: "must be an http or https URL such as https://example.com/page, at most 2048 bytes"}
 	u, err := url.Parse(strings.TrimSpace(s))
-	if err != nil || len(s) > maxURL || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil {
-		return nil, &problem{code: "invalid_url", message: "must be an http or https URL such as https://example.com/page, at most 2048 bytes"}
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil || !validHost(u) {
+		return nil, invalid
 	}
 	u.Host = strings.ToLower(u.Host)
-	return u.String(), nil
+	// What is escaped grows, and an empty fragment goes: a space may have been before it.
+	normal := strings.TrimSpace(u.String())
+	if len(normal) > maxURL {
+		return nil, invalid
+	}
+	return normal, nil
+}
+
+// validHost is narrower than url.Parse, which takes quotes and angle brackets in a host
+// and any number for a port. Names may have letters beyond ASCII, as RFC 3987 has them.
+func validHost(u *url.URL) bool {
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return false
+		}
+	}
+	name := u.Hostname()
+	if strings.HasPrefix(u.Host, "[") {
+		ip, err := netip.ParseAddr(name)
+		return err == nil && ip.Is6() && ip.Zone() == ""
+	}
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r) && !strings.ContainsRune(".-_", r)
+	})
 }
 
 // normalizeText reads a cell of a file. Surrounding space does not count, and an empty

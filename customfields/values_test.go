@@ -2,9 +2,12 @@ package customfields_test
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -53,10 +56,16 @@ func TestNormalizeHasOneFormPerType(t *testing.T) {
 		{"due", "2026-01-31 10:00", "2026-01-31T10:00:00.000000Z"},
 		{"tier", "gold", "gold"},
 		{"tier", "", nil},
-		{"tags", []any{"new", "vip", "new"}, []string{"vip", "new"}},
+		{"tags", []any{"vip", "new", "vip"}, []string{"new", "vip"}},
 		{"tags", []any{}, nil},
 		{"vip", false, false},
 		{"site", "HTTPS://EXAMPLE.com/Path", "https://example.com/Path"},
+		{"site", " https://Bücher.example/é?q=a b ", "https://b%C3%BCcher.example/%C3%A9?q=a b"},
+		{"site", "https://example.com/?q=a #", "https://example.com/?q=a"},
+		{"site", "http://192.0.2.1:8080/a/../b#c", "http://192.0.2.1:8080/a/../b#c"},
+		{"site", "http://[2001:DB8::1]:65535", "http://[2001:db8::1]:65535"},
+		{"site", "https://a_b.example.", "https://a_b.example."},
+		{"site", "https://example.com/" + strings.Repeat("é", 338), "https://example.com/" + strings.Repeat("%C3%A9", 338)},
 		{"mail", " Ada@EXAMPLE.com ", "ada@example.com"},
 	} {
 		got, err := s.Normalize(map[string]any{c.key: c.in})
@@ -124,9 +133,9 @@ func TestNormalizeTextReadsCells(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Equal(t, map[string]any{
-		"note": "a, b", "size": 1000.0, "due": "2026-01-31T00:00:00.000000Z", "tier": "gold", "tags": []string{"vip", "new"}, "vip": true, "mail": "a@example.com",
+		"note": "a, b", "size": 1000.0, "due": "2026-01-31T00:00:00.000000Z", "tier": "gold", "tags": []string{"new", "vip"}, "vip": true, "mail": "a@example.com",
 	}, got)
-	require.JSONEq(t, `{"note":"a, b","size":1000,"due":"2026-01-31T00:00:00.000000Z","tier":"gold","tags":["vip","new"],"vip":true,"mail":"a@example.com"}`,
+	require.JSONEq(t, `{"note":"a, b","size":1000,"due":"2026-01-31T00:00:00.000000Z","tier":"gold","tags":["new","vip"],"vip":true,"mail":"a@example.com"}`,
 		string(customfields.AppendJSON(nil, got)))
 	for _, bad := range []map[string]string{
 		{"size": "1,5"}, {"size": "0x10"}, {"size": "NaN"}, {"size": "Inf"}, {"size": "1_000"}, {"vip": "maybe"}, {"tags": "vip,new"}, {"due": "31.01.2026"},
@@ -165,6 +174,10 @@ func TestDefinitionsAreChecked(t *testing.T) {
 		{Key: "a", Type: customfields.Select, Options: []string{" "}},
 		{Key: "a", Type: customfields.Text, Options: []string{"x"}},
 		{Key: "a", Type: customfields.MultiSelect, Options: []string{"x;y"}},
+		{Key: "true", Type: customfields.Text},
+		{Key: "false", Type: customfields.Text},
+		{Key: "null", Type: customfields.Text},
+		{Key: "in", Type: customfields.Text},
 		{Key: "a", Type: customfields.Text, Label: "\x00"},
 		{Key: "a", Type: customfields.Text, Label: strings.Repeat("x", 201)},
 	} {
@@ -172,4 +185,102 @@ func TestDefinitionsAreChecked(t *testing.T) {
 		var v *tenancy.ValidationError
 		require.ErrorAs(t, err, &v, "%+v", bad)
 	}
+}
+
+// The words are all that CEL's grammar and library know. Those that a key may be are
+// tried in every place where a filter names a field.
+func TestEveryKeyCanBeFiltered(t *testing.T) {
+	t.Parallel()
+	for _, key := range strings.Fields(`in true false null as break const continue else for function if import let loop package namespace return var void while
+		fields has type int uint double bool string bytes list map null_type timestamp duration dyn size all exists exists_one filter matches contains startswith
+		optional google cel math bind r b u rb br e1 x0 email`) {
+		s, err := customfields.NewSet(1, []customfields.Field{{Key: key, Type: customfields.Text, Filterable: true}})
+		var v *tenancy.ValidationError
+		if errors.As(err, &v) {
+			require.Equal(t, "reserved_key", v.Fields[0].Code, key)
+			require.Contains(t, []string{"in", "true", "false", "null"}, key)
+			continue
+		}
+		require.NoError(t, err, key)
+		for _, form := range []string{`fields.%s == "x"`, `"x" != fields.%s`, `fields.%s in ["x"]`, `has(fields.%s)`, `fields.%s.contains("x")`, `(fields.%s) < email`} {
+			_, err := s.Compile(fmt.Sprintf(form, key), columns)
+			require.NoError(t, err, form, key)
+		}
+	}
+}
+
+func TestFieldsOfOneKeyAreRefused(t *testing.T) {
+	t.Parallel()
+	_, err := customfields.NewSet(1, []customfields.Field{{Key: "a", Type: customfields.Text}, {Key: "b", Type: customfields.Text}, {Key: "a", Type: customfields.Number}})
+	var v *tenancy.ValidationError
+	require.ErrorAs(t, err, &v)
+	require.Equal(t, "duplicate", v.Fields[0].Code)
+	require.Equal(t, "a", v.Fields[0].Value)
+}
+
+// What a request can hold of mistakes must not make an answer many times its size.
+func TestErrorsAreBounded(t *testing.T) {
+	t.Parallel()
+	s := allTypes(t)
+	values := map[string]any{"teir": "gold", "size": "x"}
+	for i := range 70_000 {
+		values[fmt.Sprintf("z%d", i)] = 1
+	}
+	_, err := s.Normalize(values)
+	var v *tenancy.ValidationError
+	require.ErrorAs(t, err, &v)
+	require.Len(t, v.Fields, 22, "the wrong size, 20 by name, and how many more")
+	require.Equal(t, "customFields.size", v.Fields[0].Field)
+	require.Equal(t, tenancy.FieldError{Field: "customFields.teir", Code: "unknown_field", Message: "the workspace has no such field", Suggestion: "tier"}, v.Fields[1])
+	require.Equal(t, tenancy.FieldError{Field: "customFields", Code: "unknown_field", Message: "… and 69981 more unknown fields"}, v.Fields[21])
+
+	many := make([]string, 501)
+	for i := range many {
+		many[i] = "vip"
+	}
+	_, err = s.Normalize(map[string]any{"tags": many})
+	require.ErrorAs(t, err, &v)
+	require.Equal(t, "too_long", v.Fields[0].Code)
+	got, err := s.Normalize(map[string]any{"tags": many[:500]})
+	require.NoError(t, err)
+	require.Equal(t, map[string]any{"tags": []string{"vip"}}, got)
+
+	_, err = customfields.NewSet(1, []customfields.Field{{Key: "a", Type: customfields.Select, Options: make([]string, 501)}})
+	require.ErrorAs(t, err, &v)
+	require.Len(t, v.Fields, 1)
+}
+
+// Moving options changes what people see, and no value.
+func TestListsHaveOneFormWhateverTheOrderOfTheOptions(t *testing.T) {
+	t.Parallel()
+	for _, options := range [][]string{{"vip", "beta", "new"}, {"new", "vip", "beta"}} {
+		s, err := customfields.NewSet(1, []customfields.Field{{Key: "tags", Type: customfields.MultiSelect, Options: options}})
+		require.NoError(t, err)
+		got, err := s.Normalize(map[string]any{"tags": []any{"vip", "new", "beta", "new"}})
+		require.NoError(t, err)
+		require.Equal(t, map[string]any{"tags": []string{"beta", "new", "vip"}}, got)
+	}
+}
+
+// A field that was archived leaves values behind. Whoever sends a record back as it was
+// read is told what to do about them, and null clears them.
+func TestArchivedFields(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	s, err := customfields.NewSet(1, []customfields.Field{
+		{Key: "b", Type: customfields.Text, Required: true, ArchivedAt: &now}, {Key: "a", Type: customfields.Text, ArchivedAt: &now}, {Key: "c", Type: customfields.Text},
+	})
+	require.NoError(t, err)
+	require.Nil(t, s.Field("a"))
+	require.Equal(t, []string{"a", "b"}, s.Archived)
+	set, unset, err := s.NormalizePatch(map[string]any{"a": nil, "b": nil, "c": "x"})
+	require.NoError(t, err)
+	require.Equal(t, map[string]any{"c": "x"}, set)
+	require.Equal(t, []string{"a", "b"}, unset)
+	_, _, err = s.NormalizePatch(map[string]any{"a": "x", "d": nil})
+	var v *tenancy.ValidationError
+	require.ErrorAs(t, err, &v)
+	require.Equal(t, []string{"archived_field", "unknown_field"}, []string{v.Fields[0].Code, v.Fields[1].Code}, "a null for a key that never was is a mistake")
+	_, err = s.Normalize(map[string]any{"c": "x"})
+	require.NoError(t, err, "an archived field is not required")
 }

@@ -133,7 +133,7 @@ func show(s string) string {
 // Columns are the columns that filters may use beside the custom fields.
 func Columns() []customfields.Column {
 	return []customfields.Column{
-		{Name: "email", Type: customfields.Text, SQL: "r.email_norm"},
+		{Name: "email", Type: customfields.Email, SQL: "r.email_norm"},
 		{Name: "name", Type: customfields.Text, SQL: "r.name"},
 		{Name: "status", Type: customfields.Text, SQL: "r.status", Options: Statuses()},
 		{Name: "createdAt", Type: customfields.Date, SQL: "r.created_at"},

@@ -3,7 +3,6 @@ package customfieldshttp
 
 import (
 	"net/http"
-	"strings"
 
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/internal/web"
@@ -134,7 +133,7 @@ func (a *API) check(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f, err := set.Compile(strings.TrimSpace(in.Filter), a.columns)
+	f, err := set.Compile(in.Filter, a.columns)
 	if err != nil {
 		return err
 	}

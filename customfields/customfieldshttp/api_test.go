@@ -235,6 +235,9 @@ func TestCheckFilter(t *testing.T) {
 
 	for _, c := range []struct{ filter, at, suggestion string }{
 		{"status == \"active\" &&\n  fields.teir == \"gold\"", "2:9", "tier"},
+		{"\n  fields.teir == \"gold\" ", "2:9", "tier"},
+		{`  status == "actve"`, "1:13", "active"},
+		{` `, "1:2", ""},
 		{`tier == "gold"`, "1:1", "fields.tier"},
 		{`fields.tier == "glod"`, "1:16", "gold"},
 		{`emial == "x"`, "1:1", "email"},

@@ -1,16 +1,23 @@
 // Package suggest finds what somebody who mistyped a word most likely meant.
 package suggest
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
-// Closest returns the candidate nearest to word, or "" when none is near: at most one
-// edit for every three letters, letters' case aside.
+// maxEdits is where a word stops being a mistyped one, however long it is.
+const maxEdits = 3
+
+// Closest returns the candidate nearest to word, the first of those equally near, or ""
+// when none is near: at most one edit for every three letters of word, and at most three,
+// letters' case aside. So a word of one or two letters is only found in another case.
 func Closest(word string, candidates []string) string {
 	w := []rune(strings.ToLower(word))
-	best, bestDistance := "", 1+len(w)/3
+	best, limit := "", min(len(w)/3, maxEdits)
 	for _, c := range candidates {
-		if d := distance(w, []rune(strings.ToLower(c)), bestDistance); d < bestDistance || d == bestDistance && best == "" {
-			best, bestDistance = c, d
+		if d := distance(w, []rune(strings.ToLower(c)), limit); d <= limit {
+			best, limit = c, d-1
 		}
 	}
 	return best
@@ -37,6 +44,9 @@ func distance(a, b []rune, limit int) int {
 			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
 				row[j] = min(row[j], before[j-2]+1)
 			}
+		}
+		if slices.Min(row) > limit { // it never gets smaller again
+			return limit + 1
 		}
 		before, last, row = last, row, before
 	}

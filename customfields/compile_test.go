@@ -1,0 +1,139 @@
+package customfields_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/stratakit/strata/customfields"
+)
+
+var columns = []customfields.Column{
+	{Name: "email", Type: customfields.Text, SQL: "r.email"},
+	{Name: "nickname", Type: customfields.Text, SQL: "r.nickname", Nullable: true},
+	{Name: "status", Type: customfields.Text, SQL: "r.status", Options: []string{"active", "inactive"}},
+	{Name: "createdAt", Type: customfields.Date, SQL: "r.created_at"},
+	{Name: "score", Type: customfields.Number, SQL: "r.score", Nullable: true},
+	{Name: "opted", Type: customfields.Boolean, SQL: "r.opted", Nullable: true},
+}
+
+func TestCompileRefusesWithPositionAndSuggestion(t *testing.T) {
+	t.Parallel()
+	s := allTypes(t)
+	for _, c := range []struct {
+		expr, message, suggestion string
+		line, column              int
+	}{
+		{`fields.teir == "gold"`, "no field", "tier", 1, 7},
+		{`emial == "x"`, "no column", "email", 1, 1},
+		{`tier == "gold"`, "no column", "fields.tier", 1, 1},
+		{`status == "actve"`, "none of the options", "active", 1, 11},
+		{"status == \"active\" &&\n  fields.tier in [\"gold\", \"glod\"]", "none of the options", "gold", 2, 27},
+		{`"vpi" in fields.tags`, "none of the options", "vip", 1, 1},
+		{`fields.size > "x"`, "cannot be applied to", "", 1, 13},
+		{`fields.hidden == "x"`, "no field", "", 1, 7},
+		{`fields.tags.exists(t, t == "vip")`, "not supported", "", 1, 19},
+		{`fields.size + 1 > 2`, "one side must be", "", 1, 17},
+		{`email.matches("a")`, "not supported", "", 1, 14},
+		{`1 == 1`, "one side must be", "", 1, 3},
+		{`email`, "true or false", "", 1, 1},
+		{`fields.vip < true`, "no order", "", 1, 12},
+		{`fields.tags == ["vip"]`, "multi_select", "", 1, 13},
+		{`createdAt > timestamp("yesterday")`, "RFC 3339", "", 1, 22},
+		{`status in [5, "active"]`, "must be a text literal", "", 1, 12},
+		{`createdAt in ["x", 5]`, "must be a date literal", "", 1, 15},
+		{`createdAt in [timestamp("2026-01-31T00:00:00Z"), 5]`, "must be a date literal", "", 1, 50},
+		{`email in ["a", 5]`, "must be a text literal", "", 1, 16},
+		{`score in [1, 2u, true]`, "must be a number literal", "", 1, 18},
+		{`opted in [true, "true"]`, "must be a boolean literal", "", 1, 17},
+		{`fields.tier in ["gold", 5]`, "must be a text literal", "", 1, 25},
+		{`nickname in ["a", null]`, "null cannot be in a list: use == null", "", 1, 19},
+		{`fields.size in [null]`, "null cannot be in a list: use == null", "", 1, 17},
+		{`email in ["a", nickname]`, "must be a literal", "", 1, 16},
+		{`email == "x" &&`, "Syntax error", "", 1, 16},
+		{``, "Syntax error", "", 1, 1},
+		{`fields`, "", "", 1, 1},
+		{`fields["tier"] == "gold"`, "", "", 1, 7},
+		{`email == "` + "\x00" + `"`, "NUL", "", 1, 1},
+		{`email == "\u0000"`, "NUL", "", 1, 10},
+		{strings.Repeat("x", 5000), "bytes", "", 1, 1},
+		{strings.Repeat("!(", 50) + "opted" + strings.Repeat(")", 50), "too large", "", 0, 0},
+		{strings.TrimSuffix(strings.Repeat("opted||", 400), "||"), "too large", "", 0, 0},
+	} {
+		_, err := s.Compile(c.expr, columns)
+		var e *customfields.FilterError
+		require.ErrorAs(t, err, &e, c.expr)
+		p := e.Problems[0]
+		require.Contains(t, p.Message, c.message, c.expr)
+		require.Equal(t, c.suggestion, p.Suggestion, c.expr)
+		if c.line > 0 {
+			require.Equal(t, customfields.Position{Line: c.line, Column: c.column}, p.Position, "%s: %s", c.expr, p.Message)
+		}
+	}
+}
+
+func TestCompileAcceptsLongListsAndChains(t *testing.T) {
+	t.Parallel()
+	s := allTypes(t)
+	_, err := s.Compile(`fields.size in [`+strings.TrimSuffix(strings.Repeat("1,", 1000), ",")+`]`, columns)
+	require.NoError(t, err)
+	_, err = s.Compile(strings.TrimSuffix(strings.Repeat(`fields.vip || `, 100), " || "), columns)
+	require.NoError(t, err)
+	for _, list := range []string{`email in []`, `score in [1, 2.0, 3u]`, `fields.due in [timestamp("2026-01-31T00:00:00Z")]`} {
+		_, err := s.Compile(list, columns)
+		require.NoError(t, err, list)
+	}
+}
+
+func TestAddressesAreComparedInTheirForm(t *testing.T) {
+	t.Parallel()
+	s := allTypes(t)
+	columns := []customfields.Column{{Name: "email", Type: customfields.Email, SQL: "r.email_norm"}, {Name: "name", Type: customfields.Text, SQL: "r.name"}}
+	for _, form := range []string{`%s == "Ada@Example.COM"`, `"ADA@example.com" == %s`, `!(%s != "Ada@example.com")`, `%s in ["x", " Ada@Example.com"]`} {
+		for _, ref := range []string{"email", "fields.mail"} {
+			expr := fmt.Sprintf(form, ref)
+			f, err := s.Compile(expr, columns)
+			require.NoError(t, err, expr)
+			require.Equal(t, expr, f.String(), "as it was written")
+			_, args := f.SQL(1)
+			require.Contains(t, fmt.Sprint(args...), "ada@example.com", expr)
+			require.NotContains(t, fmt.Sprint(args...), "Ada", expr)
+			require.True(t, f.Match(map[string]any{"email": "ada@example.com"}, map[string]any{"mail": "ada@example.com"}), expr)
+			require.False(t, f.Match(map[string]any{"email": "bo@example.com"}, map[string]any{"mail": "bo@example.com"}), expr)
+		}
+	}
+	f, err := s.Compile(`name == "Ada@Example.com" && fields.note == "Ada@Example.com" && email < "B" && email != "No Address"`, columns)
+	require.NoError(t, err)
+	sql, args := f.SQL(1)
+	require.Equal(t, 3, strings.Count(fmt.Sprint(args...), "A"), "text is compared as it is: %v", args)
+	require.Contains(t, sql, `r.email_norm COLLATE "C" <`, "addresses are ordered as text is")
+}
+
+func TestFilterReferences(t *testing.T) {
+	t.Parallel()
+	f, err := allTypes(t).Compile(`fields.tier == "gold" && (email == "x" || has(fields.note)) && fields.tier != "silver"`, columns)
+	require.NoError(t, err)
+	require.Equal(t, []string{"email", "fields.note", "fields.tier"}, f.References())
+}
+
+func FuzzCompile(f *testing.F) {
+	for _, s := range []string{`fields.tier == "gold"`, `!(email in ["a"]) && has(fields.note)`, `fields.due > timestamp("2024-01-01T00:00:00Z")`, `a.b.c(1)[2]`, `[{}]`} {
+		f.Add(s)
+	}
+	set := allTypes(f)
+	f.Fuzz(func(t *testing.T, expr string) {
+		filter, err := set.Compile(expr, columns)
+		if err != nil {
+			var e *customfields.FilterError
+			require.ErrorAs(t, err, &e)
+			return
+		}
+		sql, args := filter.SQL(1)
+		require.Contains(t, sql, "(")
+		require.LessOrEqual(t, len(args), 600)
+		filter.Match(map[string]any{"email": "", "status": "active", "createdAt": time.Time{}}, nil)
+	})
+}
