@@ -70,19 +70,13 @@ type Change struct {
 	Version int64
 }
 
-// The limits of the core fields.
-const (
-	maxEmail = 320 // as typed, with what normalisation takes away
-	maxName  = 300
-)
+// maxName is the longest name, in characters.
+const maxName = 300
 
 // NormalizeEmail returns the form in which two spellings of one address are equal, or
 // says what is wrong with it.
 func NormalizeEmail(s string) (string, *tenancy.FieldError) {
 	n, err := emailaddr.Normalize(s)
-	if err == nil && len(s) > maxEmail {
-		err = emailaddr.ErrTooLong
-	}
 	if err != nil {
 		e := &tenancy.FieldError{Field: "email", Value: show(s), Code: "invalid_email", Message: err.Error()}
 		if fixed := strings.NewReplacer(",", ".", " ", "", ";", "").Replace(s); fixed != s {
