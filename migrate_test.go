@@ -2,6 +2,7 @@ package strata_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/url"
 	"os"
@@ -10,13 +11,16 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stratakit/strata"
+	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/internal/dbtest"
 	"github.com/stratakit/strata/internal/tenancytest"
+	"github.com/stratakit/strata/tenancy"
 )
 
 func TestMain(m *testing.M) {
@@ -115,6 +119,35 @@ func TestEveryTableHasItsWalls(t *testing.T) {
 		require.NoError(t, pool.QueryRow(t.Context(), `SELECT has_table_privilege('strata_app', 'strata.`+table+`', 'SELECT, INSERT, UPDATE, DELETE')`).Scan(&reachable))
 		require.False(t, reachable, table)
 	}
+}
+
+// Every test of this repository runs under the audit guard: it has to be on.
+func TestEveryTableIsGuarded(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	rows, err := e.Pool.Query(t.Context(), `
+		SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = 'strata' AND c.relkind IN ('r', 'p')
+		  AND NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgname = 'dbtest_guard' AND g.tgenabled = 'O')
+		ORDER BY c.relname`)
+	require.NoError(t, err)
+	unguarded, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	require.Equal(t, []string{ // in these a row is no mutation that a user asked for
+		"goose_audit", "goose_billing", "goose_bulk", "goose_customfields", "goose_imports", "goose_recipients", "goose_tenancy",
+		"idempotency_keys", "import_rows", "run_batches", "runs", "schema_lines",
+	}, unguarded)
+
+	change := func(entries ...audit.Entry) error {
+		return e.DB.InTx(e.A.CompanyCtx, func(tx *tenancy.Tx) error {
+			_, err := tx.Exec(e.A.CompanyCtx, `UPDATE strata.companies SET name = name WHERE id = $1`, e.A.CompanyID)
+			return errors.Join(err, e.Audit.RecordTx(e.A.CompanyCtx, tx, entries...))
+		})
+	}
+	var pg *pgconn.PgError
+	require.ErrorAs(t, change(), &pg)
+	require.Equal(t, "23S01", pg.Code)
+	require.NoError(t, change(audit.Entry{Action: "company.updated"}))
 }
 
 func TestSchemaTooOldAndTooNew(t *testing.T) {

@@ -3,6 +3,7 @@ package audit_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -82,6 +83,8 @@ func TestHostileTextNeverFailsTheMutation(t *testing.T) {
 	metadata := map[string]any{
 		"letters": `C:\u0000`, "raw": json.RawMessage(`"\ud800 \u0000 \\ud800"`), "number": json.RawMessage(`12345678901234567`),
 		"nested": []any{map[string]any{"k\x00": "\x00"}},
+		"huge":   []any{json.Number("1e400"), json.RawMessage(`-1e200000`)}, "tiny": json.RawMessage(`1e-20000`),
+		"long": json.RawMessage("0.1" + strings.Repeat("0", 20_000) + "1"), "deep": json.RawMessage(strings.Repeat("[", 9_999) + strings.Repeat("]", 9_999)),
 	}
 	require.NoError(t, e.Audit.Record(ctx, audit.Entry{Action: "x.z", Metadata: metadata}))
 	page, err = e.Audit.List(ctx, audit.Query{Action: "x.z"})
@@ -90,6 +93,21 @@ func TestHostileTextNeverFailsTheMutation(t *testing.T) {
 	require.Equal(t, `C:\u0000`, got["letters"], "a backslash and letters, and no NUL")
 	require.Equal(t, "\ufffd \ufffd \\ud800", got["raw"])
 	require.Equal(t, []any{map[string]any{"k\ufffd": "\ufffd"}}, got["nested"])
+	require.Equal(t, []any{"1e400", "-1e200000"}, got["huge"])
+	require.Equal(t, []any{0.0, 0.1}, []any{got["tiny"], got["long"]})
+	require.Contains(t, fmt.Sprint(got["deep"]), "[too deep]")
+	require.NoError(t, e.DB.InTx(ctx, func(tx *tenancy.Tx) error {
+		var digits string
+		err := tx.QueryRow(ctx, `SELECT metadata->>'number' FROM strata.audit_entries WHERE action = 'x.z'`).Scan(&digits)
+		require.Equal(t, "12345678901234567", digits, "what is in order is stored as it is")
+		return err
+	}))
+	deepest := json.RawMessage(strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000))
+	require.NoError(t, e.Audit.Record(ctx, audit.Entry{Action: "x.deepest", Metadata: map[string]any{"deep": deepest}}))
+	page, err = e.Audit.List(ctx, audit.Query{})
+	require.NoError(t, err)
+	require.Equal(t, map[string]any{"unreadable": true}, page.Items[0].Metadata)
+	require.Contains(t, actions(page), "x.z", "and the trail goes on")
 
 	require.NoError(t, e.Audit.Record(ctx, audit.Entry{Action: "x.large", Metadata: map[string]any{"all": strings.Repeat("x", 1<<20)}}))
 	page, err = e.Audit.List(ctx, audit.Query{Action: "x.large"})

@@ -51,7 +51,8 @@ type Entry struct {
 
 	// Metadata is what else an investigator wants to know: counts, names of changed
 	// fields. Values must be JSON-encodable. What is more than 64 KiB of JSON is replaced
-	// by {"truncated": true, "bytes": n}. Never put a secret, such as a password, token or
+	// by {"truncated": true, "bytes": n}; a number that is no float64 becomes text, and
+	// what is nested more than 100 deep "too deep". Never put a secret, such as a password, token or
 	// key, or a person's data here: entries outlive both.
 	Metadata map[string]any `json:"metadata"`
 
@@ -60,12 +61,14 @@ type Entry struct {
 	DomainID    tenancy.DomainID    `json:"domainId,omitzero"`
 }
 
-// The lengths, in bytes, that text is cut to: what comes from a request must never be
+// What is stored at most, in bytes where it is text: what comes from a request must never be
 // able to make the audited mutation fail.
 const (
 	maxText     = 512
 	maxMessage  = 2048
 	maxMetadata = 64 << 10
+	maxDepth    = 100 // of metadata
+	maxDigits   = 40  // of a number in it
 )
 
 // checked returns e with what the caller says made storable, or the caller's mistake.
@@ -104,7 +107,10 @@ func clean(s string, limit int) string {
 // is followed by the same letters.
 var noNUL = strings.NewReplacer(`\\`, `\\`, `\u0000`, `\ufffd`)
 
-// encode writes metadata as JSON that PostgreSQL accepts.
+// unreadable stands for metadata that Go cannot read.
+func unreadable() map[string]any { return map[string]any{"unreadable": true} }
+
+// encode writes metadata as JSON that PostgreSQL accepts and List reads back.
 func encode(m map[string]any) (string, error) {
 	if len(m) == 0 {
 		return "{}", nil
@@ -113,19 +119,47 @@ func encode(m map[string]any) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if bytes.Contains(b, []byte(`\ud`)) || bytes.Contains(b, []byte(`\uD`)) { // from a json.RawMessage: half a pair is refused by jsonb
-		var v any
-		d := json.NewDecoder(bytes.NewReader(b))
-		d.UseNumber()
-		if err := d.Decode(&v); err != nil {
-			return "", err
-		}
-		if b, err = json.Marshal(v); err != nil {
-			return "", err
-		}
-	}
 	if len(b) > maxMetadata {
 		b, err = json.Marshal(map[string]any{"truncated": true, "bytes": len(b)})
+		return string(b), err
 	}
+	d := json.NewDecoder(bytes.NewReader(b)) // makes U+FFFD of half a pair, which jsonb refuses
+	d.UseNumber()
+	var decoded map[string]any
+	if d.Decode(&decoded) != nil { // valid, and nested deeper than encoding/json reads
+		decoded = unreadable()
+	}
+	b, err = json.Marshal(readable(decoded, maxDepth))
 	return noNUL.Replace(string(b)), err
+}
+
+// readable replaces what jsonb does not hold or nobody could read back: a number that is
+// no float64 becomes text, one of many digits is rounded, and what is nested deeper than
+// depth becomes "too deep".
+func readable(v any, depth int) any {
+	switch v := v.(type) {
+	case json.Number:
+		n, err := v.Float64()
+		switch {
+		case err != nil:
+			return v.String()
+		case n == 0 || len(v) > maxDigits: // 1e-400 is 0 to every reader
+			return n
+		}
+	case map[string]any:
+		if depth == 0 {
+			return "too deep"
+		}
+		for k := range v {
+			v[k] = readable(v[k], depth-1)
+		}
+	case []any:
+		if depth == 0 {
+			return "too deep"
+		}
+		for i := range v {
+			v[i] = readable(v[i], depth-1)
+		}
+	}
+	return v
 }

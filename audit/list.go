@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -31,9 +32,13 @@ const entryColumns = `company_id, id, workspace_id, domain_id, occurred_at, acto
 	resource_id, status, error_message, ip, user_agent, request_id, metadata`
 
 func scanEntry(row pgx.CollectableRow) (e Entry, err error) {
+	var metadata []byte
 	err = row.Scan(&e.CompanyID, &e.ID, &e.WorkspaceID, &e.DomainID, &e.OccurredAt, &e.ActorID, &e.ActorType, &e.ActorEmail, &e.Action, &e.ResourceType,
-		&e.ResourceID, &e.Status, &e.ErrorMessage, &e.IP, &e.UserAgent, &e.RequestID, &e.Metadata)
+		&e.ResourceID, &e.Status, &e.ErrorMessage, &e.IP, &e.UserAgent, &e.RequestID, &metadata)
 	e.OccurredAt = e.OccurredAt.UTC()
+	if err == nil && json.Unmarshal(metadata, &e.Metadata) != nil {
+		e.Metadata = unreadable() // written by other means than RecordTx: it must not hide the rest of the trail
+	}
 	return e, err
 }
 

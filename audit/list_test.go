@@ -152,3 +152,23 @@ func TestManyEntriesOfOneMoment(t *testing.T) {
 	require.Len(t, seen, len(entries))
 	require.Equal(t, "10049", first.Items[0].ResourceID, "in the order they were given")
 }
+
+// One entry that cannot be read does not hide the others, whoever wrote it.
+func TestMetadataThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	for _, metadata := range []string{`[1]`, `{"n": 1e400}`, `{"n": 1}`} {
+		require.NoError(t, e.DB.InTx(e.A.Ctx, func(tx *tenancy.Tx) error {
+			_, err := tx.Exec(e.A.Ctx, `INSERT INTO strata.audit_entries (company_id, id, occurred_at, actor_type, action, status, metadata) VALUES ($1, $2, now(), 'user', 'own.sql', 'success', $3)`,
+				e.A.CompanyID, tenancy.NewID[audit.Entry](), metadata)
+			return err
+		}))
+	}
+	page, err := e.Audit.List(e.A.CompanyCtx, audit.Query{Action: "own.sql"})
+	require.NoError(t, err)
+	require.Len(t, page.Items, 3)
+	require.Equal(t, map[string]any{"n": 1.0}, page.Items[0].Metadata)
+	for _, entry := range page.Items[1:] {
+		require.Equal(t, map[string]any{"unreadable": true}, entry.Metadata)
+	}
+}

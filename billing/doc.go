@@ -35,7 +35,9 @@
 //
 // A counter is one hot row, held until the end of the transaction. Count last, once per
 // chunk and not once per row, and several resources in the order of their names; then
-// transactions wait for each other for a moment and never in a circle.
+// transactions wait for each other for a moment and never in a circle. The first use of a
+// resource that the plan does not name needs the subscription too, out of that order, and
+// so does not wait for it: [ErrSubscriptionChanging].
 //
 // # Subscriptions
 //

@@ -19,6 +19,11 @@ var (
 	// when it is closed, also by ExpireReservations, or not this company's.
 	ErrReservation error = fault.New(fault.Conflict, "reservation_gone", "the reservation does not hold that much any more")
 
+	// ErrSubscriptionChanging is returned for the first use of a resource that has no
+	// counter yet while the company's subscription is being changed: try again. Nothing
+	// was counted.
+	ErrSubscriptionChanging error = fault.New(fault.Conflict, "subscription_changing", "the subscription is being changed right now: try again")
+
 	// ErrNotSubscribed is returned for a company that was never provisioned.
 	ErrNotSubscribed error = fault.New(fault.NotFound, "not_subscribed", "the company has no subscription")
 )

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/stratakit/strata"
 	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/billing"
 	"github.com/stratakit/strata/internal/tenancytest"
@@ -51,26 +52,51 @@ func Example() {
 	// pro 11 of 50
 }
 
-// A product's own plans, with a resource of its own.
+// A product's own plans, with a resource of its own. The library's four are named too:
+// what is absent is 0.
 func ExampleNewCatalog() {
 	catalog, err := billing.NewCatalog(
-		billing.StandardPlan{Name: "hobby", Limits: map[string]int64{billing.ResourceRecipients: 100, "rockets": 1}},
-		billing.StandardPlan{Name: "fleet", Limits: map[string]int64{billing.ResourceRecipients: billing.Unlimited, "rockets": 20}},
+		billing.StandardPlan{Name: "free", Limits: map[string]int64{ // of a company that names none
+			billing.ResourceRecipients: 100, billing.ResourceCustomFields: 5,
+			billing.ResourceWorkspaces: 1, billing.ResourceDomains: 1, "rockets": 1,
+		}},
+		billing.StandardPlan{Name: "fleet", Limits: map[string]int64{
+			billing.ResourceRecipients: billing.Unlimited, billing.ResourceCustomFields: 100,
+			billing.ResourceWorkspaces: 1, billing.ResourceDomains: 10, "rockets": 20,
+		}},
 	)
 	if err != nil {
 		fmt.Println(err)
+		return
 	}
-	fleet, err := catalog.Plan("fleet")
+	s := &tenancytest.Scratch{}
+	defer s.Close()
+	env := tenancytest.Open(s) // a migrated database
+	ctx := s.Context()
+	product, err := strata.New(ctx, env.Pool, nil, &strata.Config{Catalog: catalog})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = product.Stop(ctx) }()
+	tenant, err := product.Tenancy.Bootstrap(ctx, tenancy.NewCompany{Name: "Acme"}, tenancy.NewDomain{DomainName: "acme.example"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	usage, err := product.Limits.Usage(tenancy.WithTenant(ctx, tenant))
 	if err != nil {
 		fmt.Println(err)
 	}
-	fmt.Println(fleet.Limit("rockets"))
-	fmt.Println(fleet.Limit(billing.ResourceRecipients))
-	fmt.Println(fleet.Limit("submarines"))
+	for _, r := range usage.Resources {
+		fmt.Println(usage.Plan, r.Resource, r.Used, "of", *r.Limit)
+	}
 	// Output:
-	// 20 true
-	// 0 false
-	// 0 true
+	// free custom_fields 0 of 5
+	// free domains 1 of 1
+	// free recipients 0 of 100
+	// free rockets 0 of 1
+	// free workspaces 1 of 1
 }
 
 func ExampleAccessFor() {

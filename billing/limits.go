@@ -92,7 +92,8 @@ func setLimits(ctx context.Context, tx *tenancy.Tx, p Plan, resources []string) 
 // Consume counts n more of resource for tx's company, or returns a *LimitError and
 // counts nothing. Existing + n may equal the limit. It is part of tx: a rollback gives
 // everything back. 0 is allowed always, also when a downgrade left more than the plan
-// allows.
+// allows. The first use of a resource that the company's plan did not name when it was
+// put on it can meet ErrSubscriptionChanging.
 func (l *Limits) Consume(ctx context.Context, tx *tenancy.Tx, resource string, n int64) error {
 	if n < 0 {
 		return fmt.Errorf("billing: consume %d %s: the number is negative, Release gives back", n, resource)
@@ -140,30 +141,31 @@ func (l *Limits) take(ctx context.Context, tx *tenancy.Tx, resource string, n in
 // startCounter makes the row of a resource that is counted for the first time, with the
 // limit of the company's plan. Somebody else making it at the same moment is as good.
 // The subscription is locked against a change of plan, so that a counter is never
-// started with the limit of a plan that just ended.
+// started with the limit of a plan that just ended. It is not waited for: what is
+// changing it may be waiting for a counter that tx has locked.
 func (l *Limits) startCounter(ctx context.Context, tx *tenancy.Tx, resource string) error {
-	p, err := l.planOf(ctx, tx, `SELECT plan FROM strata.subscriptions WHERE company_id = $1 FOR SHARE`)
+	company := tx.Tenant().CompanyID
+	const read = `SELECT plan FROM strata.subscriptions WHERE company_id = $1`
+	var key string
+	err := tx.QueryRow(ctx, tx.SQL(read+` FOR SHARE SKIP LOCKED`), company).Scan(&key)
+	if errors.Is(err, pgx.ErrNoRows) { // there is none, or it is locked
+		if err = tx.QueryRow(ctx, tx.SQL(read), company).Scan(&key); err == nil {
+			return fmt.Errorf("start counting %s: %w", resource, ErrSubscriptionChanging)
+		}
+	}
+	if err != nil {
+		return notSubscribed(err)
+	}
+	p, err := l.catalog.Plan(key)
 	if err != nil {
 		return err
 	}
 	_, err = tx.Exec(ctx, tx.SQL(`INSERT INTO strata.usage (company_id, resource, limit_value) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`),
-		tx.Tenant().CompanyID, resource, limitOf(p, resource))
+		company, resource, limitOf(p, resource))
 	if err != nil {
 		return fmt.Errorf("billing: start counting %s: %w", resource, err)
 	}
 	return nil
-}
-
-func (l *Limits) planOf(ctx context.Context, tx *tenancy.Tx, q string) (Plan, error) {
-	var key string
-	err := tx.QueryRow(ctx, tx.SQL(q), tx.Tenant().CompanyID).Scan(&key)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, ErrNotSubscribed
-	}
-	if err != nil {
-		return nil, fmt.Errorf("billing: read the subscription: %w", err)
-	}
-	return l.catalog.Plan(key)
 }
 
 // refusal returns the *LimitError of n more, or nil when there is room by now, or

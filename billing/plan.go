@@ -119,7 +119,10 @@ func standardPlans() []Plan {
 type Catalog struct{ plans map[string]Plan }
 
 // NewCatalog returns a Catalog of plans; without any it holds the four standard ones of
-// the package comment. Errors: a plan that is nil or has no key, two of one key, and
+// the package comment. Plans of a product's own have to allow the library's resources
+// too, ResourceRecipients, ResourceCustomFields, ResourceWorkspaces and ResourceDomains:
+// what a plan does not name is 0, and a company needs a workspace and a domain. A company
+// that is created without a plan gets the one called "free" (tenancy.DefaultPlan). Errors: a plan that is nil or has no key, two of one key, and
 // limits of a StandardPlan that are negative without being Unlimited.
 func NewCatalog(plans ...Plan) (*Catalog, error) {
 	if len(plans) == 0 {

@@ -2,6 +2,7 @@ package billing_test
 
 import (
 	"errors"
+	"maps"
 	"sync/atomic"
 	"testing"
 
@@ -13,16 +14,24 @@ import (
 	"github.com/stratakit/strata/tenancy"
 )
 
-// own returns Limits with one plan, whose resources the library does not know.
-func own(t *testing.T, e *tenancytest.Env, plan billing.Plan) (*billing.Limits, *tenancytest.Company) {
+// named is a plan of a product's own that allows what a company is made of, and limits.
+func named(name string, limits map[string]int64) billing.StandardPlan {
+	all := map[string]int64{billing.ResourceRecipients: 100, billing.ResourceWorkspaces: 1, billing.ResourceDomains: 1}
+	maps.Copy(all, limits)
+	return billing.StandardPlan{Name: name, Limits: all}
+}
+
+// own returns Limits of plans whose resources the library does not know, and a company on
+// the first of them.
+func own(t *testing.T, e *tenancytest.Env, plans ...billing.Plan) (*billing.Limits, *tenancytest.Company) {
 	t.Helper()
-	catalog, err := billing.NewCatalog(plan)
+	catalog, err := billing.NewCatalog(plans...)
 	require.NoError(t, err)
 	limits, err := billing.NewLimits(e.DB, catalog, e.Audit, nil)
 	require.NoError(t, err)
-	store, err := tenancy.NewStore(e.DB, e.Audit, &tenancy.StoreConfig{Provisioner: limits})
+	store, err := tenancy.NewStore(e.DB, e.Audit, &tenancy.StoreConfig{Provisioner: limits, Limits: limits})
 	require.NoError(t, err)
-	tenant, err := store.Bootstrap(t.Context(), tenancy.NewCompany{Name: "Own", Plan: plan.Key()}, tenancy.NewDomain{DomainName: "own.example"})
+	tenant, err := store.Bootstrap(t.Context(), tenancy.NewCompany{Name: "Own", Plan: plans[0].Key()}, tenancy.NewDomain{DomainName: "own.example"})
 	require.NoError(t, err)
 	ctx := tenancy.WithTenant(t.Context(), tenant)
 	return limits, &tenancytest.Company{CompanyID: tenant.CompanyID, Ctx: ctx}
@@ -36,7 +45,7 @@ func (unlisted) Resources() []string { return nil }
 func TestFirstUseOfAResourceIsHeldToThePlanToo(t *testing.T) {
 	t.Parallel()
 	e := tenancytest.Open(t)
-	plan := billing.StandardPlan{Name: "launch", Limits: map[string]int64{"rockets": 5, "stars": billing.Unlimited}}
+	plan := named("launch", map[string]int64{"rockets": 5, "stars": billing.Unlimited})
 	limits, c := own(t, e, unlisted{plan})
 	require.ErrorIs(t, limits.Peek(c.Ctx, "rockets", 6), billing.ErrLimit, "before it was ever counted")
 	require.NoError(t, limits.Peek(c.Ctx, "rockets", 5))
@@ -67,18 +76,55 @@ func TestFirstUseOfAResourceIsHeldToThePlanToo(t *testing.T) {
 	require.Nil(t, u.Resource("stars").Limit)
 }
 
+// A change of plan holds the subscription and waits for a counter; whoever holds the
+// counter and needs the subscription, to start another one, does not wait for it.
+func TestFirstUseDoesNotWaitForAChangeOfPlan(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	limits, c := own(t, e, unlisted{named("launch", map[string]int64{"rockets": 5})}, unlisted{named("orbit", map[string]int64{"rockets": 50})})
+	counted, goOn := make(chan struct{}), make(chan struct{})
+	var refused error
+	var g errgroup.Group
+	g.Go(func() error {
+		return within(c.Ctx, e, func(tx *tenancy.Tx) error {
+			err := limits.Consume(c.Ctx, tx, billing.ResourceRecipients, 1)
+			close(counted)
+			<-goOn
+			refused = limits.Consume(c.Ctx, tx, "rockets", 1)
+			return err
+		})
+	})
+	<-counted
+	g.Go(func() error { return limits.ChangePlan(c.Ctx, "orbit", nil) })
+	waitForALock(t, e)
+	close(goOn)
+	require.NoError(t, g.Wait())
+	require.ErrorIs(t, refused, billing.ErrSubscriptionChanging)
+	require.NoError(t, within(c.Ctx, e, func(tx *tenancy.Tx) error { return limits.Consume(c.Ctx, tx, "rockets", 6) }))
+	u, err := limits.Usage(c.Ctx)
+	require.NoError(t, err)
+	require.EqualValues(t, 50, *u.Resource("rockets").Limit)
+	require.EqualValues(t, 6, u.Resource("rockets").Used)
+	require.EqualValues(t, 1, u.Resource(billing.ResourceRecipients).Used)
+
+	nobody := tenancy.WithTenant(t.Context(), tenancy.Tenant{CompanyID: tenancy.NewID[tenancy.Company]()})
+	err = within(nobody, e, func(tx *tenancy.Tx) error { return limits.Consume(nobody, tx, "rockets", 1) })
+	require.ErrorIs(t, err, billing.ErrNotSubscribed)
+}
+
 func TestUsageListsWhatThePlanNames(t *testing.T) {
 	t.Parallel()
 	e := tenancytest.Open(t)
-	limits, c := own(t, e, billing.StandardPlan{Name: "launch", Limits: map[string]int64{"rockets": 5}})
+	limits, c := own(t, e, named("launch", map[string]int64{"rockets": 5}))
 	u, err := limits.Usage(c.Ctx)
 	require.NoError(t, err)
 	names := make([]string, 0, len(u.Resources))
 	for _, r := range u.Resources {
 		names = append(names, r.Resource)
-		require.Zero(t, r.Used)
 		require.NotNil(t, r.Limit)
 	}
+	require.Zero(t, u.Resource("rockets").Used)
+	require.EqualValues(t, 1, u.Resource(billing.ResourceDomains).Used)
 	require.Equal(t, []string{"custom_fields", "domains", "recipients", "rockets", "workspaces"}, names)
 	require.EqualValues(t, 5, *u.Resource("rockets").Limit)
 	require.Equal(t, "launch", u.Plan)

@@ -32,13 +32,14 @@ func (l *Limits) Reserve(ctx context.Context, tx *tenancy.Tx, resource string, n
 		return Reservation{}, fmt.Errorf("billing: reserve %d %s for %s: want neither a negative number nor a time that has passed", n, resource, ttl)
 	}
 	r := Reservation{ID: tenancy.NewID[Reservation](), Resource: resource, Amount: n, ExpiresAt: l.now().Add(ttl).UTC().Truncate(time.Microsecond)}
+	// Counted first: one that was refused must not stand, and free later what it never held.
+	if err := l.take(ctx, tx, resource, n, reserveSQL); err != nil {
+		return Reservation{}, err
+	}
 	_, err := tx.Exec(ctx, tx.SQL(`INSERT INTO strata.reservations (company_id, id, resource, amount, remaining, expires_at) VALUES ($1, $2, $3, $4, $4, $5)`),
 		tx.Tenant().CompanyID, r.ID, resource, n, r.ExpiresAt)
 	if err != nil {
 		return Reservation{}, fmt.Errorf("billing: reserve: %w", err)
-	}
-	if err := l.take(ctx, tx, resource, n, reserveSQL); err != nil {
-		return Reservation{}, err
 	}
 	return r, nil
 }

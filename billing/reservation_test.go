@@ -58,6 +58,26 @@ func TestReservations(t *testing.T) {
 	r = recipientsOf(c.Ctx, t, e)
 	require.Equal(t, []int64{300, 0}, []int64{r.Used, r.Reserved})
 	require.ErrorIs(t, settle(first.ID, 1), billing.ErrReservation)
+
+	// What was refused holds nothing, also for a caller that goes on: nothing is there to
+	// be given back, which would be somebody else's room.
+	second, err := reserve(600)
+	require.NoError(t, err)
+	require.NoError(t, within(c.Ctx, e, func(tx *tenancy.Tx) error {
+		_, err := e.Limits.Reserve(c.Ctx, tx, billing.ResourceRecipients, 200, time.Hour)
+		require.ErrorIs(t, err, billing.ErrLimit)
+		require.ErrorIs(t, e.Limits.Settle(c.Ctx, tx, second.ID, 601), billing.ErrReservation)
+		require.Error(t, e.Limits.Release(c.Ctx, tx, billing.ResourceRecipients, 301))
+		require.ErrorIs(t, e.Limits.Consume(c.Ctx, tx, billing.ResourceRecipients, 101), billing.ErrLimit)
+		return nil
+	}))
+	r = recipientsOf(c.Ctx, t, e)
+	require.Equal(t, []int64{300, 600}, []int64{r.Used, r.Reserved})
+	n, err := later(t, e, 2*time.Hour).ExpireReservations(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, n, "the one that was granted")
+	r = recipientsOf(c.Ctx, t, e)
+	require.Equal(t, []int64{300, 0}, []int64{r.Used, r.Reserved})
 }
 
 func TestRacingReservationsNeverHoldMoreThanThePlan(t *testing.T) {

@@ -91,6 +91,16 @@ func TestChangePlanRacesConsume(t *testing.T) {
 	require.ErrorIs(t, consume(c.Ctx, e, 11), billing.ErrLimit)
 }
 
+// waitForALock returns when somebody waits for a lock.
+func waitForALock(t *testing.T, e *tenancytest.Env) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		var waiting bool
+		err := e.Pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`).Scan(&waiting)
+		return err == nil && waiting
+	}, time.Minute, time.Millisecond)
+}
+
 // A transaction that counts several resources in the order of their names and a change
 // of plan wait for each other and never in a circle.
 func TestChangePlanWaitsAndDoesNotDeadlock(t *testing.T) {
@@ -109,11 +119,7 @@ func TestChangePlanWaitsAndDoesNotDeadlock(t *testing.T) {
 	})
 	<-counted
 	g.Go(func() error { return e.Limits.ChangePlan(c.CompanyCtx, "pro", e.Store) })
-	require.Eventually(t, func() bool {
-		var waiting bool
-		err := e.Pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`).Scan(&waiting)
-		return err == nil && waiting
-	}, time.Minute, time.Millisecond)
+	waitForALock(t, e)
 	close(goOn)
 	require.NoError(t, g.Wait())
 	u, err := e.Limits.Usage(c.Ctx)

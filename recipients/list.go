@@ -112,7 +112,7 @@ func (s *Store) List(ctx context.Context, q Query) (tenancy.Page[Recipient], err
 		func(rows pgx.Rows) (err error) {
 			page.Items, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Recipient, err error) {
 				var norm string
-				err = row.Scan(&r.ID, &r.Email, &r.Name, &r.Status, &r.CustomFields, &r.PersonID, &r.Version, &r.CreatedAt, &r.UpdatedAt, &norm)
+				r, err = scanRecipient(row, &norm)
 				norms = append(norms, norm)
 				return r, err
 			})

@@ -49,7 +49,8 @@ type Recipient struct {
 // Person is one human behind one or more recipients.
 type Person struct{}
 
-// New is what Create and Upsert need. Status may be empty: Active.
+// New is what Create and Upsert need. Status may be empty: Active. A custom field that is
+// nil has no value, and Upsert clears it.
 type New struct {
 	Email        string
 	Name         string
@@ -70,19 +71,13 @@ type Change struct {
 	Version int64
 }
 
-// The limits of the core fields.
-const (
-	maxEmail = 320 // as typed, with what normalisation takes away
-	maxName  = 300
-)
+// maxName is the longest name, in characters.
+const maxName = 300
 
 // NormalizeEmail returns the form in which two spellings of one address are equal, or
 // says what is wrong with it.
 func NormalizeEmail(s string) (string, *tenancy.FieldError) {
 	n, err := emailaddr.Normalize(s)
-	if err == nil && len(s) > maxEmail {
-		err = emailaddr.ErrTooLong
-	}
 	if err != nil {
 		e := &tenancy.FieldError{Field: "email", Value: show(s), Code: "invalid_email", Message: err.Error()}
 		if fixed := strings.NewReplacer(",", ".", " ", "", ";", "").Replace(s); fixed != s {
@@ -145,13 +140,14 @@ func Columns() []customfields.Column {
 type normalized struct {
 	email, emailNorm, name string
 	status                 Status
-	fields                 []byte
+	fields                 map[string]any
+	cleared                []string // the keys of custom fields that were given without a value
 }
 
 // normalize checks everything about a new recipient and reports all errors at once.
 func normalize(set *customfields.Set, in New) (normalized, error) {
 	var v tenancy.ValidationError
-	n := normalized{email: strings.TrimSpace(in.Email)}
+	n := normalized{email: strings.TrimSpace(in.Email), cleared: []string{}}
 	var problem *tenancy.FieldError
 	note := func() {
 		if problem != nil {
@@ -166,10 +162,15 @@ func normalize(set *customfields.Set, in New) (normalized, error) {
 	note()
 	n.status, problem = NormalizeStatus(string(in.Status))
 	note()
-	values, err := set.Normalize(in.CustomFields)
+	fields, err := set.Normalize(in.CustomFields)
 	if err := collect(&v, err); err != nil {
 		return n, err
 	}
-	n.fields = customfields.AppendJSON(nil, values)
+	n.fields = fields
+	for key := range in.CustomFields {
+		if _, ok := fields[key]; !ok {
+			n.cleared = append(n.cleared, key)
+		}
+	}
 	return n, v.OrNil()
 }

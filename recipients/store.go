@@ -52,8 +52,10 @@ func NewStore(db *tenancy.DB, fields *customfields.Registry, limits *billing.Lim
 
 const recipientColumns = `r.id, r.email, r.name, r.status, r.custom_fields, r.person_id, r.version, r.created_at, r.updated_at`
 
-func scanRecipient(row pgx.CollectableRow) (r Recipient, err error) {
-	err = row.Scan(&r.ID, &r.Email, &r.Name, &r.Status, &r.CustomFields, &r.PersonID, &r.Version, &r.CreatedAt, &r.UpdatedAt)
+// scanRecipient reads recipientColumns, and into more what is selected after them.
+func scanRecipient(row pgx.CollectableRow, more ...any) (r Recipient, err error) {
+	err = row.Scan(append([]any{&r.ID, &r.Email, &r.Name, &r.Status, &r.CustomFields, &r.PersonID, &r.Version, &r.CreatedAt, &r.UpdatedAt}, more...)...)
+	r.CreatedAt, r.UpdatedAt = r.CreatedAt.UTC(), r.UpdatedAt.UTC()
 	return r, err
 }
 
@@ -62,7 +64,7 @@ func one(rows pgx.Rows, err error) (Recipient, error) {
 	if err != nil {
 		return Recipient{}, err
 	}
-	r, err := pgx.CollectExactlyOneRow(rows, scanRecipient)
+	r, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (Recipient, error) { return scanRecipient(row) })
 	var pg *pgconn.PgError
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
@@ -88,84 +90,19 @@ func (s *Store) Get(ctx context.Context, id ID) (Recipient, error) {
 	return out, err
 }
 
-// Create adds a recipient. Errors: *tenancy.ValidationError, ErrEmailTaken,
-// *billing.LimitError.
-func (s *Store) Create(ctx context.Context, in New) (Recipient, error) {
-	return inTx(ctx, s, func(tx *tenancy.Tx) (Recipient, error) { return s.CreateTx(ctx, tx, in) })
-}
-
-// CreateTx is Create in the caller's transaction.
-func (s *Store) CreateTx(ctx context.Context, tx *tenancy.Tx, in New) (Recipient, error) {
-	r, _, err := s.insert(ctx, tx, in, `ON CONFLICT (domain_id, email_norm) WHERE deleted_at IS NULL DO NOTHING`)
-	if errors.Is(err, ErrNotFound) { // nothing was inserted
-		return Recipient{}, ErrEmailTaken
-	}
-	return r, err
-}
-
-// Upsert adds a recipient, or changes the one that has the address: name and status
-// where they are given, and the given custom fields. Errors: *tenancy.ValidationError,
-// *billing.LimitError.
-func (s *Store) Upsert(ctx context.Context, in New) (r Recipient, created bool, err error) {
-	r, err = inTx(ctx, s, func(tx *tenancy.Tx) (Recipient, error) {
-		var r Recipient
-		r, created, err = s.UpsertTx(ctx, tx, in)
-		return r, err
-	})
-	return r, created, err
-}
-
-// UpsertTx is Upsert in the caller's transaction.
-func (s *Store) UpsertTx(ctx context.Context, tx *tenancy.Tx, in New) (r Recipient, created bool, err error) {
-	set := []string{`custom_fields = r.custom_fields || excluded.custom_fields`, `version = r.version + 1`, `updated_at = now()`}
-	if strings.TrimSpace(in.Name) != "" {
-		set = append(set, `name = excluded.name`)
-	}
-	if in.Status != "" {
-		set = append(set, `status = excluded.status`)
-	}
-	return s.insert(ctx, tx, in, `ON CONFLICT (domain_id, email_norm) WHERE deleted_at IS NULL DO UPDATE SET `+strings.Join(set, ", "))
-}
-
-func (s *Store) insert(ctx context.Context, tx *tenancy.Tx, in New, onConflict string) (r Recipient, created bool, err error) {
-	t, err := tenancy.DomainFrom(ctx)
-	if err != nil {
-		return Recipient{}, false, err
-	}
-	set, err := s.fields.SetTx(ctx, tx)
-	if err != nil {
-		return Recipient{}, false, err
-	}
-	n, err := normalize(set, in)
-	if err != nil {
-		return Recipient{}, false, err
-	}
-	id := tenancy.NewID[Recipient]()
-	rows, err := tx.Query(ctx, tx.SQL(`INSERT INTO strata.recipients AS r (domain_id, id, company_id, workspace_id, email, email_norm, name, status, custom_fields)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) `+onConflict+` RETURNING `+recipientColumns),
-		t.DomainID, id, t.CompanyID, t.WorkspaceID, n.email, n.emailNorm, n.name, string(n.status), n.fields)
-	if r, err = one(rows, err); err != nil {
-		return Recipient{}, false, err
-	}
-	created = r.ID == id
-	action := "recipient.updated"
-	if created {
-		action = "recipient.created"
-	}
-	if err := s.record(ctx, tx, action, r.ID, slices.Sorted(maps.Keys(in.CustomFields))); err != nil || !created {
-		return r, created, err
-	}
-	return r, true, s.limits.Consume(ctx, tx, billing.ResourceRecipients, 1)
-}
-
 // Update changes a recipient. Errors: ErrNotFound, ErrVersion, ErrEmailTaken,
 // *tenancy.ValidationError.
 func (s *Store) Update(ctx context.Context, id ID, c Change) (Recipient, error) {
-	return inTx(ctx, s, func(tx *tenancy.Tx) (Recipient, error) { return s.UpdateTx(ctx, tx, id, c) })
+	return inTx(ctx, s, func(tx *tenancy.Tx) (Recipient, error) { return s.update(ctx, tx, id, c) })
 }
 
-// UpdateTx is Update in the caller's transaction.
+// UpdateTx is Update in the caller's transaction: after an error, tx goes on as before the
+// call.
 func (s *Store) UpdateTx(ctx context.Context, tx *tenancy.Tx, id ID, c Change) (Recipient, error) {
+	return inSavepoint(ctx, tx, func() (Recipient, error) { return s.update(ctx, tx, id, c) })
+}
+
+func (s *Store) update(ctx context.Context, tx *tenancy.Tx, id ID, c Change) (Recipient, error) {
 	t, err := tenancy.DomainFrom(ctx)
 	if err != nil {
 		return Recipient{}, err
@@ -241,12 +178,17 @@ func assign(set *customfields.Set, c Change, args []any) (assignments []string, 
 // Delete hides a recipient and frees its address and its place in the plan. Errors:
 // ErrNotFound.
 func (s *Store) Delete(ctx context.Context, id ID) error {
-	_, err := inTx(ctx, s, func(tx *tenancy.Tx) (Recipient, error) { return Recipient{}, s.DeleteTx(ctx, tx, id) })
+	_, err := inTx(ctx, s, func(tx *tenancy.Tx) (Recipient, error) { return Recipient{}, s.remove(ctx, tx, id) })
 	return err
 }
 
-// DeleteTx is Delete in the caller's transaction.
+// DeleteTx is Delete in the caller's transaction: after an error, tx goes on as before the
+// call.
 func (s *Store) DeleteTx(ctx context.Context, tx *tenancy.Tx, id ID) error {
+	return tx.Savepoint(ctx, func(tx *tenancy.Tx) error { return s.remove(ctx, tx, id) })
+}
+
+func (s *Store) remove(ctx context.Context, tx *tenancy.Tx, id ID) error {
 	t, err := tenancy.DomainFrom(ctx)
 	if err != nil {
 		return err
@@ -289,6 +231,21 @@ func inTx(ctx context.Context, s *Store, fn func(tx *tenancy.Tx) (Recipient, err
 	var out Recipient
 	err := s.db.InTx(ctx, func(tx *tenancy.Tx) (err error) {
 		out, err = fn(tx)
+		return err
+	})
+	if err != nil {
+		return Recipient{}, err
+	}
+	return out, nil
+}
+
+// inSavepoint runs fn so that an error undoes all that it did in tx, and no more: a limit
+// is the last thing that refuses, when the row stands, and a taken address would abort the
+// transaction.
+func inSavepoint(ctx context.Context, tx *tenancy.Tx, fn func() (Recipient, error)) (Recipient, error) {
+	var out Recipient
+	err := tx.Savepoint(ctx, func(*tenancy.Tx) (err error) {
+		out, err = fn()
 		return err
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
+	"golang.org/x/text/unicode/norm"
 )
 
 // The limits of RFC 5321 section 4.5.3.1, in bytes of the normal form.
@@ -16,6 +17,11 @@ const (
 	MaxLength      = 254
 	MaxLocalLength = 64
 )
+
+// maxTyped is the most that is looked at, in bytes without surrounding space: what is
+// spelled with more than its normal form still fits, and the cost of punycode, which
+// grows with the square of the input, stays small.
+const maxTyped = 320
 
 // What can be wrong with an address. Each message says what would be right.
 var (
@@ -31,12 +37,16 @@ var (
 var dnsName = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainName(true), idna.VerifyDNSLength(true))
 
 // Normalize returns the form in which two spellings of one address are equal: without
-// surrounding space, in lower case, the domain as punycode. Dots and +tags are kept: only
-// some providers ignore them. The error is one of the package's.
+// surrounding space, in lower case, the part before the @ composed (NFC, as RFC 6532
+// section 3.1 asks), the domain as punycode. Dots and +tags are kept: only some providers
+// ignore them. The error is one of the package's.
 func Normalize(s string) (string, error) {
 	s = strings.TrimSpace(s)
 	if s == "" {
 		return "", ErrEmpty
+	}
+	if len(s) > maxTyped {
+		return "", ErrTooLong
 	}
 	at := strings.LastIndexByte(s, '@')
 	if at < 0 {
@@ -54,7 +64,7 @@ func Normalize(s string) (string, error) {
 		return "", err
 	}
 	if !ascii || !plainDomain(domain) {
-		if local, err = lowerLocal(local); err != nil {
+		if local, err = normalLocal(local); err != nil {
 			return "", err
 		}
 		if domain, err = normalDomain(domain); err != nil {
@@ -65,7 +75,11 @@ func Normalize(s string) (string, error) {
 	if len(s) > MaxLength || len(local) > MaxLocalLength {
 		return "", ErrTooLong
 	}
-	return strings.ToLower(s), nil
+	s = strings.ToLower(s)
+	if !strings.ContainsAny(s[strings.LastIndexByte(s, '.')+1:], "abcdefghijklmnopqrstuvwxyz") {
+		return "", ErrDomain // the address of a computer: no top-level domain is all digits (RFC 3696 section 2)
+	}
+	return s, nil
 }
 
 // checkLocal accepts a dot-atom (RFC 5322 section 3.2.3), with letters beyond ASCII as
@@ -99,21 +113,34 @@ func atext(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&'*+/=?^_`{|}~-", c) >= 0
 }
 
-// lowerLocal refuses what cannot be seen: control and format characters, spaces,
-// private use and invalid UTF-8.
-func lowerLocal(s string) (string, error) {
-	for _, r := range s {
-		if r == utf8.RuneError || !unicode.IsGraphic(r) || unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) {
-			return "", ErrLocal
-		}
+// normalLocal composes and lower-cases s. Composing can yield ASCII, which has to be
+// checked again.
+func normalLocal(s string) (string, error) {
+	if !visible(s) {
+		return "", ErrLocal
 	}
-	return strings.ToLower(s), nil
+	s = norm.NFC.String(strings.ToLower(norm.NFC.String(s)))
+	_, err := checkLocal(s)
+	return s, err
 }
 
-// normalDomain returns the punycode of an internationalised domain. What IDNA makes of
-// odd input is not always something it would itself accept: that is refused too.
+// visible reports whether s has nothing that cannot be seen: control and format
+// characters, spaces, private use, what fonts ignore, invalid UTF-8.
+func visible(s string) bool {
+	for _, r := range s {
+		if r == utf8.RuneError || !unicode.IsGraphic(r) || unicode.IsSpace(r) ||
+			unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point) {
+			return false
+		}
+	}
+	return true
+}
+
+// normalDomain returns the punycode of an internationalised domain. IDNA drops what
+// cannot be seen, and the address as it was typed would keep it: that is refused. What it
+// makes of odd input is not always something it would itself accept: that is refused too.
 func normalDomain(s string) (string, error) {
-	if !utf8.ValidString(s) {
+	if !visible(s) {
 		return "", ErrDomain
 	}
 	ascii, err := dnsName.ToASCII(s)
