@@ -91,25 +91,6 @@ func TestTxServesPgxBunAndOwnSQLTogether(t *testing.T) {
 	require.Equal(t, "by-bun.example", d)
 }
 
-func TestSavepointUndoesOnlyItsOwn(t *testing.T) {
-	t.Parallel()
-	e := tenancytest.Open(t)
-	require.NoError(t, e.DB.InTx(e.A.Ctx, func(tx *tenancy.Tx) error {
-		_, err := tx.Exec(e.A.Ctx, `UPDATE strata.workspaces SET name = 'kept' WHERE company_id = $1`, e.A.CompanyID)
-		require.NoError(t, err)
-		require.NoError(t, e.Audit.RecordChange(e.A.Ctx, tx, tenancy.Change{Action: "test"}))
-		err = tx.Savepoint(e.A.Ctx, func(tx *tenancy.Tx) error {
-			_, err := tx.Exec(e.A.Ctx, `SELECT 1/0`)
-			return err
-		})
-		require.Error(t, err)
-		return nil
-	}))
-	w, err := e.Store.Workspace(e.A.Ctx, e.A.WorkspaceID)
-	require.NoError(t, err)
-	require.Equal(t, "kept", w.Name)
-}
-
 func TestScopeNeverLeaksThroughThePool(t *testing.T) {
 	t.Parallel()
 	e := tenancytest.Open(t)

@@ -2,6 +2,7 @@ package tenancy
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 
@@ -30,8 +31,23 @@ type Tx struct {
 	released bool
 }
 
-// Bun returns bun on the same connection, inside the same transaction.
-func (tx *Tx) Bun() bun.IDB { return tx.conn }
+// Bun returns bun on the same connection, inside the same transaction. Its BeginTx and
+// RunInTx return an error: what may fail alone goes into a Savepoint.
+func (tx *Tx) Bun() bun.IDB { return scopedBun{tx.conn} }
+
+// scopedBun is a bun.Conn that begins no transaction. The COMMIT of one would end the
+// transaction that it is in, and with it the role and the tenant.
+type scopedBun struct{ bun.Conn }
+
+var errBegin = errors.New("tenancy: bun is inside a transaction already: use Tx.Savepoint")
+
+func (scopedBun) BeginTx(context.Context, *sql.TxOptions) (bun.Tx, error) {
+	return bun.Tx{}, errBegin
+}
+
+func (scopedBun) RunInTx(context.Context, *sql.TxOptions, func(context.Context, bun.Tx) error) error {
+	return errBegin
+}
 
 // SQL is DB.SQL.
 func (tx *Tx) SQL(q string) string { return tx.db.SQL(q) }
@@ -60,10 +76,30 @@ func (tx *Tx) Read(ctx context.Context, q string, args []any, scan func(pgx.Rows
 // and fn never runs it.
 func (tx *Tx) AfterCommit(fn func(ctx context.Context)) { tx.after = append(tx.after, fn) }
 
-// Savepoint runs fn inside a savepoint: on an error what fn did is undone, the
-// transaction goes on, and the error is returned.
-func (tx *Tx) Savepoint(ctx context.Context, fn func(tx *Tx) error) error {
-	return pgx.BeginFunc(ctx, tx.Tx, func(pgx.Tx) error { return fn(tx) })
+// Savepoint runs fn inside a savepoint: on an error or a panic what fn did is undone, its
+// AfterCommit hooks too, the transaction goes on, and the error is returned.
+func (tx *Tx) Savepoint(ctx context.Context, fn func(tx *Tx) error) (err error) {
+	if _, err := tx.Exec(ctx, `SAVEPOINT strata`); err != nil {
+		return err
+	}
+	hooks, keep := len(tx.after), false
+	// A context that has ended must not leave in the transaction what is to be undone.
+	end := context.WithoutCancel(ctx)
+	defer func() {
+		if keep {
+			return
+		}
+		tx.after = tx.after[:hooks]
+		if _, undoErr := tx.Exec(end, `ROLLBACK TO SAVEPOINT strata; RELEASE SAVEPOINT strata`); undoErr != nil {
+			err = errors.Join(err, undoErr)
+		}
+	}()
+	if err := fn(tx); err != nil {
+		return err
+	}
+	_, err = tx.Exec(end, `RELEASE SAVEPOINT strata`)
+	keep = err == nil
+	return err
 }
 
 // InTx runs fn in one transaction as RoleApp in the scope of ctx's tenant. It commits
