@@ -3,6 +3,7 @@ package tenancy_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -150,6 +151,21 @@ func TestReadTrustedOnlyReads(t *testing.T) {
 		return rows.Err()
 	})
 	require.ErrorContains(t, err, "permission denied")
+}
+
+func TestReadSaysOnceWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	for _, q := range []string{`SELECT 1/0`, `SELECT * FROM strata.nothing`, `SELECT * FROM strata.goose_tenancy`} {
+		err := e.DB.Read(e.A.Ctx, q, nil, func(rows pgx.Rows) error {
+			for rows.Next() {
+				t.Error("must return no rows")
+			}
+			return rows.Err()
+		})
+		require.Error(t, err, q)
+		require.Equal(t, 1, strings.Count(err.Error(), "SQLSTATE"), "%s: %v", q, err)
+	}
 }
 
 func TestAnotherSchemaName(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -167,10 +168,13 @@ func beginSQL(t Tenant) string {
 	return fmt.Sprintf("BEGIN ISOLATION LEVEL READ COMMITTED; SELECT set_config('role', '%s', true), set_config('strata.company_id', '%s', true), set_config('strata.workspace_id', '%s', true), set_config('strata.domain_id', '%s', true)", a...)
 }
 
-// setupError turns "role does not exist" and "permission denied to set role" into what to do.
+// setupError turns "role does not exist" and "permission denied to set role" into what to
+// do. The codes are those of much else, so the message has to be about a role of ours; the
+// name stands in it whatever the server's language is.
 func setupError(err error) error {
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) && (pg.Code == "22023" || pg.Code == "42501") {
+	if errors.As(err, &pg) && (pg.Code == "22023" || pg.Code == "42501") &&
+		(strings.Contains(pg.Message, RoleApp) || strings.Contains(pg.Message, RoleQuery)) {
 		return fmt.Errorf("tenancy: the login cannot become %s: run strata.Migrate, or as an administrator GRANT %s TO the login: %w", RoleApp, RoleApp, err)
 	}
 	return err
