@@ -45,11 +45,27 @@ func TestStoreRefusesBadNamesWithEveryErrorAtOnce(t *testing.T) {
 	var v *tenancy.ValidationError
 	require.ErrorAs(t, err, &v)
 	require.Len(t, v.Fields, 2)
-	_, err = e.Store.CreateWorkspace(e.A.CompanyCtx, tenancy.NewWorkspace{Name: strings.Repeat("x", 201), Slug: "x"})
-	require.ErrorAs(t, err, &v)
-	for _, bad := range []string{"", "localhost", "a..example", ".example.com", "exa mple.com", "-x.example", strings.Repeat("a", 64) + ".example", "a\x00.example"} {
+	for _, bad := range []string{strings.Repeat("x", 201), "a\xff", "a\x00"} {
+		_, err = e.Store.CreateWorkspace(e.A.CompanyCtx, tenancy.NewWorkspace{Name: bad, Slug: "x"})
+		require.ErrorAs(t, err, &v, "%q", bad)
+		require.Len(t, v.Fields, 1, "%q", bad)
+	}
+	for _, bad := range []string{
+		"", "localhost", "localhost.", "a..example", ".example.com", "exa mple.com", "-x.example", strings.Repeat("a", 64) + ".example",
+		"a\x00.example", "a\xff.example", "example.com..", "example.com.\u3002", "example.com.\u00ad.", "\u3002example.com",
+	} {
 		_, err := e.Store.CreateDomain(e.A.CompanyCtx, e.A.WorkspaceID, tenancy.NewDomain{DomainName: bad})
 		require.ErrorAs(t, err, &v, "%q", bad)
+	}
+}
+
+// One name has one form, which is what makes it unique.
+func TestDomainNamesHaveOneForm(t *testing.T) {
+	t.Parallel()
+	for _, s := range []string{"example.com", " EXAMPLE.com ", "example.com.", "example.com\u3002", "example\u3002com", "example.com.\u00ad", "exam\u00adple.com"} {
+		name, err := tenancy.NormalizeDomainName(s)
+		require.NoError(t, err, "%q", s)
+		require.Equal(t, "example.com", name, "%q", s)
 	}
 }
 
