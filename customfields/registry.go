@@ -257,7 +257,8 @@ func (r *Registry) List(ctx context.Context) ([]Field, error) {
 }
 
 // Create adds a field. ID, times and ArchivedAt are set by the registry. Errors:
-// *tenancy.ValidationError, ErrKeyTaken, *billing.LimitError.
+// *tenancy.ValidationError, ErrKeyTaken, *billing.LimitError, tenancy.ErrNotFound when the
+// workspace is deleted.
 func (r *Registry) Create(ctx context.Context, f Field) (Field, error) {
 	f.Options = slices.Clone(f.Options)
 	if err := f.check(); err != nil {
@@ -268,6 +269,9 @@ func (r *Registry) Create(ctx context.Context, f Field) (Field, error) {
 	}
 	var out Field
 	err := r.change(ctx, func(tx *tenancy.Tx, t tenancy.Tenant) error {
+		if err := tx.LiveWorkspace(ctx); err != nil {
+			return err
+		}
 		rows, err := tx.Query(ctx, tx.SQL(`INSERT INTO strata.custom_fields AS f (workspace_id, id, company_id, key, label, type, options, required, filterable, position)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING `+fieldColumns),
 			t.WorkspaceID, tenancy.NewID[Field](), t.CompanyID, f.Key, f.Label, string(f.Type), f.Options, f.Required, f.Filterable, f.Position)
@@ -364,19 +368,27 @@ func (r *Registry) Archive(ctx context.Context, key string) error {
 // change runs fn in a transaction that bumps the workspace's version first: changes of
 // one workspace queue behind each other.
 func (r *Registry) change(ctx context.Context, fn func(tx *tenancy.Tx, t tenancy.Tenant) error) error {
-	t, err := tenancy.WorkspaceFrom(ctx)
-	if err != nil {
-		return err
-	}
 	return r.db.InTx(ctx, func(tx *tenancy.Tx) error {
-		_, err := tx.Exec(ctx, tx.SQL(`INSERT INTO strata.custom_field_sets AS s (workspace_id, company_id) VALUES ($1, $2)
-			ON CONFLICT (workspace_id) DO UPDATE SET version = s.version + 1`), t.WorkspaceID, t.CompanyID)
+		t, err := r.bump(ctx, tx)
 		if err != nil {
-			return fmt.Errorf("customfields: %w", err)
+			return err
 		}
-		tx.AfterCommit(func(ctx context.Context) { r.forget(ctx, t.WorkspaceID) })
 		return fn(tx, t)
 	})
+}
+
+func (r *Registry) bump(ctx context.Context, tx *tenancy.Tx) (tenancy.Tenant, error) {
+	t, err := tenancy.WorkspaceFrom(ctx)
+	if err != nil {
+		return t, err
+	}
+	_, err = tx.Exec(ctx, tx.SQL(`INSERT INTO strata.custom_field_sets AS s (workspace_id, company_id) VALUES ($1, $2)
+		ON CONFLICT (workspace_id) DO UPDATE SET version = s.version + 1`), t.WorkspaceID, t.CompanyID)
+	if err != nil {
+		return t, fmt.Errorf("customfields: %w", err)
+	}
+	tx.AfterCommit(func(ctx context.Context) { r.forget(ctx, t.WorkspaceID) })
+	return t, nil
 }
 
 func (r *Registry) lock(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant, key string) (Field, error) {
@@ -392,8 +404,12 @@ func (r *Registry) lock(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant, k
 }
 
 func (r *Registry) record(ctx context.Context, tx *tenancy.Tx, action string, f Field) error {
-	return r.audit.RecordTx(ctx, tx, audit.Entry{
+	return r.audit.RecordTx(ctx, tx, entry(action, f))
+}
+
+func entry(action string, f Field) audit.Entry {
+	return audit.Entry{
 		Action: action, ResourceType: "custom_field", ResourceID: f.ID.String(),
 		Metadata: map[string]any{"key": f.Key, "type": f.Type, "label": f.Label},
-	})
+	}
 }

@@ -29,6 +29,13 @@ type Provisioner interface {
 	Provision(ctx context.Context, tx *Tx, plan string) error
 }
 
+// Configuration is what a workspace owns beside its domains. customfields.Registry is one.
+type Configuration interface {
+	// WorkspaceDeleted gives back what counts towards the plan, in the transaction that
+	// deletes the workspace of ctx's tenant and in its scope.
+	WorkspaceDeleted(ctx context.Context, tx *Tx) error
+}
+
 // StoreConfig configures a Store. The zero value is legal.
 type StoreConfig struct {
 	// Provisioner runs inside CreateCompany. Nil: nothing more is prepared.
@@ -42,6 +49,8 @@ type StoreConfig struct {
 		Consume(ctx context.Context, tx *Tx, resource string, n int64) error
 		Release(ctx context.Context, tx *Tx, resource string, n int64) error
 	}
+	// Configuration is told inside DeleteWorkspace. Nil: nothing more is given back.
+	Configuration Configuration
 }
 
 // Store creates, reads, changes and lists companies, workspaces and domains. Every
