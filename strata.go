@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"sync"
 	"time"
 
@@ -66,6 +67,9 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
+	}
+	if v := reflect.ValueOf(client); v.Kind() == reflect.Pointer && v.IsNil() {
+		client = nil // a *redis.Client that nobody set is not a nil interface
 	}
 	if err := CheckSchema(ctx, pool, &MigrateConfig{Schema: c.Schema, RiverSchema: c.RiverSchema}); err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stratakit/strata"
@@ -12,6 +13,21 @@ import (
 	"github.com/stratakit/strata/internal/tenancytest"
 	"github.com/stratakit/strata/tenancy"
 )
+
+// A client that is nil but has a type, such as a variable nobody set, is no client.
+func TestNewWithANilClientOfAType(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	var client *redis.Client
+	s, err := strata.New(t.Context(), e.Pool, client, &strata.Config{Log: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.Stop(t.Context())) }()
+	_, err = s.Resolver.ResolveDomain(t.Context(), e.A.DomainID)
+	require.NoError(t, err)
+	_, err = s.Fields.Set(e.A.Ctx)
+	require.NoError(t, err)
+	require.NoError(t, s.Tenancy.DeleteWorkspace(e.A.CompanyCtx, e.A.WorkspaceID))
+}
 
 // A company that replaces its only workspace has its plan's custom fields again.
 func TestDeletedWorkspaceGivesBackItsFields(t *testing.T) {
