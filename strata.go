@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"sync"
 	"time"
 
@@ -69,6 +70,9 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
+	if v := reflect.ValueOf(client); v.Kind() == reflect.Pointer && v.IsNil() {
+		client = nil // a *redis.Client that nobody set is not a nil interface
+	}
 	if err := CheckSchema(ctx, pool, &MigrateConfig{Schema: c.Schema, RiverSchema: c.RiverSchema}); err != nil {
 		return nil, err
 	}
@@ -95,10 +99,12 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	if s.Resolver, err = tenancy.NewResolver(s.DB, client, &tenancy.ResolverConfig{Log: c.Log}); err != nil {
 		return nil, err
 	}
-	if s.Tenancy, err = tenancy.NewStore(s.DB, s.Audit, &tenancy.StoreConfig{Provisioner: s.Limits, Limits: s.Limits, Resolver: s.Resolver}); err != nil {
+	if s.Fields, err = customfields.NewRegistry(s.DB, client, s.Limits, s.Audit, nil); err != nil {
 		return nil, err
 	}
-	if s.Fields, err = customfields.NewRegistry(s.DB, client, s.Limits, s.Audit, nil); err != nil {
+	if s.Tenancy, err = tenancy.NewStore(s.DB, s.Audit, &tenancy.StoreConfig{
+		Provisioner: s.Limits, Limits: s.Limits, Configuration: s.Fields, Resolver: s.Resolver,
+	}); err != nil {
 		return nil, err
 	}
 	if s.Recipients, err = recipients.NewStore(s.DB, s.Fields, s.Limits, s.Audit, nil); err != nil {

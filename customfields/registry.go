@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
-	"weak"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
@@ -44,10 +42,6 @@ type Registry struct {
 
 	mu   sync.Mutex // guards sets
 	sets map[tenancy.WorkspaceID]cached
-
-	// changers are the transactions that have changed definitions, by weak.Pointer:
-	// nothing tells when one was rolled back.
-	changers sync.Map
 }
 
 type cached struct {
@@ -85,6 +79,9 @@ type reader interface {
 // Set returns the fields of the workspace of ctx's tenant.
 func (r *Registry) Set(ctx context.Context) (*Set, error) { return r.set(ctx, r.db) }
 
+// changedBy marks a transaction in which a Registry has changed definitions.
+type changedBy struct{ *Registry }
+
 // SetTx is Set inside a transaction, which must be in the scope of the same workspace: it
 // needs no second connection and no Redis, and sees what the transaction has changed.
 func (r *Registry) SetTx(ctx context.Context, tx *tenancy.Tx) (*Set, error) {
@@ -92,7 +89,7 @@ func (r *Registry) SetTx(ctx context.Context, tx *tenancy.Tx) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := r.changers.Load(weak.Make(tx)); ok {
+	if tx.Marked(changedBy{r}) {
 		return read(ctx, tx, t.WorkspaceID) // and kept nowhere: it may be rolled back
 	}
 	return r.set(ctx, tx)
@@ -258,7 +255,8 @@ func (r *Registry) List(ctx context.Context) ([]Field, error) {
 }
 
 // Create adds a field. ID, times and ArchivedAt are set by the registry. Errors:
-// *tenancy.ValidationError, ErrKeyTaken, *billing.LimitError.
+// *tenancy.ValidationError, ErrKeyTaken, *billing.LimitError, tenancy.ErrNotFound when the
+// workspace is deleted.
 func (r *Registry) Create(ctx context.Context, f Field) (out Field, err error) {
 	err = r.db.InTx(ctx, func(tx *tenancy.Tx) error {
 		out, err = r.CreateTx(ctx, tx, f)
@@ -276,6 +274,9 @@ func (r *Registry) CreateTx(ctx context.Context, tx *tenancy.Tx, f Field) (Field
 	}
 	t, err := r.change(ctx, tx)
 	if err != nil {
+		return Field{}, err
+	}
+	if err := tx.LiveWorkspace(ctx); err != nil {
 		return Field{}, err
 	}
 	rows, err := tx.Query(ctx, tx.SQL(`INSERT INTO strata.custom_fields AS f (workspace_id, id, company_id, key, label, type, options, required, filterable, position)
@@ -392,10 +393,7 @@ func (r *Registry) change(ctx context.Context, tx *tenancy.Tx) (tenancy.Tenant, 
 	if err != nil {
 		return t, err
 	}
-	p := weak.Make(tx)
-	if _, ok := r.changers.LoadOrStore(p, true); !ok {
-		runtime.AddCleanup(tx, func(p weak.Pointer[tenancy.Tx]) { r.changers.Delete(p) }, p)
-	}
+	tx.Mark(changedBy{r})
 	tx.AfterCommit(func(ctx context.Context) { r.forget(ctx, t.WorkspaceID) })
 	_, err = tx.Exec(ctx, tx.SQL(`INSERT INTO strata.custom_field_sets AS s (workspace_id, company_id) VALUES ($1, $2)
 		ON CONFLICT (workspace_id) DO UPDATE SET version = s.version + 1`), t.WorkspaceID, t.CompanyID)
@@ -418,8 +416,12 @@ func (r *Registry) lock(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant, k
 }
 
 func (r *Registry) record(ctx context.Context, tx *tenancy.Tx, action string, f Field) error {
-	return r.audit.RecordTx(ctx, tx, audit.Entry{
+	return r.audit.RecordTx(ctx, tx, entry(action, f))
+}
+
+func entry(action string, f Field) audit.Entry {
+	return audit.Entry{
 		Action: action, ResourceType: "custom_field", ResourceID: f.ID.String(),
 		Metadata: map[string]any{"key": f.Key, "type": f.Type, "label": f.Label},
-	})
+	}
 }

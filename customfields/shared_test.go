@@ -44,15 +44,6 @@ func counted(t *testing.T, o *redis.Options) (*redis.Client, *commands) {
 	return client, c
 }
 
-// closedPort is an address nobody listens at.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	return l.Addr().String()
-}
-
 // deafPort is an address where somebody takes connections and never says a word.
 func deafPort(t *testing.T) string {
 	t.Helper()
@@ -83,7 +74,8 @@ func deafPort(t *testing.T) string {
 func TestRegistryWorksWithoutARedisThatAnswers(t *testing.T) {
 	t.Parallel()
 	e := tenancytest.Open(t)
-	for name, addr := range map[string]func(*testing.T) string{"refused": closedPort, "deaf": deafPort} {
+	nobody := func(*testing.T) string { return "127.0.0.1:1" }
+	for name, addr := range map[string]func(*testing.T) string{"refused": nobody, "deaf": deafPort} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := e.Company(t, "pro")

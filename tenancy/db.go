@@ -3,10 +3,8 @@ package tenancy
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"regexp"
-	"sync"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -53,13 +51,15 @@ type DB struct {
 	bun         *bun.DB
 	schema      string
 	riverSchema string
-	rewritten   sync.Map // SQL as written → SQL for this schema; only when schema is not the default
 }
 
 var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]{0,62}$`)
 
 // NewDB returns a DB over pool. It does not connect. It fails when a schema's name
 // would need quoting. Close it when done.
+//
+// The login of pool has to be a member of RoleApp, no more, and INHERIT what that may do
+// (the default of CREATE ROLE): pgx has a statement parsed before the role is set.
 func NewDB(pool *pgxpool.Pool, cfg *DBConfig) (*DB, error) {
 	var c DBConfig
 	if cfg != nil {
@@ -102,15 +102,7 @@ func (db *DB) RiverSchema() string { return db.riverSchema }
 // source can be pasted into psql. A quote before it ('strata.domain_id') marks a
 // setting, which keeps its name.
 func (db *DB) SQL(q string) string {
-	if db.schema == DefaultSchema {
-		return q
-	}
-	if s, ok := db.rewritten.Load(q); ok {
-		return s.(string)
-	}
-	s := migrate.RewriteSchema(q, db.schema)
-	db.rewritten.Store(q, s)
-	return s
+	return migrate.RewriteSchema(q, db.schema)
 }
 
 // settings returns the arguments of scopeSQL for t: the ids as text, empty below its level.
@@ -168,7 +160,11 @@ func (db *DB) read(ctx context.Context, role string, t Tenant, q string, args []
 	}
 	b.Queue(db.SQL(q), args...)
 	results := db.pool.SendBatch(ctx, &b)
-	defer func() { err = errors.Join(err, results.Close()) }()
+	defer func() {
+		if closeErr := results.Close(); err == nil { // Close repeats the error of a statement
+			err = closeErr
+		}
+	}()
 	if _, err := results.Exec(); err != nil {
 		return setupError(err)
 	}

@@ -3,6 +3,7 @@ package tenancy_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -91,25 +92,6 @@ func TestTxServesPgxBunAndOwnSQLTogether(t *testing.T) {
 	require.Equal(t, "by-bun.example", d)
 }
 
-func TestSavepointUndoesOnlyItsOwn(t *testing.T) {
-	t.Parallel()
-	e := tenancytest.Open(t)
-	require.NoError(t, e.DB.InTx(e.A.Ctx, func(tx *tenancy.Tx) error {
-		_, err := tx.Exec(e.A.Ctx, `UPDATE strata.workspaces SET name = 'kept' WHERE company_id = $1`, e.A.CompanyID)
-		require.NoError(t, err)
-		require.NoError(t, e.Audit.RecordChange(e.A.Ctx, tx, tenancy.Change{Action: "test"}))
-		err = tx.Savepoint(e.A.Ctx, func(tx *tenancy.Tx) error {
-			_, err := tx.Exec(e.A.Ctx, `SELECT 1/0`)
-			return err
-		})
-		require.Error(t, err)
-		return nil
-	}))
-	w, err := e.Store.Workspace(e.A.Ctx, e.A.WorkspaceID)
-	require.NoError(t, err)
-	require.Equal(t, "kept", w.Name)
-}
-
 func TestScopeNeverLeaksThroughThePool(t *testing.T) {
 	t.Parallel()
 	e := tenancytest.Open(t)
@@ -169,6 +151,21 @@ func TestReadTrustedOnlyReads(t *testing.T) {
 		return rows.Err()
 	})
 	require.ErrorContains(t, err, "permission denied")
+}
+
+func TestReadSaysOnceWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	for _, q := range []string{`SELECT 1/0`, `SELECT * FROM strata.nothing`, `SELECT * FROM strata.goose_tenancy`} {
+		err := e.DB.Read(e.A.Ctx, q, nil, func(rows pgx.Rows) error {
+			for rows.Next() {
+				t.Error("must return no rows")
+			}
+			return rows.Err()
+		})
+		require.Error(t, err, q)
+		require.Equal(t, 1, strings.Count(err.Error(), "SQLSTATE"), "%s: %v", q, err)
+	}
 }
 
 func TestAnotherSchemaName(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -21,6 +22,8 @@ func checkName(v *ValidationError, field, name string) string {
 	switch {
 	case name == "":
 		v.Add(field, "required", "must not be empty")
+	case !utf8.ValidString(name):
+		v.Add(field, "invalid_text", "must be valid UTF-8")
 	case len([]rune(name)) > maxName:
 		v.Add(field, "too_long", "must have at most 200 characters")
 	case strings.ContainsFunc(name, unicode.IsControl):
@@ -65,8 +68,10 @@ func slugOf(name string) string {
 // returns a *ValidationError for what is not a DNS name with at least two labels.
 func NormalizeDomainName(s string) (string, error) {
 	var v ValidationError
-	name, err := dnsName.ToASCII(strings.TrimSuffix(strings.TrimSpace(s), "."))
-	if err != nil || len(name) > 253 || !strings.Contains(name, ".") || strings.Contains(name, "..") || strings.HasPrefix(name, ".") {
+	name, err := dnsName.ToASCII(strings.TrimSpace(s))
+	name = strings.TrimSuffix(name, ".") // only now: other characters are mapped to a dot, or to nothing behind it
+	if err != nil || !utf8.ValidString(s) || len(name) > 253 || !strings.Contains(name, ".") || strings.Contains(name, "..") ||
+		strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".") {
 		v.Fields = append(v.Fields, FieldError{
 			Field: "domainName", Value: clip(s, 80), Code: "invalid_domain_name",
 			Message: "must be a DNS name with at least two labels, such as example.com",

@@ -29,6 +29,13 @@ type Provisioner interface {
 	Provision(ctx context.Context, tx *Tx, plan string) error
 }
 
+// Configuration is what a workspace owns beside its domains. customfields.Registry is one.
+type Configuration interface {
+	// WorkspaceDeleted gives back what counts towards the plan, in the transaction that
+	// deletes the workspace of ctx's tenant and in its scope.
+	WorkspaceDeleted(ctx context.Context, tx *Tx) error
+}
+
 // StoreConfig configures a Store. The zero value is legal.
 type StoreConfig struct {
 	// Provisioner runs inside CreateCompany. Nil: nothing more is prepared.
@@ -42,6 +49,8 @@ type StoreConfig struct {
 		Consume(ctx context.Context, tx *Tx, resource string, n int64) error
 		Release(ctx context.Context, tx *Tx, resource string, n int64) error
 	}
+	// Configuration is told inside DeleteWorkspace. Nil: nothing more is given back.
+	Configuration Configuration
 }
 
 // Store creates, reads, changes and lists companies, workspaces and domains. Every
@@ -148,8 +157,10 @@ func (s *Store) createWorkspaceTx(ctx context.Context, tx *Tx, in NewWorkspace) 
 		return Workspace{}, err
 	}
 	company := tx.Tenant().CompanyID
+	// FOR SHARE: what is created must not outlive a delete that runs at the same time.
 	rows, err := tx.Query(ctx, tx.SQL(`INSERT INTO strata.workspaces (company_id, id, name, slug)
-		SELECT c.id, $2, $3, $4 FROM strata.companies c WHERE c.id = $1 AND c.deleted_at IS NULL RETURNING `+workspaceColumns),
+		SELECT c.id, $2, $3, $4 FROM strata.companies c WHERE c.id = $1 AND c.deleted_at IS NULL
+		FOR SHARE OF c RETURNING `+workspaceColumns),
 		company, NewID[Workspace](), in.Name, in.Slug)
 	w, err := collectOne(rows, err, scanWorkspace)
 	if err != nil {
@@ -182,8 +193,10 @@ func (s *Store) createDomainTx(ctx context.Context, tx *Tx, workspace WorkspaceI
 		return Domain{}, err
 	}
 	company := tx.Tenant().CompanyID
+	// FOR SHARE: a domain that a delete of the workspace does not see would count for ever.
 	rows, err := tx.Query(ctx, tx.SQL(`INSERT INTO strata.domains (company_id, workspace_id, id, domain_name)
-		SELECT w.company_id, w.id, $3, $4 FROM strata.workspaces w WHERE w.company_id = $1 AND w.id = $2 AND w.deleted_at IS NULL RETURNING `+domainColumns),
+		SELECT w.company_id, w.id, $3, $4 FROM strata.workspaces w WHERE w.company_id = $1 AND w.id = $2 AND w.deleted_at IS NULL
+		FOR SHARE OF w RETURNING `+domainColumns),
 		company, workspace, NewID[Domain](), name)
 	d, err := collectOne(rows, err, scanDomain)
 	if err != nil {

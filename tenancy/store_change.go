@@ -29,6 +29,10 @@ func (s *Store) RenameWorkspace(ctx context.Context, id WorkspaceID, name string
 	if err := v.OrNil(); err != nil {
 		return Workspace{}, err
 	}
+	ctx, err := inWorkspace(ctx, id)
+	if err != nil {
+		return Workspace{}, err
+	}
 	return change(ctx, s, Change{Action: "workspace.renamed", ResourceType: "workspace", Metadata: map[string]any{"name": name}},
 		`UPDATE strata.workspaces SET name = $3, `+touched+` WHERE company_id = $1 AND id = $2 AND deleted_at IS NULL RETURNING `+workspaceColumns,
 		scanWorkspace, func(w Workspace) string { return w.ID.String() }, id, name)
@@ -45,8 +49,13 @@ func (s *Store) DeleteCompany(ctx context.Context) error {
 
 // DeleteWorkspace marks a workspace of the company of ctx's tenant and its domains as
 // deleted: they resolve no more, their names are free, and they no longer count towards
-// the plan. Their recipients stay, and count, until they are purged.
+// the plan, nor does the workspace's configuration. Their recipients stay, and count,
+// until they are purged.
 func (s *Store) DeleteWorkspace(ctx context.Context, id WorkspaceID) error {
+	ctx, err := inWorkspace(ctx, id)
+	if err != nil {
+		return err
+	}
 	return s.db.InTx(ctx, func(tx *Tx) error {
 		company := tx.Tenant().CompanyID
 		tag, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.workspaces SET deleted_at = now(), `+touched+` WHERE company_id = $1 AND id = $2 AND deleted_at IS NULL`), company, id)
@@ -59,6 +68,12 @@ func (s *Store) DeleteWorkspace(ctx context.Context, id WorkspaceID) error {
 		domains, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.domains SET deleted_at = now(), `+touched+` WHERE company_id = $1 AND workspace_id = $2 AND deleted_at IS NULL`), company, id)
 		if err != nil {
 			return fmt.Errorf("tenancy: delete the domains of a workspace: %w", err)
+		}
+		// In the order of the counters' names: custom_fields, domains, workspaces.
+		if s.cfg.Configuration != nil {
+			if err := s.cfg.Configuration.WorkspaceDeleted(ctx, tx); err != nil {
+				return err
+			}
 		}
 		if s.cfg.Limits != nil {
 			if err := s.cfg.Limits.Release(ctx, tx, "domains", domains.RowsAffected()); err != nil {
@@ -74,6 +89,16 @@ func (s *Store) DeleteWorkspace(ctx context.Context, id WorkspaceID) error {
 			Metadata: map[string]any{"domains": domains.RowsAffected()},
 		})
 	})
+}
+
+// inWorkspace returns ctx for work on a workspace of its company: that is where the change
+// is audited, whatever ctx held below the company.
+func inWorkspace(ctx context.Context, id WorkspaceID) (context.Context, error) {
+	t, err := TenantFrom(ctx)
+	if err != nil {
+		return ctx, err
+	}
+	return WithTenant(ctx, Tenant{CompanyID: t.CompanyID, WorkspaceID: id}), nil
 }
 
 // SetCompanySuspended suspends the company of ctx's tenant, or lets it work again.

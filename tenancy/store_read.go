@@ -58,6 +58,18 @@ func (s *Store) Workspace(ctx context.Context, id WorkspaceID) (Workspace, error
 		scanWorkspace, t.CompanyID, id)
 }
 
+// LiveWorkspace returns ErrNotFound when the workspace of tx's tenant is deleted: the
+// tenant of a context may be older than that. It locks nothing. Whoever adds what counts
+// in a workspace first takes a lock that Configuration.WorkspaceDeleted takes too.
+func (tx *Tx) LiveWorkspace(ctx context.Context) error {
+	t := tx.Tenant()
+	return tx.Read(ctx, `SELECT true FROM strata.workspaces WHERE company_id = $1 AND id = $2 AND deleted_at IS NULL`,
+		[]any{t.CompanyID, t.WorkspaceID}, func(rows pgx.Rows) error {
+			_, err := collectOne(rows, nil, pgx.RowTo[bool])
+			return err
+		})
+}
+
 // Domain returns a domain of the company of ctx's tenant, or ErrNotFound.
 func (s *Store) Domain(ctx context.Context, id DomainID) (Domain, error) {
 	t, err := TenantFrom(ctx)

@@ -1,6 +1,7 @@
 package tenancy_test
 
 import (
+	"context"
 	"math"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/internal/tenancytest"
 	"github.com/stratakit/strata/tenancy"
 )
@@ -45,11 +47,27 @@ func TestStoreRefusesBadNamesWithEveryErrorAtOnce(t *testing.T) {
 	var v *tenancy.ValidationError
 	require.ErrorAs(t, err, &v)
 	require.Len(t, v.Fields, 2)
-	_, err = e.Store.CreateWorkspace(e.A.CompanyCtx, tenancy.NewWorkspace{Name: strings.Repeat("x", 201), Slug: "x"})
-	require.ErrorAs(t, err, &v)
-	for _, bad := range []string{"", "localhost", "a..example", ".example.com", "exa mple.com", "-x.example", strings.Repeat("a", 64) + ".example", "a\x00.example"} {
+	for _, bad := range []string{strings.Repeat("x", 201), "a\xff", "a\x00"} {
+		_, err = e.Store.CreateWorkspace(e.A.CompanyCtx, tenancy.NewWorkspace{Name: bad, Slug: "x"})
+		require.ErrorAs(t, err, &v, "%q", bad)
+		require.Len(t, v.Fields, 1, "%q", bad)
+	}
+	for _, bad := range []string{
+		"", "localhost", "localhost.", "a..example", ".example.com", "exa mple.com", "-x.example", strings.Repeat("a", 64) + ".example",
+		"a\x00.example", "a\xff.example", "example.com..", "example.com.\u3002", "example.com.\u00ad.", "\u3002example.com",
+	} {
 		_, err := e.Store.CreateDomain(e.A.CompanyCtx, e.A.WorkspaceID, tenancy.NewDomain{DomainName: bad})
 		require.ErrorAs(t, err, &v, "%q", bad)
+	}
+}
+
+// One name has one form, which is what makes it unique.
+func TestDomainNamesHaveOneForm(t *testing.T) {
+	t.Parallel()
+	for _, s := range []string{"example.com", " EXAMPLE.com ", "example.com.", "example.com\u3002", "example\u3002com", "example.com.\u00ad", "exam\u00adple.com"} {
+		name, err := tenancy.NormalizeDomainName(s)
+		require.NoError(t, err, "%q", s)
+		require.Equal(t, "example.com", name, "%q", s)
 	}
 }
 
@@ -167,6 +185,32 @@ func TestDeletedWorkspaceCountsNoMore(t *testing.T) {
 	page, err := e.Store.Domains(e.A.CompanyCtx, w.ID, tenancy.PageRequest{})
 	require.NoError(t, err)
 	require.Empty(t, page.Items)
+}
+
+// What happens to a workspace is found in its trail, wherever in the company the one who
+// did it was.
+func TestChangesOfAWorkspaceAreAuditedThere(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	for _, ctx := range []context.Context{e.A.CompanyCtx, e.A.Ctx} { // a domain of another workspace
+		w, err := e.Store.CreateWorkspace(ctx, tenancy.NewWorkspace{Name: "North"})
+		require.NoError(t, err)
+		_, err = e.Store.RenameWorkspace(ctx, w.ID, "South")
+		require.NoError(t, err)
+		require.NoError(t, e.Store.DeleteWorkspace(ctx, w.ID))
+		trail, err := e.Audit.List(tenancy.WithTenant(ctx, tenancy.Tenant{CompanyID: e.A.CompanyID, WorkspaceID: w.ID}), audit.Query{})
+		require.NoError(t, err)
+		var actions []string
+		for _, entry := range trail.Items {
+			require.True(t, entry.DomainID.IsZero(), entry.Action)
+			require.Equal(t, e.A.Actor.ID, entry.ActorID)
+			actions = append(actions, entry.Action)
+		}
+		require.Equal(t, []string{"workspace.deleted", "workspace.renamed", "workspace.created"}, actions)
+	}
+	_, err := e.Store.RenameWorkspace(t.Context(), e.A.WorkspaceID, "Nobody's")
+	require.ErrorIs(t, err, tenancy.ErrNoTenant)
+	require.ErrorIs(t, e.Store.DeleteWorkspace(t.Context(), e.A.WorkspaceID), tenancy.ErrNoTenant)
 }
 
 func TestPageNumbersHaveNoEnd(t *testing.T) {

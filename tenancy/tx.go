@@ -2,8 +2,10 @@ package tenancy
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -26,12 +28,28 @@ type Tx struct {
 	conn   bun.Conn
 	tenant Tenant
 	after  []func(context.Context)
+	marks  map[any]bool
 
 	released bool
 }
 
-// Bun returns bun on the same connection, inside the same transaction.
-func (tx *Tx) Bun() bun.IDB { return tx.conn }
+// Bun returns bun on the same connection, inside the same transaction. Its BeginTx and
+// RunInTx return an error: what may fail alone goes into a Savepoint.
+func (tx *Tx) Bun() bun.IDB { return scopedBun{tx.conn} }
+
+// scopedBun is a bun.Conn that begins no transaction. The COMMIT of one would end the
+// transaction that it is in, and with it the role and the tenant.
+type scopedBun struct{ bun.Conn }
+
+var errBegin = errors.New("tenancy: bun is inside a transaction already: use Tx.Savepoint")
+
+func (scopedBun) BeginTx(context.Context, *sql.TxOptions) (bun.Tx, error) {
+	return bun.Tx{}, errBegin
+}
+
+func (scopedBun) RunInTx(context.Context, *sql.TxOptions, func(context.Context, bun.Tx) error) error {
+	return errBegin
+}
 
 // SQL is DB.SQL.
 func (tx *Tx) SQL(q string) string { return tx.db.SQL(q) }
@@ -54,16 +72,49 @@ func (tx *Tx) Read(ctx context.Context, q string, args []any, scan func(pgx.Rows
 	return rows.Err()
 }
 
+// Mark notes key for the rest of the transaction, and Marked reports whether it was: for a
+// package that must know later in a transaction what it did in it. As with values of a
+// context, the key is of a type of the package's own.
+func (tx *Tx) Mark(key any) {
+	if tx.marks == nil {
+		tx.marks = map[any]bool{}
+	}
+	tx.marks[key] = true
+}
+
+// Marked reports whether key was marked, also in a savepoint that was undone.
+func (tx *Tx) Marked(key any) bool { return tx.marks[key] }
+
 // AfterCommit runs fn once the transaction has committed, in the order of the calls,
 // with a context that keeps its values but is not cancelled with the caller's. It is
 // for hints such as dropping a cache entry: a process that dies between the commit
 // and fn never runs it.
 func (tx *Tx) AfterCommit(fn func(ctx context.Context)) { tx.after = append(tx.after, fn) }
 
-// Savepoint runs fn inside a savepoint: on an error what fn did is undone, the
-// transaction goes on, and the error is returned.
-func (tx *Tx) Savepoint(ctx context.Context, fn func(tx *Tx) error) error {
-	return pgx.BeginFunc(ctx, tx.Tx, func(pgx.Tx) error { return fn(tx) })
+// Savepoint runs fn inside a savepoint: on an error or a panic what fn did is undone, its
+// AfterCommit hooks too, the transaction goes on, and the error is returned.
+func (tx *Tx) Savepoint(ctx context.Context, fn func(tx *Tx) error) (err error) {
+	if _, err := tx.Exec(ctx, `SAVEPOINT strata`); err != nil {
+		return err
+	}
+	hooks, keep := len(tx.after), false
+	// A context that has ended must not leave in the transaction what is to be undone.
+	end := context.WithoutCancel(ctx)
+	defer func() {
+		if keep {
+			return
+		}
+		tx.after = tx.after[:hooks]
+		if _, undoErr := tx.Exec(end, `ROLLBACK TO SAVEPOINT strata; RELEASE SAVEPOINT strata`); undoErr != nil {
+			err = errors.Join(err, undoErr)
+		}
+	}()
+	if err := fn(tx); err != nil {
+		return err
+	}
+	_, err = tx.Exec(end, `RELEASE SAVEPOINT strata`)
+	keep = err == nil
+	return err
 }
 
 // InTx runs fn in one transaction as RoleApp in the scope of ctx's tenant. It commits
@@ -131,10 +182,13 @@ func beginSQL(t Tenant) string {
 	return fmt.Sprintf("BEGIN ISOLATION LEVEL READ COMMITTED; SELECT set_config('role', '%s', true), set_config('strata.company_id', '%s', true), set_config('strata.workspace_id', '%s', true), set_config('strata.domain_id', '%s', true)", a...)
 }
 
-// setupError turns "role does not exist" and "permission denied to set role" into what to do.
+// setupError turns "role does not exist" and "permission denied to set role" into what to
+// do. The codes are those of much else, so the message has to be about a role of ours; the
+// name stands in it whatever the server's language is.
 func setupError(err error) error {
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) && (pg.Code == "22023" || pg.Code == "42501") {
+	if errors.As(err, &pg) && (pg.Code == "22023" || pg.Code == "42501") &&
+		(strings.Contains(pg.Message, RoleApp) || strings.Contains(pg.Message, RoleQuery)) {
 		return fmt.Errorf("tenancy: the login cannot become %s: run strata.Migrate, or as an administrator GRANT %s TO the login: %w", RoleApp, RoleApp, err)
 	}
 	return err
