@@ -72,7 +72,8 @@ func openUploads(dir string) (*imports.LocalStore, error) {
 func (b *bundle) wire(t *testing.T, work bulk.Config, cfg *imports.Config) {
 	t.Helper()
 	var err error
-	b.fields, err = customfields.NewRegistry(b.DB, b.Redis, b.Limits, b.Audit, nil)
+	// So long that nothing works only because a set was old enough to be read again.
+	b.fields, err = customfields.NewRegistry(b.DB, b.Redis, b.Limits, b.Audit, &customfields.Config{Lifetime: time.Hour})
 	require.NoError(t, err)
 	b.store, err = recipients.NewStore(b.DB, b.fields, b.Limits, b.Audit, nil)
 	require.NoError(t, err)
@@ -383,8 +384,9 @@ func TestFieldsChangedBetweenPreviewAndCommit(t *testing.T) {
 	require.ErrorIs(t, err, imports.ErrFieldsChanged)
 	_, err = b.importer.Process(b.A.Ctx, imp.ID, imports.ProcessOptions{})
 	require.NoError(t, err)
-	b.until(b.A.Ctx, t, imp.ID, imports.Previewed)
-	b.commit(b.A.Ctx, t, imp.ID)
+	again := b.until(b.A.Ctx, t, imp.ID, imports.Previewed)
+	require.Equal(t, []int64{1, 1}, []int64{again.TotalRows, again.New})
+	require.EqualValues(t, 1, b.commit(b.A.Ctx, t, imp.ID).Inserted)
 }
 
 func TestRecipientGoneOrMadeBetweenPreviewAndCommit(t *testing.T) {

@@ -30,12 +30,14 @@ type readAhead struct {
 	done   chan struct{}
 }
 
-// chunkBytes bounds the memory of a chunk whose rows are long.
+// chunkBytes bounds the memory of a chunk whose rows are long: what it holds of them, and
+// the part of the file that it comes from, which a cell keeps in memory as a whole.
 const chunkBytes = 4 << 20
 
 // startReading reads records after from, rows of them at a time, until the end of the
 // file or an error. open returns the file from an offset on.
 func startReading(ctx context.Context, open func(ctx context.Context, offset int64) (io.ReadCloser, error), f format, j *judge, from readCursor, rows int) (*readAhead, error) {
+	from.Clear = false // when the first chunk is stored the earlier rows are gone
 	ctx, cancel := context.WithCancel(ctx)
 	source, err := open(ctx, from.Offset)
 	if err != nil {
