@@ -83,7 +83,11 @@ type reader interface {
 }
 
 // Set returns the fields of the workspace of ctx's tenant.
-func (r *Registry) Set(ctx context.Context) (*Set, error) { return r.set(ctx, r.db) }
+func (r *Registry) Set(ctx context.Context) (*Set, error) { return r.set(ctx, r.db, r.cfg.Lifetime) }
+
+// Current is Set without Config.Lifetime: it asks PostgreSQL in any case. It is for work
+// that keeps the set's Version and has to begin with the newest.
+func (r *Registry) Current(ctx context.Context) (*Set, error) { return r.set(ctx, r.db, 0) }
 
 // SetTx is Set inside a transaction, which must be in the scope of the same workspace: it
 // needs no second connection and no Redis, and sees what the transaction has changed.
@@ -95,7 +99,7 @@ func (r *Registry) SetTx(ctx context.Context, tx *tenancy.Tx) (*Set, error) {
 	if _, ok := r.changers.Load(weak.Make(tx)); ok {
 		return read(ctx, tx, t.WorkspaceID) // and kept nowhere: it may be rolled back
 	}
-	return r.set(ctx, tx)
+	return r.set(ctx, tx, r.cfg.Lifetime)
 }
 
 // workspace returns the tenant of ctx. Row-level security shows nothing of its workspace
@@ -108,7 +112,8 @@ func workspace(ctx context.Context, tx *tenancy.Tx) (tenancy.Tenant, error) {
 	return t, err
 }
 
-func (r *Registry) set(ctx context.Context, db reader) (*Set, error) {
+// set returns a set that was compared with PostgreSQL less than lifetime ago, or now.
+func (r *Registry) set(ctx context.Context, db reader, lifetime time.Duration) (*Set, error) {
 	t, err := tenancy.WorkspaceFrom(ctx)
 	if err != nil {
 		return nil, err
@@ -117,7 +122,7 @@ func (r *Registry) set(ctx context.Context, db reader) (*Set, error) {
 	r.mu.Lock()
 	have, ok := r.sets[t.WorkspaceID]
 	r.mu.Unlock()
-	if ok && now.Sub(have.checked) < r.cfg.Lifetime {
+	if ok && now.Sub(have.checked) < lifetime {
 		return have.set, nil
 	}
 	version, err := version(ctx, db, t.WorkspaceID)

@@ -28,7 +28,7 @@ func (h processHandler) Open(ctx context.Context, run bulk.Run) (bulk.Work, erro
 	if err := h.im.checkFile(ctx, imp, s); err != nil {
 		return nil, permanent(err)
 	}
-	set, err := h.im.fields.Set(ctx)
+	set, err := h.im.fields.Current(ctx)
 	if err != nil {
 		return nil, err
 	}
