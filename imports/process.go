@@ -100,7 +100,11 @@ func (w *processWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, er
 	case w.cursor.EOF:
 		return bulk.Batch{Cursor: w.cursor, Done: true}, w.markDuplicates(ctx, tx)
 	}
-	c, err := w.ahead.next(ctx)
+	// PostgreSQL ends a transaction that stands idle for as long as a lease lasts.
+	c, err := w.ahead.next(ctx, func() error {
+		_, err := tx.Exec(ctx, `SELECT 1`)
+		return err
+	})
 	if err != nil {
 		return bulk.Batch{}, err
 	}
