@@ -152,6 +152,29 @@ func (b *bundle) define(ctx context.Context, t *testing.T, fields ...customfield
 
 func to(s string) *string { return &s }
 
+// one returns the one value that a statement returns in the scope of ctx.
+func one[T any](ctx context.Context, t *testing.T, b *bundle, q string, args ...any) (v T) {
+	t.Helper()
+	require.NoError(t, b.DB.Read(ctx, q, args, func(rows pgx.Rows) (err error) {
+		v, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[T])
+		return err
+	}))
+	return v
+}
+
+// before runs PL/pgSQL before what happens to rows of a table, until drop is called.
+func (b *bundle) before(t *testing.T, event, table, when, body string) (drop func()) {
+	t.Helper()
+	_, err := b.Pool.Exec(t.Context(), fmt.Sprintf(`CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN %s; END $$;
+		CREATE TRIGGER meddle BEFORE %s ON %s FOR EACH ROW WHEN (%s) EXECUTE FUNCTION meddle()`, body, event, table, when))
+	require.NoError(t, err)
+	return func() {
+		t.Helper()
+		_, err := b.Pool.Exec(t.Context(), `DROP FUNCTION meddle CASCADE`)
+		require.NoError(t, err)
+	}
+}
+
 func TestGovRegistryEndToEnd(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil).start(t)
@@ -483,11 +506,7 @@ func TestReplacedFileIsRefused(t *testing.T) {
 	b := setup(t, nil).start(t)
 	ctx := b.A.Ctx
 	imp := b.process(ctx, t, "email\nada@example.com\n", imports.ProcessOptions{})
-	var objectKey string
-	require.NoError(t, b.DB.Read(ctx, `SELECT object_key FROM strata.imports WHERE id = $1`, []any{imp.ID}, func(rows pgx.Rows) (err error) {
-		objectKey, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
-		return err
-	}))
+	objectKey := one[string](ctx, t, b, `SELECT object_key FROM strata.imports WHERE id = $1`, imp.ID)
 	require.NoError(t, b.local.Bucket.WriteAll(ctx, objectKey, []byte("email\neve@example.com\n"), nil))
 	_, err := b.importer.Commit(ctx, imp.ID)
 	require.ErrorIs(t, err, imports.ErrFileChanged)
