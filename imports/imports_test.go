@@ -271,7 +271,7 @@ func TestConflictPolicies(t *testing.T) {
 		return fmt.Sprint(page.Items[0].Name, page.Items[0].CustomFields)
 	}
 	skip := b.run(ctx, t, file, imports.ProcessOptions{Conflict: imports.Skip})
-	require.Equal(t, []int64{1, 0, 1}, []int64{skip.Inserted, skip.Updated, skip.Skipped})
+	require.Equal(t, []int64{1, 0, 1, 0}, []int64{skip.Inserted, skip.Changed + skip.Updated, skip.Unchanged, skip.Skipped})
 	require.Equal(t, "map[a:old]", read())
 	fill := b.run(ctx, t, file, imports.ProcessOptions{Conflict: imports.FillEmpty})
 	require.Equal(t, []int64{0, 1, 1}, []int64{fill.Inserted, fill.Updated, fill.Unchanged})
