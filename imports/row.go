@@ -3,7 +3,6 @@ package imports
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/stratakit/strata/customfields"
@@ -27,7 +26,7 @@ type target struct {
 }
 
 func newJudge(p plan, set *customfields.Set) (*judge, error) {
-	j := &judge{header: p.Format.Header, targets: make([]target, len(p.Targets)), report: slices.Contains(p.Format.Header, reportErrors)}
+	j := &judge{header: p.Format.Header, targets: make([]target, len(p.Targets)), report: isReport(p.Format.Header)}
 	for i, t := range p.Targets {
 		fieldKey, isField := strings.CutPrefix(t, fieldPrefix)
 		switch {
