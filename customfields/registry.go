@@ -77,7 +77,11 @@ type reader interface {
 }
 
 // Set returns the fields of the workspace of ctx's tenant.
-func (r *Registry) Set(ctx context.Context) (*Set, error) { return r.set(ctx, r.db) }
+func (r *Registry) Set(ctx context.Context) (*Set, error) { return r.set(ctx, r.db, r.cfg.Lifetime) }
+
+// Current is Set without Config.Lifetime: it asks PostgreSQL in any case. It is for work
+// that keeps the set's Version and has to begin with the newest.
+func (r *Registry) Current(ctx context.Context) (*Set, error) { return r.set(ctx, r.db, 0) }
 
 // changedBy marks a transaction in which a Registry has changed definitions.
 type changedBy struct{ *Registry }
@@ -92,7 +96,7 @@ func (r *Registry) SetTx(ctx context.Context, tx *tenancy.Tx) (*Set, error) {
 	if tx.Marked(changedBy{r}) {
 		return read(ctx, tx, t.WorkspaceID) // and kept nowhere: it may be rolled back
 	}
-	return r.set(ctx, tx)
+	return r.set(ctx, tx, r.cfg.Lifetime)
 }
 
 // workspace returns the tenant of ctx. Row-level security shows nothing of its workspace
@@ -105,7 +109,8 @@ func workspace(ctx context.Context, tx *tenancy.Tx) (tenancy.Tenant, error) {
 	return t, err
 }
 
-func (r *Registry) set(ctx context.Context, db reader) (*Set, error) {
+// set returns a set that was compared with PostgreSQL less than lifetime ago, or now.
+func (r *Registry) set(ctx context.Context, db reader, lifetime time.Duration) (*Set, error) {
 	t, err := tenancy.WorkspaceFrom(ctx)
 	if err != nil {
 		return nil, err
@@ -114,7 +119,7 @@ func (r *Registry) set(ctx context.Context, db reader) (*Set, error) {
 	r.mu.Lock()
 	have, ok := r.sets[t.WorkspaceID]
 	r.mu.Unlock()
-	if ok && now.Sub(have.checked) < r.cfg.Lifetime {
+	if ok && now.Sub(have.checked) < lifetime {
 		return have.set, nil
 	}
 	version, err := version(ctx, db, t.WorkspaceID)

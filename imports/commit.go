@@ -3,6 +3,7 @@ package imports
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -34,7 +35,10 @@ func (h commitHandler) Open(ctx context.Context, run bulk.Run) (bulk.Work, error
 	if err != nil {
 		return nil, err
 	}
-	w := &commitWork{im: h.im, id: imp.ID, reservation: s.reservation, sql: commitSQL(s.plan.Conflict, s.plan.Targets), failed: imp.Status == Failed}
+	w := &commitWork{
+		im: h.im, id: imp.ID, reservation: s.reservation, fieldsVersion: s.fieldsVersion,
+		sql: commitSQL(s.plan.Conflict, s.plan.Targets), failed: imp.Status == Failed,
+	}
 	if err := decodeCursor(run, &w.cursor); err != nil {
 		return nil, bulk.Permanent(err)
 	}
@@ -42,33 +46,31 @@ func (h commitHandler) Open(ctx context.Context, run bulk.Run) (bulk.Work, error
 }
 
 type commitWork struct {
-	im          *Importer
-	id          ID
-	reservation billing.ReservationID
-	sql         string
-	cursor      commitCursor
-	failed      bool // and tried again
+	im            *Importer
+	id            ID
+	reservation   billing.ReservationID
+	fieldsVersion int64
+	sql           string
+	cursor        commitCursor
+	failed        bool // and tried again
 }
 
 func (w *commitWork) Close() error { return nil }
 
 // commitSQL is the one statement of a batch. Rows are written in the order of their
-// addresses, with ids made in the same order: neighbours in both indexes, and never a
-// deadlock between two imports.
+// addresses, with ids made in the same order: neighbours in both indexes. Two imports into
+// a domain meet each other in that order too, so that mostly one waits for the other; a
+// deadlock, as between rows with and without a status, ends one batch, which bulk tries again.
 //
 // A row judged new meets a recipient made since by the policy. One judged an update whose
 // recipient is gone, or has another address, is left out.
 func commitSQL(policy Conflict, targets []string) string {
 	insert := func(which, status string) string {
-		conflict := `NOTHING`
-		if policy != Skip {
-			m := policy.merge(`nullif(excluded.name, '')`, status, `excluded.custom_fields`)
-			conflict = `UPDATE SET ` + m.set() + ` WHERE NOT ` + m.same()
-		}
+		m := policy.merge(`nullif(excluded.name, '')`, status, `excluded.custom_fields`)
 		return `INSERT INTO strata.recipients AS r (domain_id, id, company_id, workspace_id, email, email_norm, name, status, custom_fields)
 			SELECT $1, ($5::uuid[])[n], $6, $7, email, email_norm, coalesce(name, ''), coalesce(status, 'active'), custom_fields
 			FROM batch WHERE there AND ` + which + ` ORDER BY n
-			ON CONFLICT (domain_id, email_norm) WHERE deleted_at IS NULL DO ` + conflict + ` RETURNING r.version = 1 AS inserted`
+			ON CONFLICT (domain_id, email_norm) WHERE deleted_at IS NULL DO UPDATE SET ` + m.set() + ` WHERE NOT ` + m.same() + ` RETURNING r.version = 1 AS inserted`
 	}
 	// Whether the file says something about the status is not seen in the row to insert.
 	written := `silent AS (` + insert(`status IS NULL`, `NULL`) + `), written AS (SELECT inserted FROM silent)`
@@ -90,13 +92,12 @@ func commitSQL(policy Conflict, targets []string) string {
 	FROM batch`
 }
 
-// Batch commits the next rows.
+// Batch commits the next rows. Where an earlier attempt failed the first batch only takes
+// room again: everybody locks recipients before the counters of the plan.
 func (w *commitWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, error) {
 	if w.failed {
-		if err := w.reserveAgain(ctx, tx); err != nil {
-			return bulk.Batch{}, err
-		}
 		w.failed = false
+		return bulk.Batch{}, w.resume(ctx, tx)
 	}
 	if _, err := tx.Exec(ctx, byKey); err != nil {
 		return bulk.Batch{}, err
@@ -127,7 +128,7 @@ func (w *commitWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, err
 		}
 	}
 	if inserted > 0 {
-		if err := w.im.limits.Settle(ctx, tx, w.reservation, inserted); err != nil {
+		if err := w.settle(ctx, tx, inserted); err != nil {
 			return bulk.Batch{}, err
 		}
 	}
@@ -154,12 +155,33 @@ func (w *commitWork) markGone(ctx context.Context, tx *tenancy.Tx, rows []int32)
 	return nil
 }
 
-// reserveAgain takes room for what is left of a commit that failed and is tried again:
-// what it held was given back when it failed.
-func (w *commitWork) reserveAgain(ctx context.Context, tx *tenancy.Tx) error {
+// resume goes on with a commit that failed and is tried again: the room that it held was
+// given back when it failed.
+func (w *commitWork) resume(ctx context.Context, tx *tenancy.Tx) error {
 	if err := w.im.resume(ctx, tx, w.id, Processing); err != nil {
 		return err
 	}
+	if err := w.im.checkFields(ctx, tx, w.fieldsVersion); err != nil {
+		return permanent(err)
+	}
+	return w.reserveLeft(ctx, tx)
+}
+
+// settle makes usage of what is reserved. A commit that stood still for longer than
+// longestCommit has lost its room and takes it again, while there is any.
+func (w *commitWork) settle(ctx context.Context, tx *tenancy.Tx, inserted int64) error {
+	err := w.im.limits.Settle(ctx, tx, w.reservation, inserted)
+	if !errors.Is(err, billing.ErrReservation) {
+		return err
+	}
+	if err := w.reserveLeft(ctx, tx); err != nil {
+		return err
+	}
+	return w.im.limits.Settle(ctx, tx, w.reservation, inserted)
+}
+
+// reserveLeft takes room for what is beyond the cursor.
+func (w *commitWork) reserveLeft(ctx context.Context, tx *tenancy.Tx) error {
 	domain := tx.Tenant().DomainID
 	var left int64
 	err := tx.QueryRow(ctx, tx.SQL(`SELECT count(*) FROM strata.import_rows WHERE domain_id = $1 AND import_id = $2 AND verdict = 'new' AND email_norm > $3`),

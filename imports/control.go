@@ -33,12 +33,8 @@ func (im *Importer) Commit(ctx context.Context, id ID) (Import, error) {
 		if now.Status != Previewed {
 			return &StateError{id, now.Status, "committed"}
 		}
-		version, err := im.fields.VersionTx(ctx, tx)
-		if err != nil {
+		if err := im.checkFields(ctx, tx, s.fieldsVersion); err != nil {
 			return err
-		}
-		if version != s.fieldsVersion {
-			return ErrFieldsChanged
 		}
 		if _, err := im.runner.SubmitTx(ctx, tx, bulk.Submission{Kind: KindCommit, ID: bulk.RunID(id), Total: now.New + now.Changed}); err != nil {
 			return err
@@ -111,10 +107,31 @@ func (im *Importer) setStatus(ctx context.Context, tx *tenancy.Tx, id ID, status
 	return err
 }
 
-// resume puts an import whose run failed and is tried again (bulk.Runner.Retry) back to work.
+// resume puts an import whose run failed and is tried again (bulk.Runner.Retry) back to
+// work, unless what it needs was swept meanwhile.
 func (im *Importer) resume(ctx context.Context, tx *tenancy.Tx, id ID, status Status) error {
+	_, s, err := lock(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	if s.objectKey == "" {
+		return bulk.Permanent(ErrSwept)
+	}
 	if err := im.setStatus(ctx, tx, id, status, ""); err != nil {
 		return err
 	}
 	return im.record(ctx, tx, "import.resumed", id, nil)
+}
+
+// checkFields returns ErrFieldsChanged unless the rows were checked against the
+// definitions that there are.
+func (im *Importer) checkFields(ctx context.Context, tx *tenancy.Tx, checked int64) error {
+	version, err := im.fields.VersionTx(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if version != checked {
+		return ErrFieldsChanged
+	}
+	return nil
 }

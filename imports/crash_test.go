@@ -126,7 +126,7 @@ func (b *bundle) amid(ctx context.Context, t *testing.T, id imports.ID) {
 		require.NoError(t, err)
 		return run.Processed > crashRows/3
 	}, within, time.Millisecond)
-	require.Equal(t, bulk.StateProcessing, run.State)
+	require.False(t, run.State.Final(), run.State) // between two slices it is queued
 }
 
 // exact holds a finished import of a crashFile to every row exactly once.

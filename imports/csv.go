@@ -34,7 +34,11 @@ const saveAsCSV = "save it as CSV (UTF-8) and import that"
 // sniff looks at the beginning of a file and returns how it is written, or a *FileError
 // that says why it cannot be imported. whole says that there is no more than that.
 func sniff(beginning []byte, whole bool, delimiter string) (format, error) {
-	if err := checkText(beginning); err != nil {
+	complete := beginning
+	if !whole {
+		complete = completeRunes(beginning)
+	}
+	if err := checkText(complete); err != nil {
 		return format{}, err
 	}
 	text := bytes.TrimPrefix(beginning, utf8BOM)
@@ -90,13 +94,15 @@ func checkText(b []byte) error {
 	}
 	text := bytes.TrimPrefix(b, utf8BOM)
 	lines, notUTF8 := 0, 0
-	for line := range bytes.Lines(text) {
-		lines++
+	var first []byte
+	for line := range bytes.FieldsFuncSeq(text, func(r rune) bool { return r == '\n' || r == '\r' }) { // CR alone may end them
+		if lines++; lines == 1 {
+			first = line
+		}
 		if !utf8.Valid(line) {
 			notUTF8++
 		}
 	}
-	first, _, _ := bytes.Cut(text, []byte{'\n'})
 	switch nul := bytes.Count(text, []byte{0}); {
 	case bytes.IndexByte(first, 0) >= 0 || nul > len(text)/20:
 		return &FileError{"not_csv", "the file holds NUL bytes: it is UTF-16, or no text at all; " + saveAsCSV}
@@ -106,6 +112,19 @@ func checkText(b []byte) error {
 		return &FileError{"not_utf8", "most lines of the file are not UTF-8: " + saveAsCSV}
 	}
 	return nil
+}
+
+// completeRunes leaves out the part of a character that b may end in.
+func completeRunes(b []byte) []byte {
+	for i := len(b) - 1; i >= 0 && i >= len(b)-utf8.UTFMax; i-- {
+		if utf8.RuneStart(b[i]) {
+			if !utf8.FullRune(b[i:]) {
+				return b[:i]
+			}
+			break
+		}
+	}
+	return b
 }
 
 // crOnly reports whether the first line that ends outside quotes ends in CR alone.
@@ -157,16 +176,23 @@ func guessDelimiter(text []byte) string {
 	return delimiters[best : best+1]
 }
 
-// checkHeader trims the names and refuses what cannot be mapped.
+// checkHeader trims the names, undoes what an error report did to them, and refuses what
+// cannot be mapped.
 func checkHeader(header []string) ([]string, error) {
 	if len(header) > maxColumns {
 		return nil, &FileError{"too_many_columns", fmt.Sprintf("the file has %d columns, at most %d are read", len(header), maxColumns)}
 	}
 	out := make([]string, len(header))
-	seen := map[string]int{}
 	for i, name := range header {
-		name = strings.TrimSpace(name)
-		out[i] = name
+		out[i] = strings.TrimSpace(name)
+	}
+	if isReport(out) {
+		for i, name := range out {
+			out[i] = unescape(name)
+		}
+	}
+	seen := map[string]int{}
+	for i, name := range out {
 		switch {
 		case !storable(name):
 			return nil, &FileError{"not_utf8", fmt.Sprintf("the name of column %d is not UTF-8 text: %s", i+1, saveAsCSV)}

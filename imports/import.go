@@ -36,7 +36,8 @@ type Import struct {
 	Columns []string           `json:"columns,omitempty"`
 	Mapping map[string]*string `json:"mapping,omitempty"`
 
-	// TotalRows counts the rows of the file, ProcessedRows those read or committed so far.
+	// TotalRows counts the rows of the file, ProcessedRows those read or committed so far,
+	// also when that failed or was cancelled.
 	TotalRows     int64 `json:"totalRows"`
 	ProcessedRows int64 `json:"processedRows"`
 
@@ -52,7 +53,7 @@ type Import struct {
 	// once it is done.
 	Inserted int64 `json:"inserted"`
 	Updated  int64 `json:"updated"`
-	Skipped  int64 `json:"skipped"` // by the policy, or the recipient changed since the preview so that there was nothing to do
+	Skipped  int64 `json:"skipped"` // the recipient changed since the preview so that there was nothing to do
 
 	Error     string    `json:"error"`
 	CreatedAt time.Time `json:"createdAt"`
@@ -66,7 +67,7 @@ type Preview struct {
 	ErrorRows    int64        `json:"errorRows"`
 	SampleData   []SampleRow  `json:"sampleData"`
 	SampleErrors []SampleRow  `json:"sampleErrors"`
-	Limit        *LimitBudget `json:"limit"`
+	Limit        *LimitBudget `json:"limit"` // nil once it is committed or cancelled
 }
 
 // SampleRow is a row of the file with its verdict.

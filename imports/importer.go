@@ -67,6 +67,9 @@ func NewImporter(db *tenancy.DB, runner *bulk.Runner, fields *customfields.Regis
 	setDefault(&im.cfg.UploadExpiry, 15*time.Minute)
 	setDefault(&im.cfg.BatchRows, 5_000)
 	setDefault(&im.cfg.Keep, 7*24*time.Hour)
+	if im.cfg.MaxFileSize < 0 || im.cfg.BatchRows < 0 || min(im.cfg.UploadExpiry, im.cfg.Keep) < 0 {
+		return nil, errors.New("imports: a number in the Config is negative")
+	}
 	if im.cfg.Log == nil {
 		im.cfg.Log = slog.Default()
 	}
@@ -133,15 +136,18 @@ func (im *Importer) Get(ctx context.Context, id ID) (Import, error) {
 		return imp, err
 	}
 	switch imp.Status {
-	case Validating, Processing:
+	case Previewed, Done:
+		imp.ProcessedRows = imp.TotalRows
+	case Validating, Processing, Failed, Cancelled:
 		run, err := im.runner.Get(ctx, bulk.RunID(id))
+		if errors.Is(err, bulk.ErrNotFound) { // cancelled before it was processed
+			return imp, nil
+		}
 		if err != nil {
 			return imp, err
 		}
 		imp.ProcessedRows = run.Processed
-	case Previewed, Done:
-		imp.ProcessedRows = imp.TotalRows
-	case Pending, Failed, Cancelled:
+	case Pending:
 	}
 	return imp, nil
 }

@@ -72,7 +72,8 @@ func openUploads(dir string) (*imports.LocalStore, error) {
 func (b *bundle) wire(t *testing.T, work bulk.Config, cfg *imports.Config) {
 	t.Helper()
 	var err error
-	b.fields, err = customfields.NewRegistry(b.DB, b.Redis, b.Limits, b.Audit, nil)
+	// So long that nothing works only because a set was old enough to be read again.
+	b.fields, err = customfields.NewRegistry(b.DB, b.Redis, b.Limits, b.Audit, &customfields.Config{Lifetime: time.Hour})
 	require.NoError(t, err)
 	b.store, err = recipients.NewStore(b.DB, b.fields, b.Limits, b.Audit, nil)
 	require.NoError(t, err)
@@ -150,6 +151,29 @@ func (b *bundle) define(ctx context.Context, t *testing.T, fields ...customfield
 }
 
 func to(s string) *string { return &s }
+
+// one returns the one value that a statement returns in the scope of ctx.
+func one[T any](ctx context.Context, t *testing.T, b *bundle, q string, args ...any) (v T) {
+	t.Helper()
+	require.NoError(t, b.DB.Read(ctx, q, args, func(rows pgx.Rows) (err error) {
+		v, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[T])
+		return err
+	}))
+	return v
+}
+
+// before runs PL/pgSQL before what happens to rows of a table, until drop is called.
+func (b *bundle) before(t *testing.T, event, table, when, body string) (drop func()) {
+	t.Helper()
+	_, err := b.Pool.Exec(t.Context(), fmt.Sprintf(`CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN %s; END $$;
+		CREATE TRIGGER meddle BEFORE %s ON %s FOR EACH ROW WHEN (%s) EXECUTE FUNCTION meddle()`, body, event, table, when))
+	require.NoError(t, err)
+	return func() {
+		t.Helper()
+		_, err := b.Pool.Exec(t.Context(), `DROP FUNCTION meddle CASCADE`)
+		require.NoError(t, err)
+	}
+}
 
 func TestGovRegistryEndToEnd(t *testing.T) {
 	t.Parallel()
@@ -247,7 +271,7 @@ func TestConflictPolicies(t *testing.T) {
 		return fmt.Sprint(page.Items[0].Name, page.Items[0].CustomFields)
 	}
 	skip := b.run(ctx, t, file, imports.ProcessOptions{Conflict: imports.Skip})
-	require.Equal(t, []int64{1, 0, 1}, []int64{skip.Inserted, skip.Updated, skip.Skipped})
+	require.Equal(t, []int64{1, 0, 1, 0}, []int64{skip.Inserted, skip.Changed + skip.Updated, skip.Unchanged, skip.Skipped})
 	require.Equal(t, "map[a:old]", read())
 	fill := b.run(ctx, t, file, imports.ProcessOptions{Conflict: imports.FillEmpty})
 	require.Equal(t, []int64{0, 1, 1}, []int64{fill.Inserted, fill.Updated, fill.Unchanged})
@@ -383,8 +407,9 @@ func TestFieldsChangedBetweenPreviewAndCommit(t *testing.T) {
 	require.ErrorIs(t, err, imports.ErrFieldsChanged)
 	_, err = b.importer.Process(b.A.Ctx, imp.ID, imports.ProcessOptions{})
 	require.NoError(t, err)
-	b.until(b.A.Ctx, t, imp.ID, imports.Previewed)
-	b.commit(b.A.Ctx, t, imp.ID)
+	again := b.until(b.A.Ctx, t, imp.ID, imports.Previewed)
+	require.Equal(t, []int64{1, 1}, []int64{again.TotalRows, again.New})
+	require.EqualValues(t, 1, b.commit(b.A.Ctx, t, imp.ID).Inserted)
 }
 
 func TestRecipientGoneOrMadeBetweenPreviewAndCommit(t *testing.T) {
@@ -481,11 +506,7 @@ func TestReplacedFileIsRefused(t *testing.T) {
 	b := setup(t, nil).start(t)
 	ctx := b.A.Ctx
 	imp := b.process(ctx, t, "email\nada@example.com\n", imports.ProcessOptions{})
-	var objectKey string
-	require.NoError(t, b.DB.Read(ctx, `SELECT object_key FROM strata.imports WHERE id = $1`, []any{imp.ID}, func(rows pgx.Rows) (err error) {
-		objectKey, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[string])
-		return err
-	}))
+	objectKey := one[string](ctx, t, b, `SELECT object_key FROM strata.imports WHERE id = $1`, imp.ID)
 	require.NoError(t, b.local.Bucket.WriteAll(ctx, objectKey, []byte("email\neve@example.com\n"), nil))
 	_, err := b.importer.Commit(ctx, imp.ID)
 	require.ErrorIs(t, err, imports.ErrFileChanged)

@@ -7,7 +7,7 @@ type Conflict string
 // what a row has no value for.
 const (
 	Update    Conflict = "update"     // the file wins
-	Skip      Conflict = "skip"       // the recipient stays as it is
+	Skip      Conflict = "skip"       // the recipient stays as it is: its row is unchanged
 	FillEmpty Conflict = "fill_empty" // the file fills in what is not set
 )
 
@@ -18,12 +18,16 @@ type merge struct{ name, status, fields string }
 // merge returns it for a row of which name, status and fields are the SQL; name and
 // status are NULL where the file says nothing.
 func (c Conflict) merge(name, status, fields string) merge {
-	if c == FillEmpty {
+	switch c {
+	case Skip:
+		return merge{name: `r.name`, status: `r.status`, fields: `r.custom_fields`}
+	case FillEmpty:
 		return merge{
 			name:   `CASE WHEN r.name = '' THEN coalesce(` + name + `, '') ELSE r.name END`,
 			status: `r.status`,
 			fields: fields + ` || r.custom_fields`,
 		}
+	case Update:
 	}
 	return merge{
 		name:   `coalesce(` + name + `, r.name)`,

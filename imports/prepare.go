@@ -45,7 +45,7 @@ func (im *Importer) Process(ctx context.Context, id ID, o ProcessOptions) (Impor
 	case attrs.Size > im.cfg.MaxFileSize:
 		return imp, tooLarge(attrs.Size, im.cfg.MaxFileSize)
 	}
-	set, err := im.fields.Set(ctx)
+	set, err := im.fields.Current(ctx)
 	if err != nil {
 		return imp, err
 	}

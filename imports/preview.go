@@ -12,8 +12,8 @@ import (
 // samples is how many rows of each verdict a preview shows.
 const samples = 5
 
-// Preview returns what a commit would do: the verdicts counted, samples of each, and
-// what it costs of the plan. Errors: ErrNotFound, *StateError before the file is read.
+// Preview returns what a commit would do: the verdicts counted, samples of each, and,
+// while the import waits for its commit, what that costs of the plan. Errors: ErrNotFound, *StateError before the file is read.
 func (im *Importer) Preview(ctx context.Context, id ID) (Preview, error) {
 	imp, err := im.Get(ctx, id)
 	if err != nil {
@@ -46,6 +46,9 @@ func (im *Importer) Preview(ctx context.Context, id ID) (Preview, error) {
 			return Preview{}, err
 		}
 		*v.to = append(*v.to, rows...)
+	}
+	if imp.Status != Previewed { // what it committed is in the count already
+		return p, nil
 	}
 	usage, err := im.limits.Usage(ctx)
 	if err != nil {

@@ -28,7 +28,7 @@ func (h processHandler) Open(ctx context.Context, run bulk.Run) (bulk.Work, erro
 	if err := h.im.checkFile(ctx, imp, s); err != nil {
 		return nil, permanent(err)
 	}
-	set, err := h.im.fields.Set(ctx)
+	set, err := h.im.fields.Current(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +100,11 @@ func (w *processWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, er
 	case w.cursor.EOF:
 		return bulk.Batch{Cursor: w.cursor, Done: true}, w.markDuplicates(ctx, tx)
 	}
-	c, err := w.ahead.next(ctx)
+	// PostgreSQL ends a transaction that stands idle for as long as a lease lasts.
+	c, err := w.ahead.next(ctx, func() error {
+		_, err := tx.Exec(ctx, `SELECT 1`)
+		return err
+	})
 	if err != nil {
 		return bulk.Batch{}, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 )
 
 // readCursor is where a run stands in its file.
@@ -30,12 +31,14 @@ type readAhead struct {
 	done   chan struct{}
 }
 
-// chunkBytes bounds the memory of a chunk whose rows are long.
+// chunkBytes bounds the memory of a chunk whose rows are long: what it holds of them, and
+// the part of the file that it comes from, which a cell keeps in memory as a whole.
 const chunkBytes = 4 << 20
 
 // startReading reads records after from, rows of them at a time, until the end of the
 // file or an error. open returns the file from an offset on.
 func startReading(ctx context.Context, open func(ctx context.Context, offset int64) (io.ReadCloser, error), f format, j *judge, from readCursor, rows int) (*readAhead, error) {
+	from.Clear = false // when the first chunk is stored the earlier rows are gone
 	ctx, cancel := context.WithCancel(ctx)
 	source, err := open(ctx, from.Offset)
 	if err != nil {
@@ -48,7 +51,7 @@ func startReading(ctx context.Context, open func(ctx context.Context, offset int
 		defer func() { _ = source.Close() }()
 		r := newRecordReader(source, f, from.Offset, from.Row)
 		for c := (chunk{next: from}); c.err == nil && !c.next.EOF; {
-			c = readChunk(r, j, c.next, rows)
+			c = readChunk(ctx, r, j, c.next, rows)
 			select {
 			case a.chunks <- c:
 			case <-ctx.Done():
@@ -59,9 +62,12 @@ func startReading(ctx context.Context, open func(ctx context.Context, offset int
 	return a, nil
 }
 
-func readChunk(r *recordReader, j *judge, from readCursor, rows int) chunk {
+func readChunk(ctx context.Context, r *recordReader, j *judge, from readCursor, rows int) chunk {
 	c := chunk{next: from, rows: make([][]any, 0, rows)}
-	for len(c.rows) < rows && c.next.Offset-from.Offset < chunkBytes {
+	for held := 0; len(c.rows) < rows && held < chunkBytes && c.next.Offset-from.Offset < chunkBytes; {
+		if err := ctx.Err(); err != nil {
+			return chunk{err: err}
+		}
 		rec, err := r.next()
 		if errors.Is(err, io.EOF) {
 			c.next.EOF = true
@@ -70,19 +76,32 @@ func readChunk(r *recordReader, j *judge, from readCursor, rows int) chunk {
 		if err != nil {
 			return chunk{err: fmt.Errorf("read the file: %w", err)}
 		}
-		c.rows = append(c.rows, j.row(rec))
+		row := j.row(rec)
+		c.rows = append(c.rows, row)
+		held += rowBytes(row)
 		c.next.Offset, c.next.Row = r.offset(), rec.row
 	}
 	return c
 }
 
-// next returns the next chunk.
-func (a *readAhead) next(ctx context.Context) (chunk, error) {
-	select {
-	case c := <-a.chunks:
-		return c, c.err
-	case <-ctx.Done():
-		return chunk{}, ctx.Err()
+// signOfLife is how often next says that it still waits.
+const signOfLife = 200 * time.Millisecond
+
+// next returns the next chunk. While it waits it calls waiting again and again.
+func (a *readAhead) next(ctx context.Context, waiting func() error) (chunk, error) {
+	tick := time.NewTicker(signOfLife)
+	defer tick.Stop()
+	for {
+		select {
+		case c := <-a.chunks:
+			return c, c.err
+		case <-ctx.Done():
+			return chunk{}, ctx.Err()
+		case <-tick.C:
+			if err := waiting(); err != nil {
+				return chunk{}, err
+			}
+		}
 	}
 }
 

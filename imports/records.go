@@ -57,10 +57,11 @@ func (r *recordReader) next() (record, error) {
 	start := r.offset()
 	r.window.release(start)
 	cells, err := r.csv.Read()
-	if err == nil && r.offset()-start > maxRecordBytes {
+	var parse *csv.ParseError
+	// Of what is cut off in the middle csv says what is wrong with the beginning, if anything is.
+	if (err == nil || errors.As(err, &parse)) && r.offset()-start > maxRecordBytes {
 		err = errRecordTooLong
 	}
-	var parse *csv.ParseError
 	switch {
 	case err == nil:
 		first, _ := r.csv.FieldPos(0)

@@ -58,23 +58,56 @@ func (im *Importer) WriteErrorReport(ctx context.Context, id ID, w io.Writer) er
 	if err := line(s.plan.Format.Header, reportRow, reportErrors, reportSuggestions); err != nil {
 		return err
 	}
-	for after := 0; ; {
-		rows, err := im.reported(ctx, t.DomainID, id, s.plan, after)
+	for after, limit := 0, firstPage; ; {
+		rows, whole, err := im.reported(ctx, t.DomainID, id, s.plan, after, limit)
 		if err != nil {
 			return err
 		}
 		for _, r := range rows {
 			problems, suggestions := r.text()
+			problems += leftOver(r.cells, len(s.plan.Format.Header))
 			if err := line(r.cells, strconv.Itoa(r.row), problems, suggestions); err != nil {
 				return err
 			}
 			after = r.row
 		}
-		if out.Flush(); out.Error() != nil || len(rows) < reportPage {
+		if out.Flush(); out.Error() != nil || len(rows) == 0 {
 			return out.Error()
+		}
+		limit = len(rows)
+		if whole {
+			limit = min(2*limit, maxPage)
 		}
 	}
 }
+
+// maxLeftOver is how many bytes of the cells that no column is for are reported.
+const maxLeftOver = 4 << 10
+
+// leftOver names the cells of a row that has more than the header.
+func leftOver(cells []string, columns int) string {
+	if len(cells) <= columns {
+		return ""
+	}
+	var s strings.Builder
+	for i, cell := range cells[columns:] {
+		if s.Len() >= maxLeftOver {
+			fmt.Fprintf(&s, " and %d more", len(cells)-columns-i)
+			break
+		}
+		if i > 0 {
+			s.WriteString(", ")
+		}
+		if room := maxLeftOver - s.Len(); len(cell) > room {
+			cell = strings.ToValidUTF8(cell[:room], "") + "…"
+		}
+		s.WriteString(`"` + cell + `"`)
+	}
+	return "; the cells left over are " + s.String()
+}
+
+// isReport reports whether a file with this header is an error report.
+func isReport(header []string) bool { return slices.Contains(header, reportErrors) }
 
 // ownColumns are the columns of a file that are not those of a report.
 func ownColumns(header []string) []int {
@@ -87,8 +120,14 @@ func ownColumns(header []string) []int {
 	return own
 }
 
-// reportPage is how many rows of a report are read at once.
-const reportPage = 500
+// How many rows of a report are read at once: as many as pageBytes hold, and one. What
+// PostgreSQL sends beyond that is thrown away, so that few are asked for until they are
+// known to be short.
+const (
+	firstPage = 10
+	maxPage   = 500
+	pageBytes = 1 << 20
+)
 
 type reportedRow struct {
 	row      int
@@ -96,24 +135,27 @@ type reportedRow struct {
 	problems []tenancy.FieldError
 }
 
-func (im *Importer) reported(ctx context.Context, domain tenancy.DomainID, id ID, p plan, after int) (out []reportedRow, err error) {
-	err = im.db.Read(ctx, fmt.Sprintf(`SELECT row_no, raw, errors, email, name, status, custom_fields FROM strata.import_rows
-		WHERE domain_id = $1 AND import_id = $2 AND row_no > $3 AND errors IS NOT NULL ORDER BY row_no LIMIT %d`, reportPage),
-		[]any{domain, id, after}, func(rows pgx.Rows) (err error) {
-			out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r reportedRow, err error) {
+// reported returns the rows after one, and whether they are all that were asked for.
+func (im *Importer) reported(ctx context.Context, domain tenancy.DomainID, id ID, p plan, after, limit int) (out []reportedRow, whole bool, err error) {
+	err = im.db.Read(ctx, `SELECT row_no, raw, errors, email, name, status, custom_fields FROM strata.import_rows
+		WHERE domain_id = $1 AND import_id = $2 AND row_no > $3 AND errors IS NOT NULL ORDER BY row_no LIMIT $4`,
+		[]any{domain, id, after, limit}, func(rows pgx.Rows) error {
+			for held := 0; held < pageBytes && rows.Next(); {
+				var r reportedRow
 				var email, name, status *string
 				var fields map[string]any
-				if err := row.Scan(&r.row, &r.cells, &r.problems, &email, &name, &status, &fields); err != nil {
-					return r, err
+				if err := rows.Scan(&r.row, &r.cells, &r.problems, &email, &name, &status, &fields); err != nil {
+					return err
 				}
 				if r.cells == nil { // valid when it was read
 					r.cells = p.cells(email, name, status, fields)
 				}
-				return r, nil
-			})
-			return err
+				out = append(out, r)
+				held += rowBytes([]any{r.cells})
+			}
+			return nil
 		})
-	return out, err
+	return out, len(out) == limit, err
 }
 
 // cells is a staged row in the columns of the file.

@@ -3,7 +3,6 @@ package imports
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/stratakit/strata/customfields"
@@ -27,7 +26,7 @@ type target struct {
 }
 
 func newJudge(p plan, set *customfields.Set) (*judge, error) {
-	j := &judge{header: p.Format.Header, targets: make([]target, len(p.Targets)), report: slices.Contains(p.Format.Header, reportErrors)}
+	j := &judge{header: p.Format.Header, targets: make([]target, len(p.Targets)), report: isReport(p.Format.Header)}
 	for i, t := range p.Targets {
 		fieldKey, isField := strings.CutPrefix(t, fieldPrefix)
 		switch {
@@ -59,7 +58,7 @@ func (j *judge) row(rec record) []any {
 		}
 		return invalid(rec, []tenancy.FieldError{{Field: "row", Code: code, Message: fmt.Sprintf("has %d cells, the header has %d: %s", have, want, hint)}})
 	}
-	var errs []tenancy.FieldError
+	var wrong problems
 	var email, norm string
 	var name, status any // nil: the file says nothing, so an existing recipient keeps its own
 	fields := make([]byte, 0, 256)
@@ -67,7 +66,7 @@ func (j *judge) row(rec record) []any {
 	for i := range j.targets {
 		t, cell := &j.targets[i], rec.cells[i]
 		if !storable(cell) { // also in a column that is ignored: the file is not what it seems
-			errs = append(errs, tenancy.FieldError{Field: t.name, Code: "invalid_text", Message: "must be UTF-8 text without NUL"})
+			wrong.add(tenancy.FieldError{Field: t.name, Code: "invalid_text", Message: "must be UTF-8 text without NUL"})
 			continue
 		}
 		if j.report {
@@ -105,13 +104,56 @@ func (j *judge) row(rec record) []any {
 			}
 		}
 		if problem != nil {
-			errs = append(errs, *problem)
+			wrong.add(*problem)
 		}
 	}
-	if len(errs) > 0 {
-		return invalid(rec, errs)
+	if len(wrong.first) > 0 {
+		return invalid(rec, wrong.all())
 	}
 	return []any{rec.row, email, norm, name, status, append(fields, '}'), nil, nil}
+}
+
+// problems collects what is wrong with a row: the first of them, and how many more.
+type problems struct {
+	first []tenancy.FieldError
+	more  int
+}
+
+// maxProblems is how many of them a person is told: a row can have a thousand columns.
+const maxProblems = 20
+
+func (p *problems) add(e tenancy.FieldError) {
+	if len(p.first) < maxProblems {
+		p.first = append(p.first, e)
+	} else {
+		p.more++
+	}
+}
+
+func (p *problems) all() []tenancy.FieldError {
+	if p.more == 0 {
+		return p.first
+	}
+	return append(p.first, tenancy.FieldError{Field: "row", Code: "more_errors", Message: fmt.Sprintf("and %d more", p.more)})
+}
+
+// rowBytes is about how much memory a row of staging takes.
+func rowBytes(row []any) int {
+	const header = 16 // of a string
+	n := len(row) * header
+	for _, v := range row {
+		switch v := v.(type) {
+		case string:
+			n += len(v)
+		case []byte:
+			n += len(v)
+		case []string:
+			for _, s := range v {
+				n += header + len(s)
+			}
+		}
+	}
+	return n
 }
 
 // maxRawCell is what is kept of a cell of a row that cannot be imported.

@@ -2,9 +2,14 @@ package imports
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"os"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
 
 	"github.com/stratakit/strata/tenancy"
@@ -13,61 +18,103 @@ import (
 // sweptAtOnce is how many imports one call of Sweep cleans at most.
 const sweptAtOnce = 100
 
+// dueSQL is the condition that an import is to be swept; $1 is the time it must have
+// stood still since.
+const dueSQL = `object_key <> '' AND updated_at < $1 AND status NOT IN ('validating', 'processing')`
+
 // Sweep deletes the files and staged rows of imports that were finished or abandoned
 // longer ago than Config.Keep, in every domain, and returns how many it cleaned. An
-// abandoned import is cancelled. Run it once an hour or so; any number of processes may.
+// abandoned import is cancelled. One that cannot be cleaned does not keep the others: the
+// errors come joined, and the next call tries it again. Run it once an hour or so; any
+// number of processes may.
 func (im *Importer) Sweep(ctx context.Context) (int, error) {
 	type old struct {
-		tenant    tenancy.Tenant
-		id        ID
-		objectKey string
+		tenant tenancy.Tenant
+		id     ID
 	}
 	var due []old
-	err := im.db.ReadTrusted(ctx, `SELECT company_id, workspace_id, domain_id, id, object_key FROM strata.imports
-		WHERE object_key <> '' AND updated_at < $1 AND status NOT IN ('validating', 'processing') ORDER BY updated_at LIMIT $2`,
-		[]any{im.cfg.Now().Add(-im.cfg.Keep), sweptAtOnce}, func(rows pgx.Rows) (err error) {
-			due, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (o old, err error) {
-				err = row.Scan(&o.tenant.CompanyID, &o.tenant.WorkspaceID, &o.tenant.DomainID, &o.id, &o.objectKey)
-				return o, err
-			})
-			return err
+	err := im.db.ReadTrusted(ctx, `SELECT company_id, workspace_id, domain_id, id FROM strata.imports
+		WHERE `+dueSQL+` ORDER BY updated_at LIMIT $2`, []any{im.sweptBefore(), sweptAtOnce}, func(rows pgx.Rows) (err error) {
+		due, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (o old, err error) {
+			err = row.Scan(&o.tenant.CompanyID, &o.tenant.WorkspaceID, &o.tenant.DomainID, &o.id)
+			return o, err
 		})
+		return err
+	})
 	if err != nil {
 		return 0, fmt.Errorf("imports: find old imports: %w", err)
 	}
-	for i, o := range due {
-		if err := im.sweep(tenancy.WithTenant(ctx, o.tenant), o.id, o.objectKey); err != nil {
-			return i, fmt.Errorf("imports: sweep %s: %w", o.id, err)
+	swept := 0
+	var errs []error
+	for _, o := range due {
+		if ctx.Err() != nil {
+			return swept, errors.Join(append(errs, ctx.Err())...)
+		}
+		done, err := im.sweep(tenancy.WithTenant(ctx, o.tenant), o.id)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("imports: sweep %s: %w", o.id, err))
+		} else if done {
+			swept++
 		}
 	}
-	return len(due), nil
+	return swept, errors.Join(errs...)
 }
 
-// sweep first makes sure that nobody goes on with the import, then deletes.
-func (im *Importer) sweep(ctx context.Context, id ID, objectKey string) error {
-	swept := false
-	err := im.db.InTx(ctx, func(tx *tenancy.Tx) error {
-		tag, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.imports SET object_key = '', status = CASE WHEN status IN ('pending', 'preview') THEN 'cancelled' ELSE status END
-			WHERE domain_id = $1 AND id = $2 AND object_key = $3 AND updated_at < $4 AND status NOT IN ('validating', 'processing')`),
-			tx.Tenant().DomainID, id, objectKey, im.cfg.Now().Add(-im.cfg.Keep))
-		if err != nil || tag.RowsAffected() == 0 { // somebody was faster, or it is in use again
+func (im *Importer) sweptBefore() time.Time { return im.cfg.Now().Add(-im.cfg.Keep) }
+
+// sweep deletes what is kept of an import, unless somebody was faster or it is in use
+// again, and forgets its file last: after a failure or a death it is found again.
+func (im *Importer) sweep(ctx context.Context, id ID) (done bool, err error) {
+	err = im.db.InTx(ctx, func(tx *tenancy.Tx) error {
+		domain := tx.Tenant().DomainID
+		var objectKey string
+		err := tx.QueryRow(ctx, tx.SQL(`SELECT object_key FROM strata.imports WHERE domain_id = $2 AND id = $3 AND `+dueSQL+` FOR UPDATE`),
+			im.sweptBefore(), domain, id).Scan(&objectKey)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
-		swept = true
+		if err := deleteFile(ctx, im.bucket, objectKey); err != nil {
+			return fmt.Errorf("delete the file: %w", err)
+		}
+		for more := true; more; {
+			if more, err = clearRows(ctx, tx, id); err != nil {
+				return err
+			}
+		}
+		_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.imports SET object_key = '', status = CASE WHEN status IN ('pending', 'preview') THEN 'cancelled' ELSE status END
+			WHERE domain_id = $1 AND id = $2`), domain, id)
+		if err != nil {
+			return err
+		}
+		done = true
 		return im.record(ctx, tx, "import.swept", id, nil)
 	})
-	if err != nil || !swept {
-		return err
+	return done && err == nil, err
+}
+
+// deleteFile deletes an uploaded file, if it is there. A directory (fileblob) is written to
+// under <key>.<time>.tmp first: what a process left there that died goes too.
+func deleteFile(ctx context.Context, bucket *blob.Bucket, objectKey string) error {
+	keys := []string{objectKey}
+	var dir os.FileInfo
+	if bucket.As(&dir) {
+		left := bucket.List(&blob.ListOptions{Prefix: objectKey + "."})
+		for {
+			o, err := left.Next(ctx)
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return err
+			}
+			keys = append(keys, o.Key)
+		}
 	}
-	if err := im.bucket.Delete(ctx, objectKey); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
-		return fmt.Errorf("delete the file: %w", err)
-	}
-	for more := true; more; {
-		err := im.db.InTx(ctx, func(tx *tenancy.Tx) (err error) {
-			more, err = clearRows(ctx, tx, id)
-			return err
-		})
-		if err != nil {
+	for _, k := range keys {
+		if err := bucket.Delete(ctx, k); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
 			return err
 		}
 	}

@@ -7,6 +7,8 @@
 package importshttp
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 
 	"github.com/stratakit/strata/imports"
@@ -42,7 +44,29 @@ type processRequest struct {
 		Delimiter string           `json:"delimiter"`
 		Encoding  string           `json:"encoding" enum:"utf-8"`
 		Conflict  imports.Conflict `json:"conflict" enum:"update,skip,fill_empty"`
+
+		// What is not there yet may be said to be not wanted.
+		Sheet        string `json:"sheet"`
+		CreateFields bool   `json:"createFields"`
 	} `json:"options"`
+}
+
+// check refuses what no file is read with.
+func (p processRequest) check() error {
+	var wrong []web.FieldError
+	if e := p.Options.Encoding; e != "" && e != "utf-8" && e != "UTF-8" {
+		wrong = append(wrong, web.FieldError{Field: "options.encoding", Code: "unknown_encoding", Message: "must be utf-8"})
+	}
+	if p.Options.Sheet != "" {
+		wrong = append(wrong, web.FieldError{Field: "options.sheet", Code: "not_supported", Message: "must be empty: only CSV is read, which has no sheets"})
+	}
+	if p.Options.CreateFields {
+		wrong = append(wrong, web.FieldError{Field: "options.createFields", Code: "not_supported", Message: "must be false: create the custom fields first, then process the file"})
+	}
+	if len(wrong) > 0 {
+		return web.Invalid(wrong...)
+	}
+	return nil
 }
 
 type state struct {
@@ -127,13 +151,18 @@ func (a *API) process(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var in processRequest
-	if r.ContentLength != 0 {
+	body, err := web.ReadBody(r)
+	if err != nil {
+		return err
+	}
+	if len(bytes.TrimSpace(body)) > 0 { // it may be left out, also by a client that does not say how long it is
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		if err := web.DecodeJSON(r, &in); err != nil {
 			return err
 		}
 	}
-	if e := in.Options.Encoding; e != "" && e != "utf-8" && e != "UTF-8" {
-		return web.Invalid(web.FieldError{Field: "options.encoding", Code: "unknown_encoding", Message: "must be utf-8"})
+	if err := in.check(); err != nil {
+		return err
 	}
 	imp, err := a.importer.Process(r.Context(), importID, imports.ProcessOptions{Mapping: in.Mapping, Delimiter: in.Options.Delimiter, Conflict: in.Options.Conflict})
 	if err != nil {

@@ -194,6 +194,20 @@ func TestUploadProcessCancel(t *testing.T) {
 	refused(t, w.put(t, up.URL, "text/csv", strings.NewReader(file)), 403, "upload_url_invalid")
 }
 
+// The body of process may be left out, and may say that what is not supported is not wanted.
+func TestProcessBodies(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	for _, body := range []io.Reader{
+		nil, strings.NewReader(""), io.MultiReader(strings.NewReader("")), io.MultiReader(strings.NewReader(" \n")), // the last two are chunked
+		strings.NewReader(`{"options":{"sheet":"","createFields":false,"encoding":"utf-8","conflict":"skip"}}`),
+		io.MultiReader(strings.NewReader(`{"mapping":{"email":"email"}}`)),
+	} {
+		target := w.server.URL + w.upload(t, "email\na@example.com\n") + "/process"
+		require.Equal(t, 202, w.call(t, "POST", target, body, "Authorization", "a").Code)
+	}
+}
+
 func TestProcessRefuses(t *testing.T) {
 	t.Parallel()
 	w := open(t)
@@ -202,6 +216,11 @@ func TestProcessRefuses(t *testing.T) {
 		{`{"mapping":`, 400, "malformed"},
 		{`{"options":{"sheets":1}}`, 400, "unknown_field", "sheets unknown_field"},
 		{`{"options":{"encoding":"latin1"}}`, 422, "validation_failed", "options.encoding unknown_encoding"},
+		{
+			`{"options":{"encoding":"latin1","sheet":"People","createFields":true}}`, 422, "validation_failed",
+			"options.encoding unknown_encoding", "options.sheet not_supported", "options.createFields not_supported",
+		},
+		{`{"options":{"createFields":"no"}}`, 422, "validation_failed", "options.createFields wrong_type"},
 		{`{"options":{"conflict":"merge"}}`, 422, "validation_failed", "options.conflict unknown_policy"},
 		{`{"options":{"delimiter":"x"}}`, 422, "bad_delimiter"},
 		{`{"mapping":{"Name":"name"}}`, 422, "validation_failed", "mapping no_email_column"},
