@@ -20,9 +20,6 @@ var (
 	// ErrAlreadyRunning is what every *AlreadyRunningError is.
 	ErrAlreadyRunning error = fault.New(fault.Conflict, "already_running", "the same job is already running")
 
-	// ErrUnknownKind is returned for a kind of run that no handler was registered for.
-	ErrUnknownKind error = fault.New(fault.Internal, "unknown_kind", "no handler is registered for this kind of run")
-
 	// errLeaseLost stops work on a run that somebody else has taken over, or that ended.
 	errLeaseLost = errors.New("bulk: the lease is lost")
 
