@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stratakit/strata/tenancy"
 )
@@ -70,30 +69,33 @@ func (r *Runner) Resume(ctx context.Context, id RunID) (Run, error) {
 // Retry lets a failed run go on where it was. Errors: ErrNotFound, ErrState when it did
 // not fail, *AlreadyRunningError when an active run has its dedup key by now.
 func (r *Runner) Retry(ctx context.Context, id RunID) (Run, error) {
-	run, err := r.change(ctx, id, func(tx *tenancy.Tx, rec *record) error {
-		if rec.State != StateFailed {
-			return ErrState
+	for range 3 { // one that was submitted just now is found the next time
+		run, err := r.change(ctx, id, func(tx *tenancy.Tx, rec *record) error { return r.retry(ctx, tx, rec) })
+		if !taken(err) {
+			return run, err
 		}
-		var active RunID
-		err := tx.QueryRow(ctx, tx.SQL(`SELECT a.id FROM strata.runs r JOIN strata.runs a ON a.domain_id = r.domain_id AND a.kind = r.kind AND a.dedup_key = r.dedup_key
-			WHERE r.domain_id = $1 AND r.id = $2 AND a.dedup_key <> '' AND a.state IN ('queued', 'processing', 'paused')`), rec.DomainID, rec.ID).Scan(&active)
-		if err == nil {
-			return &AlreadyRunningError{RunID: active}
-		}
-		if !errors.Is(err, pgx.ErrNoRows) {
-			return err
-		}
-		err = r.set(ctx, tx, rec, "run.retried", `state = 'queued', next_attempt_at = now(), failures = 0, error = '', error_code = '', finished_at = NULL`)
-		if err != nil {
-			return err
-		}
-		return r.enqueue(ctx, tx, rec.ref(), rec.queue)
-	})
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "23505" { // submitted just now
-		return Run{}, ErrAlreadyRunning
 	}
-	return run, err
+	return Run{}, ErrAlreadyRunning
+}
+
+func (r *Runner) retry(ctx context.Context, tx *tenancy.Tx, rec *record) error {
+	if rec.State != StateFailed {
+		return ErrState
+	}
+	var active RunID
+	err := tx.QueryRow(ctx, tx.SQL(`SELECT a.id FROM strata.runs r JOIN strata.runs a ON a.domain_id = r.domain_id AND a.kind = r.kind AND a.dedup_key = r.dedup_key
+		WHERE r.domain_id = $1 AND r.id = $2 AND a.dedup_key <> '' AND a.state IN ('queued', 'processing', 'paused')`), rec.DomainID, rec.ID).Scan(&active)
+	if err == nil {
+		return &AlreadyRunningError{RunID: active}
+	}
+	if !errors.Is(err, pgx.ErrNoRows) {
+		return err
+	}
+	err = r.set(ctx, tx, rec, "run.retried", `state = 'queued', next_attempt_at = now(), failures = 0, error = '', error_code = '', finished_at = NULL`)
+	if err != nil {
+		return err
+	}
+	return r.enqueue(ctx, tx, rec.ref(), rec.queue)
 }
 
 // set changes columns of a run that tx has locked and says so in the audit trail.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/bulk"
-	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -138,36 +137,6 @@ func TestPauseAndResume(t *testing.T) {
 	_, err = r.Cancel(w.A.Ctx, run.ID)
 	require.ErrorIs(t, err, bulk.ErrState)
 	require.Equal(t, []string{"run.submitted", "run.pause_requested", "run.resumed", "run.completed"}, w.entries(t, w.A.Ctx, run.ID))
-}
-
-func TestDedup(t *testing.T) {
-	t.Parallel()
-	w := open(t)
-	r := w.runner(t, &addOne{size: 10}, quick())
-	s := bulk.Submission{Kind: "add_one", Args: addOneArgs{"none"}, DedupKey: "x"}
-	first, err := submit(w.A.Ctx, w.DB, r, s)
-	require.NoError(t, err)
-	require.NoError(t, w.DB.InTx(w.A.Ctx, func(tx *tenancy.Tx) error {
-		_, err := r.SubmitTx(w.A.Ctx, tx, s)
-		var running *bulk.AlreadyRunningError
-		require.ErrorAs(t, err, &running)
-		require.ErrorIs(t, err, bulk.ErrAlreadyRunning)
-		require.Equal(t, first.ID, running.RunID)
-		require.Equal(t, map[string]any{"jobId": first.ID.String()}, running.Details())
-		require.Equal(t, fault.Conflict, fault.KindOf(err))
-		_, err = tx.Exec(w.A.Ctx, `SELECT 1`)
-		return err
-	}), "the transaction goes on")
-	_, err = submit(w.A.Ctx, w.DB, r, bulk.Submission{Kind: "add_one", ID: first.ID})
-	require.ErrorIs(t, err, bulk.ErrAlreadyRunning, "an id is used once")
-	_, err = submit(w.B.Ctx, w.DB, r, s)
-	require.NoError(t, err, "another domain's")
-	_, err = submit(w.A.CompanyCtx, w.DB, r, s)
-	require.ErrorIs(t, err, tenancy.ErrNoTenant)
-	_, err = r.Cancel(w.A.Ctx, first.ID)
-	require.NoError(t, err)
-	_, err = submit(w.A.Ctx, w.DB, r, s)
-	require.NoError(t, err, "the first has ended")
 }
 
 func TestIsolation(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/stratakit/strata/internal/fault"
 )
 
@@ -29,6 +31,13 @@ var (
 	// errDomainGone ends the runs of a domain that was deleted.
 	errDomainGone error = fault.New(fault.NotFound, "domain_gone", "the domain does not exist any more")
 )
+
+// taken reports whether PostgreSQL refused an active run because another one has its
+// dedup key.
+func taken(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "23505" && pg.ConstraintName == "runs_dedup"
+}
 
 // AlreadyRunningError is returned for a run whose dedup key an active run has.
 type AlreadyRunningError struct {

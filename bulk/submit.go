@@ -50,17 +50,12 @@ func (r *Runner) SubmitTx(ctx context.Context, tx *tenancy.Tx, s Submission) (Ru
 	if err != nil {
 		return Run{}, fmt.Errorf("bulk: submit: args: %w", err)
 	}
-	actor := tenancy.ActorFrom(ctx)
-	if run, err := r.restart(ctx, tx, s, args, actor); err == nil {
-		return run, r.submitted(ctx, tx, run)
-	} else if !errors.Is(err, pgx.ErrNoRows) {
-		return Run{}, fmt.Errorf("bulk: submit: %w", err)
-	}
-	// A run that ends between the insert and the look-up makes room: try again.
+	// A run that ends between two of these statements makes room: try again.
 	for range 3 {
-		run, err := one(tx.Query(ctx, tx.SQL(`INSERT INTO strata.runs (domain_id, id, company_id, workspace_id, kind, queue, args, total, dedup_key, requested_by, actor)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING RETURNING `+runColumns),
-			t.DomainID, s.ID, t.CompanyID, t.WorkspaceID, s.Kind, r.cfg.Queue, args, s.Total, s.DedupKey, actor.ID, actor))
+		run, err := r.restart(ctx, tx, s, args)
+		if errors.Is(err, pgx.ErrNoRows) {
+			run, err = r.insert(ctx, tx, s, args)
+		}
 		if err == nil {
 			return run.Run, r.submitted(ctx, tx, run.Run)
 		}
@@ -68,8 +63,8 @@ func (r *Runner) SubmitTx(ctx context.Context, tx *tenancy.Tx, s Submission) (Ru
 			return Run{}, fmt.Errorf("bulk: submit: %w", err)
 		}
 		var active RunID
-		err = tx.QueryRow(ctx, tx.SQL(`SELECT id FROM strata.runs WHERE domain_id = $1 AND (id = $2 OR
-			kind = $3 AND dedup_key = $4 AND dedup_key <> '' AND state IN ('queued', 'processing', 'paused')) ORDER BY id = $2 LIMIT 1`),
+		err = tx.QueryRow(ctx, tx.SQL(`SELECT id FROM strata.runs WHERE domain_id = $1 AND state IN ('queued', 'processing', 'paused')
+			AND (id = $2 OR kind = $3 AND dedup_key = $4 AND dedup_key <> '') ORDER BY id = $2 LIMIT 1`),
 			t.DomainID, s.ID, s.Kind, s.DedupKey).Scan(&active)
 		if err == nil {
 			return Run{}, &AlreadyRunningError{RunID: active}
@@ -82,18 +77,31 @@ func (r *Runner) SubmitTx(ctx context.Context, tx *tenancy.Tx, s Submission) (Ru
 }
 
 // restart makes a run that has ended into what is submitted now, or returns
-// pgx.ErrNoRows when there is none of that id.
-func (r *Runner) restart(ctx context.Context, tx *tenancy.Tx, s Submission, args []byte, actor tenancy.Actor) (Run, error) {
-	run, err := one(tx.Query(ctx, tx.SQL(`UPDATE strata.runs SET kind = $3, queue = $4, args = $5, total = $6, dedup_key = $7, requested_by = $8, actor = $9,
-			state = 'queued', cursor = NULL, processed = 0, counters = '{}', rate = 0, failures = 0, next_attempt_at = now(),
-			cancel_requested = false, pause_requested = false, error = '', error_code = '', started_at = NULL, finished_at = NULL,
-			updated_at = now(), version = version + 1
-		WHERE domain_id = $1 AND id = $2 AND state IN ('completed', 'failed', 'cancelled') RETURNING `+runColumns),
-		tx.Tenant().DomainID, s.ID, s.Kind, r.cfg.Queue, args, s.Total, s.DedupKey, actor.ID, actor))
-	if err != nil {
-		return Run{}, err
+// pgx.ErrNoRows when there is none of that id or an active one has the dedup key.
+func (r *Runner) restart(ctx context.Context, tx *tenancy.Tx, s Submission, args []byte) (rec *record, err error) {
+	actor := tenancy.ActorFrom(ctx)
+	err = tx.Savepoint(ctx, func(tx *tenancy.Tx) error { // UPDATE knows no ON CONFLICT
+		rec, err = one(tx.Query(ctx, tx.SQL(`UPDATE strata.runs SET kind = $3, queue = $4, args = $5, total = $6, dedup_key = $7, requested_by = $8, actor = $9,
+				state = 'queued', cursor = NULL, processed = 0, counters = '{}', rate = 0, failures = 0, next_attempt_at = now(),
+				cancel_requested = false, pause_requested = false, error = '', error_code = '', started_at = NULL, finished_at = NULL,
+				updated_at = now(), version = version + 1
+			WHERE domain_id = $1 AND id = $2 AND state IN ('completed', 'failed', 'cancelled') RETURNING `+runColumns),
+			tx.Tenant().DomainID, s.ID, s.Kind, r.cfg.Queue, args, s.Total, s.DedupKey, actor.ID, actor))
+		return err
+	})
+	if taken(err) {
+		return nil, pgx.ErrNoRows
 	}
-	return run.Run, nil
+	return rec, err
+}
+
+// insert makes a new run, or returns pgx.ErrNoRows when there is one of that id or an
+// active one has the dedup key.
+func (r *Runner) insert(ctx context.Context, tx *tenancy.Tx, s Submission, args []byte) (*record, error) {
+	t, actor := tx.Tenant(), tenancy.ActorFrom(ctx)
+	return one(tx.Query(ctx, tx.SQL(`INSERT INTO strata.runs (domain_id, id, company_id, workspace_id, kind, queue, args, total, dedup_key, requested_by, actor)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING RETURNING `+runColumns),
+		t.DomainID, s.ID, t.CompanyID, t.WorkspaceID, s.Kind, r.cfg.Queue, args, s.Total, s.DedupKey, actor.ID, actor))
 }
 
 func (r *Runner) submitted(ctx context.Context, tx *tenancy.Tx, run Run) error {
