@@ -23,7 +23,9 @@ func (r *Runner) Cancel(ctx context.Context, id RunID) (Run, error) {
 		case rec.State != StateProcessing && r.handler(rec.Kind) != nil:
 			return r.end(ctx, tx, rec, StateCancelled, nil, rec.Failures)
 		}
-		if err := r.set(ctx, tx, rec, "run.cancel_requested", `cancel_requested = true`); err != nil || rec.State == StateProcessing {
+		// A run that waits after a failure waits no longer.
+		err := r.set(ctx, tx, rec, "run.cancel_requested", `cancel_requested = true, next_attempt_at = now()`)
+		if err != nil || rec.State == StateProcessing {
 			return err
 		}
 		return r.enqueue(ctx, tx, rec.ref(), rec.queue) // where there is a handler to finish it

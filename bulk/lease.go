@@ -20,9 +20,9 @@ import (
 // takes over while the process lives, however long the batch is. When the process dies
 // its connection ends, the lock is gone, and the lease runs out.
 
-// runnable is the condition under which a run may be claimed. A paused or waiting run
-// that is to be cancelled is claimed to do that.
-const runnable = `(state = 'queued' AND (next_attempt_at <= now() OR cancel_requested)
+// runnable is the condition under which a run may be claimed. A paused run that is to be
+// cancelled is claimed to do that.
+const runnable = `(state = 'queued' AND next_attempt_at <= now()
 	OR state = 'processing' AND lease_until < now()
 	OR state = 'paused' AND cancel_requested)`
 
