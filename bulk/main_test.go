@@ -221,6 +221,22 @@ func await(t *testing.T, ctx context.Context, r *bulk.Runner, id bulk.RunID, sta
 	return run
 }
 
+// polledOnly takes from River what it was to start.
+func (w *world) polledOnly(t *testing.T) {
+	t.Helper()
+	_, err := w.Pool.Exec(t.Context(), `DELETE FROM strata_river.river_job`)
+	require.NoError(t, err)
+}
+
+// change runs a statement on the runs of the first company.
+func (w *world) change(t *testing.T, sql string, args ...any) {
+	t.Helper()
+	require.NoError(t, w.DB.InTx(w.A.Ctx, func(tx *tenancy.Tx) error {
+		_, err := tx.Exec(w.A.Ctx, sql, args...)
+		return err
+	}))
+}
+
 // exact holds a run that did n items to what it says of itself.
 func (w *world) exact(t *testing.T, run bulk.Run, n int) {
 	t.Helper()

@@ -27,13 +27,21 @@ func (r *Runner) poll(l *life) {
 	}
 }
 
+// claimTimeout bounds one statement that looks for work.
+const claimTimeout = 30 * time.Second
+
+// lockedBatches is how many runs are looked at beyond those that there is room for. A
+// batch that is longer than the lease looks like one whose process died until its row
+// turns out to be locked, and comes first because it has been due for longest.
+const lockedBatches = 32
+
 // sweep starts work on what is due, as far as there are free slots.
 func (r *Runner) sweep(l *life, more chan<- struct{}) {
 	free := cap(r.slots) - len(r.slots)
 	if free == 0 {
 		return
 	}
-	due, err := r.due(l.work, free)
+	due, err := r.due(l.work, free+lockedBatches)
 	if err != nil {
 		if l.work.Err() == nil {
 			r.cfg.Log.ErrorContext(l.work, "cannot look for runs that are due", "error", err)
@@ -49,10 +57,15 @@ func (r *Runner) sweep(l *life, more chan<- struct{}) {
 		default:
 			return
 		}
-		l.working.Go(func() {
-			worked := r.process(l, at)
+		rec := r.take(l, at)
+		if rec == nil {
 			<-r.slots
-			if worked && len(due) == free { // there may be more
+			continue
+		}
+		l.working.Go(func() {
+			r.process(l, rec)
+			<-r.slots
+			if len(due) > free { // there may be more
 				select {
 				case more <- struct{}{}:
 				default:
@@ -63,7 +76,7 @@ func (r *Runner) sweep(l *life, more chan<- struct{}) {
 }
 
 func (r *Runner) due(ctx context.Context, limit int) ([]ref, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
 	var due []ref
 	err := r.db.ReadTrusted(ctx, `SELECT company_id, domain_id, id FROM strata.runs

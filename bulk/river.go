@@ -53,7 +53,9 @@ func (s *starter) Work(ctx context.Context, job *river.Job[ref]) error {
 		return nil
 	}
 	defer func() { <-s.runner.slots }()
-	s.runner.process(l, job.Args)
+	if rec := s.runner.take(l, job.Args); rec != nil {
+		s.runner.process(l, rec)
+	}
 	return nil
 }
 

@@ -19,25 +19,34 @@ type session struct {
 	batches int       // committed since
 }
 
-// process works on a run for one slice, or returns false when it is not there to be
-// worked on.
-func (r *Runner) process(l *life, at ref) bool {
-	ctx, cancel := context.WithTimeout(l.work, r.cfg.Slice+workGrace)
+// take claims a run, or returns nil when it is not there to be worked on.
+func (r *Runner) take(l *life, at ref) *record {
+	ctx, cancel := context.WithTimeout(l.work, claimTimeout)
 	defer cancel()
 	rec, err := r.claim(ctx, at)
-	if err == nil && rec != nil {
-		r.cache.put(ctx, rec.Run)
-		s := &session{Runner: r, life: l, rec: rec}
-		err = s.run(ctx)
+	if err != nil {
+		r.brokeOff(ctx, at, err)
 	}
-	switch {
-	case err == nil:
-	case errors.Is(err, errLeaseLost):
-		r.cfg.Log.WarnContext(ctx, "a run was taken over", "run", at.RunID, "domain", at.DomainID)
-	default: // whatever the state it is in, the run is found again when its lease has run out
-		r.cfg.Log.ErrorContext(ctx, "work on a run broke off", "run", at.RunID, "domain", at.DomainID, "error", err)
+	return rec
+}
+
+// process works for one slice on a run that was taken.
+func (r *Runner) process(l *life, rec *record) {
+	ctx, cancel := context.WithTimeout(l.work, r.cfg.Slice+workGrace)
+	defer cancel()
+	r.cache.put(ctx, rec.Run)
+	s := &session{Runner: r, life: l, rec: rec}
+	if err := s.run(ctx); errors.Is(err, errLeaseLost) {
+		r.cfg.Log.WarnContext(ctx, "a run was taken over", "run", rec.ID, "domain", rec.DomainID)
+	} else if err != nil {
+		r.brokeOff(ctx, rec.ref(), err)
 	}
-	return rec != nil
+}
+
+// brokeOff tells the log. Whatever the state a run is in, it is found again when its
+// lease has run out.
+func (r *Runner) brokeOff(ctx context.Context, at ref, err error) {
+	r.cfg.Log.ErrorContext(ctx, "work on a run broke off", "run", at.RunID, "domain", at.DomainID, "error", err)
 }
 
 // run restores tenant and actor and works; what goes wrong is written into the row.
