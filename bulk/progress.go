@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/stratakit/strata/internal/deadline"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -89,9 +90,10 @@ func (c *cache) put(ctx context.Context, r Run) {
 	if err != nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, cacheTimeout)
-	defer cancel()
-	c.note(putNewer.Run(ctx, c.client, []string{cacheKey(r.ID)}, r.Version, b, cacheLifetime.Milliseconds()).Err())
+	_, err = deadline.Enforce(ctx, cacheTimeout, func(ctx context.Context) (any, error) {
+		return putNewer.Run(ctx, c.client, []string{cacheKey(r.ID)}, r.Version, b, cacheLifetime.Milliseconds()).Result()
+	})
+	c.note(err)
 }
 
 // get returns what Redis knows of runs, in one round trip.
@@ -99,24 +101,23 @@ func (c *cache) get(ctx context.Context, ids []RunID) map[RunID]cached {
 	if !c.usable() || len(ids) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, cacheTimeout)
-	defer cancel()
-	answers := make([]*redis.StringCmd, len(ids))
-	_, err := c.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for i, id := range ids {
-			answers[i] = p.HGet(ctx, cacheKey(id), "progress")
-		}
-		return nil
+	answers, err := deadline.Enforce(ctx, cacheTimeout, func(ctx context.Context) ([]redis.Cmder, error) {
+		return c.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for _, id := range ids {
+				p.HGet(ctx, cacheKey(id), "progress")
+			}
+			return nil
+		})
 	})
 	c.note(err)
-	known := make(map[RunID]cached, len(ids))
-	for i, id := range ids {
+	known := make(map[RunID]cached, len(answers))
+	for i, answer := range answers {
 		var v cached
-		if b, err := answers[i].Bytes(); err != nil || json.Unmarshal(b, &v) != nil {
+		if b, err := answer.(*redis.StringCmd).Bytes(); err != nil || json.Unmarshal(b, &v) != nil {
 			continue
 		}
 		v.Progress.Version = v.Version
-		known[id] = v
+		known[ids[i]] = v
 	}
 	return known
 }
@@ -127,7 +128,7 @@ func (c *cache) usable() bool {
 
 // note leaves Redis alone for a while after it failed.
 func (c *cache) note(err error) {
-	if err != nil && !errors.Is(err, redis.Nil) {
+	if err != nil && !errors.Is(err, redis.Nil) && !errors.Is(err, context.Canceled) {
 		c.down.Store(time.Now().Add(cacheBreak).UnixNano())
 	}
 }

@@ -3,6 +3,9 @@ package bulk_test
 import (
 	"context"
 	"encoding/json"
+	"io"
+	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -93,6 +96,52 @@ func TestWatchWithRedisGone(t *testing.T) {
 	all := follow(t, news)
 	require.Equal(t, bulk.StateCompleted, all[len(all)-1].Status)
 	w.exact(t, await(t, w.A.Ctx, r, run.ID, bulk.StateCompleted), 200)
+}
+
+// A Redis that takes connections and answers nothing holds up neither work nor watches.
+func TestWatchWithRedisHanging(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	client := redis.NewClient(&redis.Options{Addr: mute(t), ReadTimeout: -1, MaxRetries: -1}) // waits for ever
+	t.Cleanup(func() { _ = client.Close() })
+	cfg := quick()
+	r, err := bulk.NewRunner(w.DB, client, w.Audit, w.resolver, &cfg)
+	require.NoError(t, err)
+	require.NoError(t, r.Register("add_one", &addOne{size: 10}))
+	run := w.submit(t, w.A.Ctx, r, 100)
+	news, err := r.Watch(w.A.Ctx, run.ID)
+	require.NoError(t, err)
+	start(t, r)
+	all := follow(t, news)
+	require.Equal(t, bulk.StateCompleted, all[len(all)-1].Status)
+	w.exact(t, await(t, w.A.Ctx, r, run.ID, bulk.StateCompleted), 100)
+}
+
+// mute returns the address of a server that takes connections, reads, and answers
+// nothing until the test ends.
+func mute(t *testing.T) string {
+	t.Helper()
+	var config net.ListenConfig
+	l, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var conns sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	conns.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			context.AfterFunc(ctx, func() { _ = conn.Close() })
+			conns.Go(func() { _, _ = io.Copy(io.Discard, conn) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		cancel()
+		conns.Wait()
+	})
+	return l.Addr().String()
 }
 
 // What Redis says last is not believed for ever, nor that a run has ended.
