@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -16,7 +15,7 @@ import (
 func (r *Runner) end(ctx context.Context, tx *tenancy.Tx, rec *record, state State, cause error, failures int) error {
 	text, code := "", ""
 	if cause != nil {
-		text, code = errorText(cause), fault.CodeOf(cause)
+		text, code = kept(cause)
 	}
 	ended, err := one(tx.Query(ctx, tx.SQL(`UPDATE strata.runs SET state = $3, error = $4, error_code = $5, failures = $6, lease = NULL, lease_until = NULL,
 			cancel_requested = false, pause_requested = false, finished_at = clock_timestamp(), updated_at = now(), version = version + 1
@@ -91,9 +90,10 @@ func (r *Runner) failed(ctx context.Context, rec *record, cause error, add int) 
 
 // again puts a run that tx has locked back in line, after a wait.
 func (r *Runner) again(ctx context.Context, tx *tenancy.Tx, rec *record, cause error, failures int) error {
+	text, code := kept(cause)
 	_, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.runs SET state = 'queued', lease = NULL, lease_until = NULL, failures = $3, error = $4, error_code = $5,
 			next_attempt_at = now() + $6::interval, updated_at = now(), version = version + 1 WHERE domain_id = $1 AND id = $2`),
-		rec.DomainID, rec.ID, failures, errorText(cause), fault.CodeOf(cause), r.wait(failures))
+		rec.DomainID, rec.ID, failures, text, code, r.wait(failures))
 	return err
 }
 

@@ -83,15 +83,25 @@ type lastError struct{ text, code string }
 // Error returns the text.
 func (e *lastError) Error() string { return e.text }
 
-// Code returns the stable machine word.
-func (e *lastError) Code() string { return e.code }
+// kept is what a run keeps of an error. The text of one without a kind is for operators;
+// of any other, everybody may read what is kept.
+func kept(err error) (text, code string) {
+	var last *lastError
+	switch {
+	case errors.As(err, &last):
+		return last.text, last.code
+	case fault.KindOf(err) == fault.Internal:
+		return errorText(err.Error()), string(fault.Internal)
+	}
+	return errorText(fault.MessageOf(err)), fault.CodeOf(err)
+}
 
 // maxError is the longest text of an error, in bytes, that a run keeps.
 const maxError = 2048
 
-// errorText makes the text of err storable: valid UTF-8 without NUL, at most maxError bytes.
-func errorText(err error) string {
-	s := strings.ReplaceAll(strings.ToValidUTF8(err.Error(), "\uFFFD"), "\x00", "\uFFFD")
+// errorText makes s storable: valid UTF-8 without NUL, at most maxError bytes.
+func errorText(s string) string {
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 	if len(s) <= maxError {
 		return s
 	}

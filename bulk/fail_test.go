@@ -3,6 +3,7 @@ package bulk_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -76,6 +77,47 @@ func TestPanicAndPermanent(t *testing.T) {
 	require.Equal(t, []bulk.State{bulk.StateFailed}, w.finishes(t, run.ID), "what failed to finish is finished later, once")
 	stop(t, r)
 	require.Equal(t, 2, finishing)
+}
+
+// coded is somebody else's error that happens to have a code.
+type coded struct{}
+
+func (coded) Error() string { return "password=hunter2" }
+func (coded) Code() string  { return "E7" }
+
+// What is told of an error goes by its kind, whatever else it is joined with.
+func TestPublicError(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	bad := fault.New(fault.Invalid, "bad_file", "the file is empty")
+	secret := errors.New("password=hunter2")
+	causes := map[bulk.RunID]error{}
+	h := &addOne{open: func(_ context.Context, run bulk.Run) error { return bulk.Permanent(causes[run.ID]) }}
+	r := w.runner(t, h, quick())
+	cases := []struct {
+		cause              error
+		code, public, kept string
+	}{
+		{fmt.Errorf("row 7: %w", bad), "bad_file", "row 7: the file is empty", "row 7: the file is empty"},
+		{fmt.Errorf("%w: %w", bad, secret), "bad_file", "the file is empty", "the file is empty"},
+		{coded{}, "internal", "internal error", "password=hunter2"},
+		{fault.New(fault.Internal, "no_tenant", "password=hunter2"), "internal", "internal error", "password=hunter2"},
+	}
+	runs := make([]bulk.Run, len(cases))
+	for i, c := range cases {
+		runs[i] = w.submit(t, w.A.Ctx, r, 1)
+		causes[runs[i].ID] = c.cause
+	}
+	died := w.submit(t, w.A.Ctx, r, 1)
+	w.change(t, `UPDATE strata.runs SET state = 'processing', lease = gen_random_uuid(), lease_until = now(), failures = 2,
+		error = 'the file is empty', error_code = 'bad_file' WHERE id = $1`, died.ID)
+	start(t, r)
+	for i, c := range cases {
+		failed := await(t, w.A.Ctx, r, runs[i].ID, bulk.StateFailed)
+		require.Equal(t, []string{c.code, c.public, c.kept}, []string{failed.ErrorCode, failed.PublicError(), failed.Error})
+	}
+	failed := await(t, w.A.Ctx, r, died.ID, bulk.StateFailed)
+	require.Equal(t, []string{"bad_file", "the file is empty"}, []string{failed.ErrorCode, failed.PublicError()}, "what was said before it died")
 }
 
 func TestConflictsAreTriedAgainAtOnce(t *testing.T) {

@@ -68,3 +68,26 @@ func CodeOf(err error) string {
 	}
 	return string(Internal)
 }
+
+// MessageOf is what of err's text a client may know. It is the whole text when err is a
+// chain that ends in an error with a kind, and only that error's own text when others are
+// joined to it or a backend is down: those may be from a backend and none of the client's
+// business. Of an Internal error nothing is.
+func MessageOf(err error) string {
+	var own interface {
+		error
+		Kind() Kind
+	}
+	if !errors.As(err, &own) || own.Kind() == Internal {
+		return "internal error"
+	}
+	if own.Kind() == Unavailable {
+		return own.Error()
+	}
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		if _, ok := e.(interface{ Kind() Kind }); ok {
+			return err.Error()
+		}
+	}
+	return own.Error()
+}

@@ -124,37 +124,11 @@ func describe(err error) (kind fault.Kind, code, message string) {
 	case kind == fault.Internal && backendDown(err):
 		return fault.Unavailable, "unavailable", "a backend does not answer: try again"
 	case kind == fault.Internal:
-		return kind, "internal", "internal error"
-	case kind == fault.Unavailable:
-		return kind, fault.CodeOf(err), ownMessage(err)
+		return kind, "internal", fault.MessageOf(err)
 	case kind == fault.NotFound && fault.CodeOf(err) == "not_found":
 		return kind, "not_found", "not found" // the same words whatever was asked for
 	}
-	return kind, fault.CodeOf(err), clientMessage(err)
-}
-
-// clientMessage is err's whole text when it is a chain that ends in an error with a
-// kind, and only that error's own text when others are joined to it: those may be from
-// a backend and none of the client's business.
-func clientMessage(err error) string {
-	for e := err; e != nil; e = errors.Unwrap(e) {
-		if _, ok := e.(interface{ Kind() fault.Kind }); ok {
-			return err.Error()
-		}
-	}
-	return ownMessage(err)
-}
-
-// ownMessage is the text of the error that has the kind, without what it is wrapped in.
-func ownMessage(err error) string {
-	var e interface {
-		error
-		Kind() fault.Kind
-	}
-	if errors.As(err, &e) {
-		return e.Error()
-	}
-	return "error"
+	return kind, fault.CodeOf(err), fault.MessageOf(err)
 }
 
 // backendDown reports whether err is that of a connection, also one that was closed in
