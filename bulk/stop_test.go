@@ -81,10 +81,7 @@ func TestTakingOverCounts(t *testing.T) {
 	h := &addOne{size: 10}
 	r := w.runner(t, h, quick())
 	run := w.submit(t, w.A.Ctx, r, 100)
-	require.NoError(t, w.DB.InTx(w.A.Ctx, func(tx *tenancy.Tx) error {
-		_, err := tx.Exec(w.A.Ctx, `UPDATE strata.runs SET state = 'processing', lease = gen_random_uuid(), lease_until = now(), failures = 2`)
-		return err
-	}))
+	w.change(t, `UPDATE strata.runs SET state = 'processing', lease = gen_random_uuid(), lease_until = now(), failures = 2`)
 	start(t, r)
 	failed := await(t, w.A.Ctx, r, run.ID, bulk.StateFailed)
 	require.Equal(t, 3, failed.Failures)

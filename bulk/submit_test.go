@@ -106,10 +106,7 @@ func TestRetryOfWhatRunsAgain(t *testing.T) {
 	s := bulk.Submission{Kind: "add_one", Args: addOneArgs{"none"}, DedupKey: "x"}
 	failed, err := submit(w.A.Ctx, w.DB, r, s)
 	require.NoError(t, err)
-	require.NoError(t, w.DB.InTx(w.A.Ctx, func(tx *tenancy.Tx) error {
-		_, err := tx.Exec(w.A.Ctx, `UPDATE strata.runs SET state = 'failed', finished_at = now()`)
-		return err
-	}))
+	w.change(t, `UPDATE strata.runs SET state = 'failed', finished_at = now()`)
 	reached, release := w.hold(t, "UPDATE", "old.state = 'failed'")
 	retried := make(chan error, 1)
 	go func() {

@@ -44,9 +44,10 @@ func (h *count) Batch(ctx context.Context, _ *tenancy.Tx) (bulk.Batch, error) {
 
 type world struct {
 	*tenancytest.Env
-	runner *bulk.Runner
-	step   chan error
-	server *httptest.Server
+	runner  *bulk.Runner
+	step    chan error
+	handler http.Handler
+	server  *httptest.Server
 }
 
 func open(t *testing.T) *world {
@@ -56,7 +57,7 @@ func open(t *testing.T) *world {
 	require.NoError(t, err)
 	t.Cleanup(resolver.Close)
 	w.runner, err = bulk.NewRunner(w.DB, w.Redis, w.Audit, resolver, &bulk.Config{
-		MaxFailures: 1, Poll: 200 * time.Millisecond, Lease: time.Second, Log: slog.New(slog.DiscardHandler),
+		MaxFailures: 1, Poll: 200 * time.Millisecond, Log: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
 	require.NoError(t, w.runner.Register("count", &count{w.step}))
@@ -71,12 +72,19 @@ func open(t *testing.T) *world {
 		return tenancy.Actor{}, errors.New("no such token")
 	}, nil)
 	require.NoError(t, err)
-	w.server = httptest.NewUnstartedServer(server.Handler(bulkhttp.New(w.runner)))
-	w.server.Config.WriteTimeout = 500 * time.Millisecond // streams last longer
+	w.handler = server.Handler(bulkhttp.New(w.runner))
+	w.serve(t, 0)
+	return w
+}
+
+// serve makes a new server the one that requests go to.
+func (w *world) serve(t *testing.T, writeTimeout time.Duration) {
+	t.Helper()
+	w.server = httptest.NewUnstartedServer(w.handler)
+	w.server.Config.WriteTimeout = writeTimeout
 	w.server.Start()
 	t.Cleanup(w.server.Close)
 	t.Cleanup(func() { require.NoError(t, w.runner.Stop(context.Background())) }) // before the server: it waits for streams
-	return w
 }
 
 func (w *world) submit(t *testing.T) bulk.Run {
@@ -208,6 +216,7 @@ func TestJobs(t *testing.T) {
 func TestProgress(t *testing.T) {
 	t.Parallel()
 	w := open(t)
+	w.serve(t, 500*time.Millisecond) // streams last longer
 	run := w.submit(t)
 	res := w.do(t, "a", "GET", w.jobs()+"/"+run.ID.String()+"/progress")
 	all := w.do(t, "a", "GET", w.jobs()+"/progress")
