@@ -12,7 +12,8 @@ import (
 
 // Cancel ends a run: at once while nobody works on it, else after the batch that is
 // being done, which stays. Until then the returned Run is still in its old state.
-// Cancelling twice does nothing. Errors: ErrNotFound, ErrState when it ended otherwise.
+// Cancelling twice does nothing. Errors: ErrNotFound, ErrState when it ended otherwise,
+// ErrBusy.
 func (r *Runner) Cancel(ctx context.Context, id RunID) (Run, error) {
 	return r.change(ctx, id, func(tx *tenancy.Tx, rec *record) error {
 		switch {
@@ -34,7 +35,7 @@ func (r *Runner) Cancel(ctx context.Context, id RunID) (Run, error) {
 
 // Pause holds a run until Resume: at once while nobody works on it, else after the batch
 // that is being done. Pausing twice does nothing. Errors: ErrNotFound, ErrState when it
-// ended or is being cancelled.
+// ended or is being cancelled, ErrBusy.
 func (r *Runner) Pause(ctx context.Context, id RunID) (Run, error) {
 	return r.change(ctx, id, func(tx *tenancy.Tx, rec *record) error {
 		switch {
@@ -50,7 +51,7 @@ func (r *Runner) Pause(ctx context.Context, id RunID) (Run, error) {
 }
 
 // Resume lets a paused run go on where it was. One that is not paused is left alone.
-// Errors: ErrNotFound, ErrState when it ended or is being cancelled.
+// Errors: ErrNotFound, ErrState when it ended or is being cancelled, ErrBusy.
 func (r *Runner) Resume(ctx context.Context, id RunID) (Run, error) {
 	return r.change(ctx, id, func(tx *tenancy.Tx, rec *record) error {
 		switch {
@@ -69,7 +70,7 @@ func (r *Runner) Resume(ctx context.Context, id RunID) (Run, error) {
 }
 
 // Retry lets a failed run go on where it was. Errors: ErrNotFound, ErrState when it did
-// not fail, *AlreadyRunningError when an active run has its dedup key by now.
+// not fail, *AlreadyRunningError when an active run has its dedup key by now, ErrBusy.
 func (r *Runner) Retry(ctx context.Context, id RunID) (Run, error) {
 	for range 3 { // one that was submitted just now is found the next time
 		run, err := r.change(ctx, id, func(tx *tenancy.Tx, rec *record) error { return r.retry(ctx, tx, rec) })
@@ -109,6 +110,10 @@ func (r *Runner) set(ctx context.Context, tx *tenancy.Tx, rec *record, action, c
 	return r.record(ctx, tx, action, rec.Run)
 }
 
+// busyAfter is how long a change waits for a batch, with a connection of the pool, which
+// others need too.
+const busyAfter = `3s`
+
 // change runs fn in a transaction that has locked a run of ctx's domain, and returns
 // what fn made of it.
 func (r *Runner) change(ctx context.Context, id RunID, fn func(*tenancy.Tx, *record) error) (Run, error) {
@@ -118,6 +123,9 @@ func (r *Runner) change(ctx context.Context, id RunID, fn func(*tenancy.Tx, *rec
 	}
 	var run *record
 	err = r.db.InTx(ctx, func(tx *tenancy.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', '`+busyAfter+`', true), `+r.idleLimit()); err != nil {
+			return fmt.Errorf("bulk: limit a change: %w", err)
+		}
 		locked, err := one(tx.Query(ctx, tx.SQL(`SELECT `+runColumns+` FROM strata.runs WHERE domain_id = $1 AND id = $2 FOR NO KEY UPDATE`), t.DomainID, id))
 		if errors.Is(err, pgx.ErrNoRows) {
 			return ErrNotFound
@@ -132,6 +140,9 @@ func (r *Runner) change(ctx context.Context, id RunID, fn func(*tenancy.Tx, *rec
 		tx.AfterCommit(func(ctx context.Context) { r.cache.put(ctx, run.Run) })
 		return err
 	})
+	if lockTimeout(err) {
+		return Run{}, ErrBusy
+	}
 	if err != nil {
 		return Run{}, err
 	}

@@ -2,6 +2,7 @@ package bulk_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/bulk"
+	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -34,6 +36,14 @@ func (w *world) entries(t *testing.T, ctx context.Context, id bulk.RunID) []stri
 		actions = append(actions, page.Items[i].Action)
 	}
 	return actions
+}
+
+// insist asks again while a batch takes too long.
+func insist(ask func() error) (err error) {
+	for err = bulk.ErrBusy; errors.Is(err, bulk.ErrBusy); {
+		err = ask()
+	}
+	return err
 }
 
 func TestCancel(t *testing.T) {
@@ -61,8 +71,7 @@ func TestCancel(t *testing.T) {
 	g <- struct{}{}
 	asked := make(chan error, 1)
 	go func() {
-		_, err := r.Cancel(w.A.Ctx, run.ID)
-		asked <- err
+		asked <- insist(func() error { _, err := r.Cancel(w.A.Ctx, run.ID); return err })
 	}()
 	for done := false; !done; { // the batch that runs has to end first
 		select {
@@ -78,6 +87,27 @@ func TestCancel(t *testing.T) {
 	require.Positive(t, ended.Processed, "what was done stays")
 	require.Equal(t, []string{"run.submitted", "run.cancel_requested", "run.cancelled"}, w.entries(t, w.A.Ctx, run.ID))
 	require.Equal(t, []bulk.State{bulk.StateCancelled}, w.finishes(t, run.ID))
+}
+
+// Whoever asks for a change does not wait for a long batch: what he holds, others need.
+func TestChangeDuringALongBatch(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	r := w.runner(t, &addOne{size: 10}, quick())
+	run := w.submit(t, w.A.Ctx, r, 10)
+	ctx, cancel := context.WithTimeout(w.A.Ctx, within)
+	defer cancel()
+	require.NoError(t, w.DB.InTx(ctx, func(tx *tenancy.Tx) error { // the batch
+		_, err := tx.Exec(ctx, `SELECT FROM strata.runs FOR NO KEY UPDATE`)
+		require.NoError(t, err)
+		_, err = r.Cancel(ctx, run.ID)
+		require.ErrorIs(t, err, bulk.ErrBusy)
+		require.Equal(t, fault.Unavailable, fault.KindOf(err))
+		return nil
+	}))
+	got, err := r.Cancel(w.A.Ctx, run.ID)
+	require.NoError(t, err)
+	require.Equal(t, bulk.StateCancelled, got.State)
 }
 
 // A process without the handler cannot finish what it cancels: one that has it does.
@@ -98,6 +128,7 @@ func TestCancelWithoutTheHandler(t *testing.T) {
 	await(t, w.A.Ctx, api, run.ID, bulk.StateCancelled)
 	require.Equal(t, []bulk.State{bulk.StateCancelled}, w.finishes(t, run.ID))
 	require.Zero(t, h.opened)
+	require.Equal(t, []string{"run.submitted", "run.paused", "run.cancel_requested", "run.cancelled"}, w.entries(t, w.A.Ctx, run.ID))
 }
 
 func TestPauseAndResume(t *testing.T) {
@@ -113,8 +144,7 @@ func TestPauseAndResume(t *testing.T) {
 	g <- struct{}{}
 	asked := make(chan error, 1)
 	go func() {
-		_, err := r.Pause(w.A.Ctx, run.ID)
-		asked <- err
+		asked <- insist(func() error { _, err := r.Pause(w.A.Ctx, run.ID); return err })
 	}()
 	for done := false; !done; {
 		select {

@@ -24,6 +24,7 @@
 //
 // River starts a run as soon as it was submitted; nothing depends on River beyond that.
 // Every started [Runner] looks every few seconds for runs that are due, or whose lease
-// has run out because their process died, and works on those in the same way. A run is
-// worked on for a slice of time, then stands in line again behind those of other tenants.
+// has run out because their process died, stands still or is cut off, and works on those in
+// the same way. A run is worked on for a slice of time, then stands in line again behind
+// those of other tenants.
 package bulk

@@ -19,6 +19,10 @@ var (
 	// that has completed.
 	ErrState error = fault.New(fault.Conflict, "wrong_state", "the job's state does not allow this")
 
+	// ErrBusy is returned for a change to a run that would wait for longer than 3 s, such as
+	// for a long batch.
+	ErrBusy error = fault.New(fault.Unavailable, "job_busy", "the job is in the middle of a batch: try again")
+
 	// ErrAlreadyRunning is what every *AlreadyRunningError is.
 	ErrAlreadyRunning error = fault.New(fault.Conflict, "already_running", "the same job is already running")
 
@@ -37,6 +41,12 @@ var (
 func taken(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.Code == "23505" && pg.ConstraintName == "runs_dedup"
+}
+
+// lockTimeout reports whether a lock was waited for too long.
+func lockTimeout(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "55P03"
 }
 
 // AlreadyRunningError is returned for a run whose dedup key an active run has.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -27,40 +28,26 @@ import (
 // names, until it is killed.
 const childVariable = "STRATA_BULK_CHILD"
 
+// heldVariable makes such a process stand still in the middle of a batch, say so on its
+// output, go on when its input ends, and end when that batch has.
+const heldVariable = "STRATA_BULK_CHILD_HELD"
+
 // childBatches is how many batches such a process does at most.
 const childBatches = 50
 
 func child() int {
-	err := work(os.Getenv(childVariable))
-	fmt.Fprintln(os.Stderr, err)
-	return 1
+	do := work
+	if os.Getenv(heldVariable) != "" {
+		do = held
+	}
+	if err := do(os.Getenv(childVariable)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
 }
 
 func work(url string) error {
-	ctx := context.Background()
-	pool, err := pgxpool.New(ctx, url)
-	if err != nil {
-		return err
-	}
-	db, err := tenancy.NewDB(pool, nil)
-	if err != nil {
-		return err
-	}
-	recorder, err := audit.NewRecorder(db, nil)
-	if err != nil {
-		return err
-	}
-	resolver, err := tenancy.NewResolver(db, nil, nil)
-	if err != nil {
-		return err
-	}
-	cfg := quick()
-	cfg.Lease, cfg.MaxFailures = time.Second, 50 // a kill can come before the first batch
-	cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	r, err := bulk.NewRunner(db, nil, recorder, resolver, &cfg)
-	if err != nil {
-		return err
-	}
 	var batches atomic.Int64
 	h := &addOne{size: 10, done: func(ctx context.Context, tx *tenancy.Tx, _ int64) error {
 		if batches.Add(1) > childBatches { // it would be over before it is killed
@@ -70,14 +57,64 @@ func work(url string) error {
 		_, err := tx.Exec(ctx, `SELECT pg_sleep(0.01)`) // a batch takes its time
 		return err
 	}}
-	if err := r.Register("add_one", h); err != nil {
-		return err
-	}
-	if err := r.Start(ctx); err != nil {
+	cfg := quick()
+	cfg.Lease, cfg.MaxFailures = time.Second, 50 // a kill can come before the first batch
+	if _, err := begin(url, h, cfg); err != nil {
 		return err
 	}
 	time.Sleep(time.Minute) // its parent kills it
 	return errors.New("nobody killed it")
+}
+
+func held(url string) error {
+	released := make(chan struct{})
+	h := &addOne{size: 10, done: func(_ context.Context, _ *tenancy.Tx, after int64) error {
+		if after != 30 {
+			return nil
+		}
+		defer close(released)
+		fmt.Println("held")
+		_, err := io.Copy(io.Discard, os.Stdin)
+		return err
+	}}
+	cfg := quick()
+	cfg.Lease, cfg.Poll = time.Second, time.Hour // it takes nothing over from itself
+	r, err := begin(url, h, cfg)
+	if err != nil {
+		return err
+	}
+	<-released
+	return r.Stop(context.Background())
+}
+
+// begin starts a Runner in a process of its own.
+func begin(url string, h bulk.Handler, cfg bulk.Config) (*bulk.Runner, error) {
+	ctx := context.Background()
+	pool, err := pgxpool.New(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	db, err := tenancy.NewDB(pool, nil)
+	if err != nil {
+		return nil, err
+	}
+	recorder, err := audit.NewRecorder(db, nil)
+	if err != nil {
+		return nil, err
+	}
+	resolver, err := tenancy.NewResolver(db, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	r, err := bulk.NewRunner(db, nil, recorder, resolver, &cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.Register("add_one", h); err != nil {
+		return nil, err
+	}
+	return r, r.Start(ctx)
 }
 
 // url is how another process reaches the pool's database as the same login.

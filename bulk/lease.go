@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,11 +15,20 @@ import (
 
 // The lease is how one process at a time works on a run.
 //
-// Between batches, the lock at the begin of each batch's transaction extends it, and a
-// goroutine does while Open takes its time. During a batch nothing needs to: the run's
-// row is locked by the batch's own transaction, claim skips locked rows, and so nobody
-// takes over while the process lives, however long the batch is. When the process dies
-// its connection ends, the lock is gone, and the lease runs out.
+// The end of each batch extends it, and a goroutine does while Open takes its time.
+// During a batch nothing needs to: the run's row is locked by the batch's own
+// transaction, claim skips locked rows, and so nobody takes over while the process works,
+// however long the batch is. When the process dies its connection ends, the lock is gone,
+// and the lease runs out. When it is frozen or cut off, PostgreSQL sees neither: it ends
+// a transaction that has locked a run and then says nothing for as long as a lease
+// (idleLimit). A process that comes back finds its transaction gone.
+
+// idleLimit is for the FROM of a statement that locks a run: its transaction may not be
+// idle for longer than a lease.
+func (r *Runner) idleLimit() string {
+	ms := min(max(r.cfg.Lease.Milliseconds(), 1), math.MaxInt32) // what PostgreSQL takes; 0 is no limit
+	return fmt.Sprintf(`set_config('idle_in_transaction_session_timeout', '%d', true)`, ms)
+}
 
 // runnable is the condition under which a run may be claimed. A paused run that is to be
 // cancelled is claimed to do that.
@@ -36,6 +46,7 @@ func (r *Runner) claim(ctx context.Context, at ref) (*record, error) {
 		rec, err = one(tx.Query(ctx, tx.SQL(`UPDATE strata.runs SET state = 'processing', lease = $3, lease_until = now() + $4::interval,
 				failures = failures + (state = 'processing')::int,
 				started_at = coalesce(started_at, now()), updated_at = now(), version = version + 1
+			FROM `+r.idleLimit()+`
 			WHERE domain_id = $1 AND id = (SELECT id FROM strata.runs WHERE domain_id = $1 AND id = $2 AND kind = ANY($5) AND `+runnable+` FOR UPDATE SKIP LOCKED)
 			RETURNING `+runColumns), at.DomainID, at.RunID, uuid.New(), r.cfg.Lease, r.kinds()))
 		return err
@@ -52,8 +63,8 @@ func (r *Runner) claim(ctx context.Context, at ref) (*record, error) {
 // fence locks the row of a run that is still ours until tx ends and returns what it says
 // now, or errLeaseLost.
 func (r *Runner) fence(ctx context.Context, tx *tenancy.Tx, rec *record) (*record, error) {
-	now, err := one(tx.Query(ctx, tx.SQL(`SELECT `+runColumns+` FROM strata.runs
-		WHERE domain_id = $1 AND id = $2 AND lease = $3 AND state = 'processing' FOR NO KEY UPDATE`), rec.DomainID, rec.ID, rec.token))
+	now, err := one(tx.Query(ctx, tx.SQL(`SELECT `+runColumns+` FROM strata.runs, `+r.idleLimit()+`
+		WHERE domain_id = $1 AND id = $2 AND lease = $3 AND state = 'processing' FOR NO KEY UPDATE OF runs`), rec.DomainID, rec.ID, rec.token))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, errLeaseLost
 	}
@@ -100,7 +111,7 @@ func (r *Runner) keep(ctx context.Context, rec *record, lost context.CancelCause
 
 func (r *Runner) extend(ctx context.Context, rec *record) error {
 	return r.db.InTx(ctx, func(tx *tenancy.Tx) error {
-		tag, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.runs SET lease_until = now() + $4::interval
+		tag, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.runs SET lease_until = now() + $4::interval FROM `+r.idleLimit()+`
 			WHERE domain_id = $1 AND id = $2 AND lease = $3 AND state = 'processing'`), rec.DomainID, rec.ID, rec.token, r.cfg.Lease)
 		if err == nil && tag.RowsAffected() == 0 {
 			return errLeaseLost

@@ -88,7 +88,8 @@ type Handler interface {
 	// Finish runs inside the transaction that makes the state final: completed, failed
 	// or cancelled, as run.State says. It can be called without Open, and for a cancelled
 	// run by the process that was asked to cancel. What it does is undone when it
-	// returns an error, and it is called again later.
+	// returns an error, and it is called again later. tx has the limit that Work.Batch
+	// speaks of.
 	Finish(ctx context.Context, tx *tenancy.Tx, run Run) error
 }
 
@@ -97,6 +98,8 @@ type Work interface {
 	// Batch does the next part in tx, and nothing outside of it that a rollback would
 	// not undo. After an error the Work is closed and the run opened anew at its cursor.
 	// A batch of about a second is best: whoever asks to pause or cancel waits for it.
+	// Within it tx must not be idle for as long as Config.Lease: PostgreSQL takes the
+	// process for frozen then, ends the transaction, and the run may be taken over.
 	Batch(ctx context.Context, tx *tenancy.Tx) (Batch, error)
 	// Close releases what Open took.
 	Close() error
