@@ -52,6 +52,7 @@ func TestFailingBatch(t *testing.T) {
 	require.Equal(t, bulk.StateQueued, again.State)
 	require.NoError(t, r.Start(t.Context()))
 	w.exact(t, await(t, w.A.Ctx, r, run.ID, bulk.StateCompleted), 100)
+	require.Equal(t, []string{"run.submitted", "run.failed", "run.retried", "run.completed"}, w.entries(t, w.A.Ctx, run.ID))
 }
 
 func TestPanicAndPermanent(t *testing.T) {
