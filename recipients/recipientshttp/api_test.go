@@ -250,8 +250,8 @@ func TestIsolation(t *testing.T) {
 		Bodies: map[string]string{"createRecipient": `{"email":"intruder@example.com"}`, "updateRecipient": `{"name":"Mine"}`},
 	})
 	for _, domain := range []string{w.base, base(w.B)} {
-		for _, method := range []string{"GET", "PATCH", "DELETE"} {
-			got := w.Do(t, "b", method, domain+"/"+r.ID.String(), `{"name":"Mine"}`)
+		for method, body := range map[string]string{"GET": "", "PATCH": `{"name":"Mine"}`, "DELETE": ""} {
+			got := w.Do(t, "b", method, domain+"/"+r.ID.String(), body)
 			require.Equal(t, 404, got.Code)
 			require.NotContains(t, strings.ToLower(got.Body.String()), "secret")
 		}
