@@ -44,10 +44,11 @@ type Resolver struct {
 	fresh *otter.Cache[scopeKey, *resolved]
 	known *otter.Cache[scopeKey, *resolved] // the last successful load, for when nothing answers
 
-	// generation counts what this process was told to forget. A load that began before
-	// and ended after is not trusted.
+	// generation counts what this process was told to forget. What was loaded meanwhile
+	// is not kept.
 	generation atomic.Int64
 	subscribed atomic.Bool
+	pace       pace
 }
 
 type scopeKey struct {
@@ -57,8 +58,10 @@ type scopeKey struct {
 
 // resolved is a cached answer: a tenant, or the knowledge that there is none.
 type resolved struct {
-	tenant Tenant
-	found  bool
+	tenant     Tenant
+	found      bool
+	generation int64       // of the Resolver when the load began
+	kept       atomic.Bool // nothing was forgotten during the load, so that whoever forgets from now on finds it
 }
 
 // NewResolver returns a Resolver. A nil client is legal: memory and PostgreSQL only.
@@ -67,7 +70,7 @@ func NewResolver(db *DB, client redis.UniversalClient, cfg *ResolverConfig) (*Re
 	if db == nil {
 		return nil, errors.New("tenancy: NewResolver needs a DB")
 	}
-	r := &Resolver{db: db}
+	r := &Resolver{db: db, pace: defaultPace()}
 	if cfg != nil {
 		r.cfg = *cfg
 	}
@@ -139,11 +142,11 @@ func (r *Resolver) ResolveCompany(ctx context.Context, id CompanyID) (Tenant, er
 }
 
 func (r *Resolver) resolve(ctx context.Context, key scopeKey) (Tenant, error) {
-	if e, ok := r.fresh.GetIfPresent(key); ok {
+	if e, ok := r.fresh.GetIfPresent(key); ok && e.kept.Load() {
 		return e.answer()
 	}
-	for {
-		before := r.generation.Load()
+	before := r.generation.Load()
+	for { // twice at most: a load that is joined may have begun before, the next one has not
 		e, err := r.fresh.Get(ctx, key, otter.LoaderFunc[scopeKey, *resolved](r.load))
 		if err != nil {
 			if e, ok := r.known.GetIfPresent(key); ok && ctx.Err() == nil {
@@ -154,11 +157,26 @@ func (r *Resolver) resolve(ctx context.Context, key scopeKey) (Tenant, error) {
 			}
 			return Tenant{}, fmt.Errorf("tenancy: resolve %s %s: %w", key.level, key.id, err)
 		}
-		if r.generation.Load() == before {
+		if r.generation.Load() == e.generation {
+			e.kept.Store(true)
+		} else { // something was forgotten while this was loading: it may be this
+			drop(r.fresh, key, e)
+			drop(r.known, key, e)
+		}
+		if e.generation >= before {
 			return e.answer()
 		}
-		r.fresh.Invalidate(key) // something was forgotten while this was loading: it may be this
 	}
+}
+
+// drop removes e, and not what has taken its place.
+func drop(from *otter.Cache[scopeKey, *resolved], key scopeKey, e *resolved) {
+	from.ComputeIfPresent(key, func(now *resolved) (*resolved, otter.ComputeOp) {
+		if now == e {
+			return nil, otter.InvalidateOp
+		}
+		return nil, otter.CancelOp
+	})
 }
 
 func (e *resolved) answer() (Tenant, error) {
@@ -170,20 +188,20 @@ func (e *resolved) answer() (Tenant, error) {
 
 // load asks Redis, then PostgreSQL, and tells Redis what PostgreSQL said.
 func (r *Resolver) load(ctx context.Context, key scopeKey) (*resolved, error) {
-	if t, ok := r.redis.get(ctx, key); ok {
-		e := &resolved{tenant: t, found: true}
-		r.known.Set(key, e)
-		return e, nil
+	e := &resolved{generation: r.generation.Load()}
+	e.tenant, e.found = r.redis.get(ctx, key)
+	if !e.found {
+		t, err := r.read(ctx, key)
+		if errors.Is(err, ErrNotFound) {
+			r.known.Invalidate(key) // what is gone is not served when nothing answers
+			return e, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		r.redis.set(ctx, key, t)
+		e.tenant, e.found = t, true
 	}
-	t, err := r.read(ctx, key)
-	if errors.Is(err, ErrNotFound) {
-		return &resolved{}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	r.redis.set(ctx, key, t)
-	e := &resolved{tenant: t, found: true}
 	r.known.Set(key, e)
 	return e, nil
 }

@@ -4,28 +4,33 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/stratakit/strata/internal/deadline"
 )
 
 const (
 	redisLifetime = time.Hour
 	redisBreak    = 5 * time.Second // after a failure, how long Redis is not asked
 	redisTimeout  = 500 * time.Millisecond
+	redisPipeline = 500 // tombstones sent at once, in one such time
 )
 
-// redisTier is the middle tier: entries all processes share. Every method is legal on
-// nil and treats a Redis that does not answer as empty.
+// redisTier is the middle tier: entries all processes share. It treats a Redis that does
+// not answer as empty; get, set and publish are legal on nil.
 type redisTier struct {
 	client    redis.UniversalClient
 	now       func() time.Time
+	timeout   time.Duration
 	downUntil atomic.Int64 // unix nanoseconds
 }
 
 func newRedisTier(client redis.UniversalClient, now func() time.Time) *redisTier {
-	return &redisTier{client: client, now: now}
+	return &redisTier{client: client, now: now, timeout: redisTimeout}
 }
 
 // key is the documented key; the braces are real, so that all keys of one owner share
@@ -44,8 +49,10 @@ return 1`)
 
 func (r *redisTier) up() bool { return r != nil && r.now().UnixNano() >= r.downUntil.Load() }
 
-func (r *redisTier) failed(err error) {
-	if err != nil && !errors.Is(err, redis.Nil) && !errors.Is(err, context.Canceled) {
+// failed opens the breaker after an error of Redis. That the caller of ctx gave up says
+// nothing about Redis.
+func (r *redisTier) failed(ctx context.Context, err error) {
+	if err != nil && !errors.Is(err, redis.Nil) && ctx.Err() == nil {
 		r.downUntil.Store(r.now().Add(redisBreak).UnixNano())
 	}
 }
@@ -54,10 +61,10 @@ func (r *redisTier) get(ctx context.Context, key scopeKey) (Tenant, bool) {
 	if !r.up() {
 		return Tenant{}, false
 	}
-	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
-	defer cancel()
-	data, err := r.client.HGet(ctx, key.redisKey(), "tenant").Bytes()
-	r.failed(err)
+	data, err := deadline.Enforce(ctx, r.timeout, func(ctx context.Context) ([]byte, error) {
+		return r.client.HGet(ctx, key.redisKey(), "tenant").Bytes()
+	})
+	r.failed(ctx, err)
 	if err != nil || len(data) == 0 {
 		return Tenant{}, false
 	}
@@ -70,34 +77,50 @@ func (r *redisTier) get(ctx context.Context, key scopeKey) (Tenant, bool) {
 
 func (r *redisTier) set(ctx context.Context, key scopeKey, t Tenant) {
 	data, err := json.Marshal(t)
-	if err != nil {
+	if err != nil || !r.up() {
 		return
 	}
-	r.store(ctx, key, t.Version, data)
+	_, err = deadline.Enforce(ctx, r.timeout, func(ctx context.Context) (any, error) {
+		return setIfNewer.Run(ctx, r.client, []string{key.redisKey()}, t.Version, data, redisLifetime.Milliseconds()).Result()
+	})
+	r.failed(ctx, err)
 }
 
-// forget leaves a tombstone that outranks every value read before version.
-func (r *redisTier) forget(ctx context.Context, key scopeKey, version int64) {
-	r.store(ctx, key, version, nil)
+// tombstone outranks every value of key that was read before version.
+type tombstone struct {
+	key     scopeKey
+	version int64
 }
 
-func (r *redisTier) store(ctx context.Context, key scopeKey, version int64, data []byte) {
-	if !r.up() {
-		return
+// forget leaves tombstones, also while the breaker is open.
+func (r *redisTier) forget(ctx context.Context, tombstones []tombstone) error {
+	for some := range slices.Chunk(tombstones, redisPipeline) {
+		_, err := deadline.Enforce(ctx, r.timeout, func(ctx context.Context) ([]redis.Cmder, error) {
+			return r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+				for _, t := range some {
+					// Eval, not Run: a pipeline cannot send the script after learning that it is not known.
+					setIfNewer.Eval(ctx, p, []string{t.key.redisKey()}, t.version, "", redisLifetime.Milliseconds())
+				}
+				return nil
+			})
+		})
+		if err != nil {
+			r.failed(ctx, err)
+			return err
+		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
-	defer cancel()
-	r.failed(setIfNewer.Run(ctx, r.client, []string{key.redisKey()}, version, data, redisLifetime.Milliseconds()).Err())
+	return nil
 }
 
-// publish tells every process to forget a company.
+// publish tells every process to forget a company, also while the breaker is open.
 func (r *redisTier) publish(ctx context.Context, company CompanyID) {
-	if !r.up() {
+	if r == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
-	defer cancel()
-	r.failed(r.client.Publish(ctx, changesChannel, company.String()).Err())
+	_, err := deadline.Enforce(ctx, r.timeout, func(ctx context.Context) (int64, error) {
+		return r.client.Publish(ctx, changesChannel, company.String()).Result()
+	})
+	r.failed(ctx, err)
 }
 
 // changesChannel carries the id of a company of which something changed.

@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/stratakit/strata/internal/tenancytest"
 	"github.com/stratakit/strata/tenancy"
@@ -75,31 +74,6 @@ func TestResolveEveryLevel(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestResolverSharesThroughRedis(t *testing.T) {
-	t.Parallel()
-	e := tenancytest.Open(t)
-	first := newResolver(t, e, e.Redis, tenancy.ResolverConfig{})
-	want, err := first.ResolveDomain(t.Context(), e.A.DomainID)
-	require.NoError(t, err)
-
-	// A resolver that cannot reach PostgreSQL is served by what the first one left.
-	pool, err := pgxpool.New(t.Context(), "postgres://127.0.0.1:1/none?connect_timeout=1")
-	require.NoError(t, err)
-	defer pool.Close()
-	db, err := tenancy.NewDB(pool, nil)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = db.Close() })
-	second, err := tenancy.NewResolver(db, e.Redis, nil)
-	require.NoError(t, err)
-	t.Cleanup(second.Close)
-	got, err := second.ResolveDomain(t.Context(), e.A.DomainID)
-	require.NoError(t, err)
-	require.Equal(t, want, got)
-	_, err = second.ResolveDomain(t.Context(), e.B.DomainID)
-	require.Error(t, err)
-	require.NotErrorIs(t, err, tenancy.ErrNotFound, "a backend that is down is not 'not found'")
 }
 
 func TestChangeIsSeenByEveryProcess(t *testing.T) {
@@ -170,39 +144,23 @@ func TestNotFoundIsForgottenOnCreate(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestConcurrentMissesLoadOnceAndAgree(t *testing.T) {
-	t.Parallel()
-	e := tenancytest.Open(t)
-	r := newResolver(t, e, nil, tenancy.ResolverConfig{})
-	store := storeWith(t, e, r)
-	var g errgroup.Group
-	for i := range 64 {
-		g.Go(func() error {
-			if i == 32 {
-				_, err := store.SetCompanySuspended(e.A.CompanyCtx, true)
-				return err
-			}
-			_, err := r.ResolveDomain(t.Context(), e.A.DomainID)
-			return err
-		})
-	}
-	require.NoError(t, g.Wait())
-	d, err := r.ResolveDomain(t.Context(), e.A.DomainID)
+// ownPool returns a pool on e's database that the test may close, and a DB over it.
+func ownPool(t *testing.T, e *tenancytest.Env) (*pgxpool.Pool, *tenancy.DB) {
+	t.Helper()
+	pool, err := pgxpool.NewWithConfig(t.Context(), e.Pool.Config())
 	require.NoError(t, err)
-	require.True(t, d.Suspended, "a load that raced the change must not have kept the old value")
+	t.Cleanup(pool.Close)
+	db, err := tenancy.NewDB(pool, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	return pool, db
 }
 
 func TestStaleTenantWhenNothingAnswers(t *testing.T) {
 	t.Parallel()
 	e := tenancytest.Open(t)
-	pool, err := pgxpool.NewWithConfig(t.Context(), e.Pool.Config())
-	require.NoError(t, err)
-	db, err := tenancy.NewDB(pool, nil)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = db.Close() })
-	r, err := tenancy.NewResolver(db, nil, &tenancy.ResolverConfig{Lifetime: time.Millisecond, Log: slog.New(slog.DiscardHandler)})
-	require.NoError(t, err)
-	t.Cleanup(r.Close)
+	pool, db := ownPool(t, e)
+	r := newResolver(t, &tenancytest.Env{DB: db}, nil, tenancy.ResolverConfig{Lifetime: time.Millisecond})
 	fresh, err := r.ResolveDomain(t.Context(), e.A.DomainID)
 	require.NoError(t, err)
 	require.False(t, fresh.Stale)
@@ -213,6 +171,21 @@ func TestStaleTenantWhenNothingAnswers(t *testing.T) {
 	}, eventually, tick)
 	_, err = r.ResolveDomain(t.Context(), e.B.DomainID)
 	require.Error(t, err)
+}
+
+func TestDeletedTenantIsNotServedStale(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	pool, db := ownPool(t, e)
+	r := newResolver(t, &tenancytest.Env{DB: db}, nil, tenancy.ResolverConfig{Lifetime: time.Nanosecond, NegativeLifetime: time.Nanosecond})
+	requireSuspended(t, r, e.A, false)
+	require.NoError(t, e.Store.DeleteWorkspace(e.A.CompanyCtx, e.A.WorkspaceID)) // this store knows no resolver
+	_, err := r.ResolveDomain(t.Context(), e.A.DomainID)
+	require.ErrorIs(t, err, tenancy.ErrNotFound)
+	pool.Close()
+	_, err = r.ResolveDomain(t.Context(), e.A.DomainID)
+	require.Error(t, err)
+	require.NotErrorIs(t, err, tenancy.ErrNotFound, "it was asked again")
 }
 
 func TestResolveHitDoesNotAllocate(t *testing.T) {

@@ -156,11 +156,12 @@ func (s *Store) createWorkspaceTx(ctx context.Context, tx *Tx, in NewWorkspace) 
 	if err := v.OrNil(); err != nil {
 		return Workspace{}, err
 	}
+	if err := lockCompany(ctx, tx); err != nil {
+		return Workspace{}, err
+	}
 	company := tx.Tenant().CompanyID
-	// FOR SHARE: what is created must not outlive a delete that runs at the same time.
 	rows, err := tx.Query(ctx, tx.SQL(`INSERT INTO strata.workspaces (company_id, id, name, slug)
-		SELECT c.id, $2, $3, $4 FROM strata.companies c WHERE c.id = $1 AND c.deleted_at IS NULL
-		FOR SHARE OF c RETURNING `+workspaceColumns),
+		SELECT c.id, $2, $3, $4 FROM strata.companies c WHERE c.id = $1 AND c.deleted_at IS NULL RETURNING `+workspaceColumns),
 		company, NewID[Workspace](), in.Name, in.Slug)
 	w, err := collectOne(rows, err, scanWorkspace)
 	if err != nil {
@@ -192,11 +193,12 @@ func (s *Store) createDomainTx(ctx context.Context, tx *Tx, workspace WorkspaceI
 	if err != nil {
 		return Domain{}, err
 	}
+	if err := lockCompany(ctx, tx); err != nil {
+		return Domain{}, err
+	}
 	company := tx.Tenant().CompanyID
-	// FOR SHARE: a domain that a delete of the workspace does not see would count for ever.
 	rows, err := tx.Query(ctx, tx.SQL(`INSERT INTO strata.domains (company_id, workspace_id, id, domain_name)
-		SELECT w.company_id, w.id, $3, $4 FROM strata.workspaces w WHERE w.company_id = $1 AND w.id = $2 AND w.deleted_at IS NULL
-		FOR SHARE OF w RETURNING `+domainColumns),
+		SELECT w.company_id, w.id, $3, $4 FROM strata.workspaces w WHERE w.company_id = $1 AND w.id = $2 AND w.deleted_at IS NULL RETURNING `+domainColumns),
 		company, workspace, NewID[Domain](), name)
 	d, err := collectOne(rows, err, scanDomain)
 	if err != nil {

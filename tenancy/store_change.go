@@ -7,8 +7,19 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// touched is what every change of a row of the hierarchy also sets.
+// touched is what every change of a row of the hierarchy also sets, after lockCompany.
 const touched = `version = nextval('strata.context_versions'), updated_at = now()`
+
+// lockCompany makes the changes of tx's company wait for each other: their versions grow in
+// the order of their commits, and nothing is created below what is being deleted. It is a
+// statement of its own because one that waits has drawn its version already, and has not
+// seen what it waited for.
+func lockCompany(ctx context.Context, tx *Tx) error {
+	if _, err := tx.Exec(ctx, tx.SQL(`SELECT 1 FROM strata.companies WHERE id = $1 FOR NO KEY UPDATE`), tx.Tenant().CompanyID); err != nil {
+		return fmt.Errorf("tenancy: lock the company: %w", err)
+	}
+	return nil
+}
 
 // RenameCompany gives the company of ctx's tenant a new name. The slug stays.
 func (s *Store) RenameCompany(ctx context.Context, name string) (Company, error) {
@@ -57,6 +68,9 @@ func (s *Store) DeleteWorkspace(ctx context.Context, id WorkspaceID) error {
 		return err
 	}
 	return s.db.InTx(ctx, func(tx *Tx) error {
+		if err := lockCompany(ctx, tx); err != nil {
+			return err
+		}
 		company := tx.Tenant().CompanyID
 		tag, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.workspaces SET deleted_at = now(), `+touched+` WHERE company_id = $1 AND id = $2 AND deleted_at IS NULL`), company, id)
 		switch {
@@ -117,6 +131,9 @@ func (s *Store) SetCompanySuspended(ctx context.Context, suspended bool) (Compan
 // SetSubscriptionTx notes what a company's subscription allows, in the transaction that
 // changes the subscription: it is what Tenant.Plan and Tenant.Access say from then on.
 func (s *Store) SetSubscriptionTx(ctx context.Context, tx *Tx, plan string, access Access) error {
+	if err := lockCompany(ctx, tx); err != nil {
+		return err
+	}
 	rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.companies SET plan = $2, access = $3, `+touched+`
 		WHERE id = $1 AND deleted_at IS NULL RETURNING `+companyColumns), tx.Tenant().CompanyID, plan, access)
 	c, err := collectOne(rows, err, scanCompany)
@@ -134,6 +151,9 @@ func (s *Store) SetSubscriptionTx(ctx context.Context, tx *Tx, plan string, acce
 func change[T any](ctx context.Context, s *Store, c Change, q string, scan pgx.RowToFunc[T], id func(T) string, args ...any) (T, error) {
 	var out T
 	err := s.db.InTx(ctx, func(tx *Tx) error {
+		if err := lockCompany(ctx, tx); err != nil {
+			return err
+		}
 		rows, err := tx.Query(ctx, tx.SQL(q), append([]any{tx.Tenant().CompanyID}, args...)...)
 		out, err = collectOne(rows, err, scan)
 		if err != nil {

@@ -1,6 +1,8 @@
 -- The hierarchy. Every id is a UUIDv7 made by the library. A row's version is drawn from
--- one sequence at every change, so that the largest version of the three rows of a
--- domain grows with every change of any of them.
+-- one sequence at every change, by a transaction that first locks the company's row (FOR
+-- NO KEY UPDATE) in a statement of its own. So the versions of one company grow in the
+-- order of their commits, and the largest version of the three rows of a domain grows
+-- with every change of any of them.
 CREATE SEQUENCE strata.context_versions AS bigint;
 
 CREATE TABLE strata.companies (
