@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -63,7 +64,9 @@ func lines() []migrate.Line {
 // Give ctx a deadline to bound that wait.
 //
 // It needs a direct connection to PostgreSQL 15 or later, not a transaction pooler, and
-// a login that owns the schemas. Errors: ErrRolesMissing, ErrSchemaTooNew, or what
+// a login that owns the schemas, or may create them; the login of New needs less, see
+// tenancy.NewDB. One connection of pool is enough; the lock has another, which leaves
+// pool for it and ends with the call. Errors: ErrRolesMissing, ErrSchemaTooNew, or what
 // PostgreSQL said; what had been applied stays applied, and calling it again goes on.
 func Migrate(ctx context.Context, pool *pgxpool.Pool, cfg *MigrateConfig) error {
 	c, err := cfg.withDefaults(pool)
@@ -71,6 +74,9 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, cfg *MigrateConfig) error 
 		return err
 	}
 	return migrate.Locked(ctx, pool, c.Schema, func(ctx context.Context) error {
+		if err := migrate.CheckNotTooNew(ctx, pool, c.Schema, lines()); err != nil {
+			return err
+		}
 		if err := migrate.Prepare(ctx, pool, c.Schema); err != nil {
 			return err
 		}
@@ -81,14 +87,18 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, cfg *MigrateConfig) error 
 	})
 }
 
-// CheckSchema returns ErrSchemaTooOld or ErrSchemaTooNew, naming both versions, when
-// this library cannot work with the database as it is. New calls it.
+// CheckSchema returns ErrSchemaTooOld or ErrSchemaTooNew, naming the versions, when
+// this library cannot work with the database as it is, River's schema included. New
+// calls it.
 func CheckSchema(ctx context.Context, pool *pgxpool.Pool, cfg *MigrateConfig) error {
 	c, err := cfg.withDefaults(pool)
 	if err != nil {
 		return err
 	}
-	return migrate.Check(ctx, pool, c.Schema, lines())
+	if err := migrate.Check(ctx, pool, c.Schema, lines()); err != nil {
+		return err
+	}
+	return checkRiver(ctx, pool, c.RiverSchema)
 }
 
 // Unmigrate takes Strata's tables, and with them all data of every tenant, out of the
@@ -124,8 +134,8 @@ func (cfg *MigrateConfig) withDefaults(pool *pgxpool.Pool) (MigrateConfig, error
 // migrateRiver runs River's own migrations and lets strata_app enqueue work.
 func migrateRiver(ctx context.Context, pool *pgxpool.Pool, schema string, log *slog.Logger) error {
 	name := pgx.Identifier{schema}.Sanitize()
-	if _, err := pool.Exec(ctx, `CREATE SCHEMA IF NOT EXISTS `+name); err != nil {
-		return fmt.Errorf("strata: create schema %s: %w", schema, err)
+	if err := migrate.EnsureSchema(ctx, pool, schema); err != nil {
+		return err
 	}
 	m, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Schema: schema, Logger: log})
 	if err != nil {
@@ -139,6 +149,23 @@ func migrateRiver(ctx context.Context, pool *pgxpool.Pool, schema string, log *s
 		GRANT USAGE ON ALL SEQUENCES IN SCHEMA `+name+` TO strata_app`)
 	if err != nil {
 		return fmt.Errorf("strata: let strata_app enqueue work: %w", err)
+	}
+	return nil
+}
+
+// checkRiver returns ErrSchemaTooOld when River's schema lacks migrations that the River
+// of this library needs. What a newer schema needs River does not say.
+func checkRiver(ctx context.Context, pool *pgxpool.Pool, schema string) error {
+	m, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Schema: schema, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return fmt.Errorf("strata: %w", err)
+	}
+	result, err := m.Validate(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("strata: read the version of River's schema: %w", err)
+	}
+	if !result.OK {
+		return fmt.Errorf("schema %q of River: %s: run strata.Migrate: %w", schema, strings.Join(result.Messages, "; "), ErrSchemaTooOld)
 	}
 	return nil
 }

@@ -34,20 +34,21 @@ const lockPoll = 100 * time.Millisecond
 // as ctx allows. The lock belongs to a session of its own: it needs a direct
 // connection, not a transaction pooler, and is released when that session ends,
 // however the process ends.
-func Locked(ctx context.Context, pool *pgxpool.Pool, schema string, fn func(ctx context.Context) error) (err error) {
-	conn, err := pool.Acquire(ctx)
+func Locked(ctx context.Context, pool *pgxpool.Pool, schema string, fn func(ctx context.Context) error) error {
+	pooled, err := pool.Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("migrate: connect: %w", err)
 	}
-	defer conn.Release()
-	const key = `hashtextextended('strata.migrate.' || $1, 0)`
+	// Out of the pool: those that wait must leave it to the one that works.
+	conn := pooled.Hijack()
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // and with it ends the lock
 	for {
 		var got bool
-		if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(`+key+`)`, schema).Scan(&got); err != nil {
+		if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended('strata.migrate.' || $1, 0))`, schema).Scan(&got); err != nil {
 			return fmt.Errorf("migrate: lock: %w", err)
 		}
 		if got {
-			break
+			return fn(ctx)
 		}
 		select {
 		case <-ctx.Done():
@@ -55,11 +56,6 @@ func Locked(ctx context.Context, pool *pgxpool.Pool, schema string, fn func(ctx 
 		case <-time.After(lockPoll):
 		}
 	}
-	defer func() {
-		_, unlockErr := conn.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock(`+key+`)`, schema)
-		err = errors.Join(err, unlockErr)
-	}()
-	return fn(ctx)
 }
 
 const createLines = `CREATE TABLE IF NOT EXISTS strata.schema_lines (
@@ -67,24 +63,15 @@ const createLines = `CREATE TABLE IF NOT EXISTS strata.schema_lines (
 	version         bigint NOT NULL,
 	compatible_from bigint NOT NULL,
 	migrated_at     timestamptz NOT NULL DEFAULT now()
-)`
+);
+GRANT SELECT ON strata.schema_lines TO strata_app` // for Check by a login that is a member of it
 
 // Up applies what is missing of each line, in order. Call it inside Locked, after
-// Prepare. A line whose schema is newer than this library and compatible with it is
-// left alone; one that is newer and not compatible is ErrTooNew, and nothing is done.
+// CheckNotTooNew and Prepare. A line whose schema is newer is left alone.
 func Up(ctx context.Context, pool *pgxpool.Pool, schema string, lines []Line, log *slog.Logger) error {
 	rewrite := rewriter(schema)
 	if _, err := pool.Exec(ctx, rewrite(createLines)); err != nil {
 		return fmt.Errorf("migrate: %w", err)
-	}
-	for _, l := range lines {
-		state, err := readState(ctx, pool, rewrite, l.Name)
-		if err != nil {
-			return err
-		}
-		if err := state.checkNotTooNew(l, rewrite); err != nil {
-			return err
-		}
 	}
 	db := stdlib.OpenDBFromPool(pool)
 	defer func() { _ = db.Close() }() // closes nothing of the pool
@@ -121,16 +108,6 @@ func up(ctx context.Context, pool *pgxpool.Pool, db *sql.DB, schema string, l Li
 	if err != nil {
 		return fmt.Errorf("migrate %s: %w", l.Name, err)
 	}
-	compatible := max(state.compatibleFrom, 1)
-	for _, s := range steps {
-		compatible = max(compatible, s.compatibleFrom)
-	}
-	_, err = pool.Exec(ctx, rewrite(`INSERT INTO strata.schema_lines (line, version, compatible_from) VALUES ($1, $2, $3)
-		ON CONFLICT (line) DO UPDATE SET version = excluded.version, compatible_from = excluded.compatible_from, migrated_at = now()`),
-		l.Name, known, compatible)
-	if err != nil {
-		return fmt.Errorf("migrate %s: %w", l.Name, err)
-	}
 	return nil
 }
 
@@ -153,9 +130,6 @@ func Down(ctx context.Context, pool *pgxpool.Pool, schema string, lines []Line) 
 		if _, err := provider.DownTo(ctx, 0); err != nil {
 			return fmt.Errorf("migrate %s down: %w", l.Name, err)
 		}
-		if _, err := pool.Exec(ctx, rewrite(`DELETE FROM strata.schema_lines WHERE line = $1`), l.Name); err != nil {
-			return fmt.Errorf("migrate %s down: %w", l.Name, err)
-		}
 	}
 	return nil
 }
@@ -175,6 +149,22 @@ func Check(ctx context.Context, pool *pgxpool.Pool, schema string, lines []Line)
 		}
 		if known := int64(len(steps)); state.version < known {
 			return fmt.Errorf("%s is at version %d in schema %q, this library needs %d: run strata.Migrate: %w", l.Name, state.version, schema, known, ErrTooOld)
+		}
+		if err := state.checkNotTooNew(l, rewrite); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CheckNotTooNew returns ErrTooNew, naming both versions, when a newer library has made a
+// change that the lines cannot work with. Being too old, or not there at all, is no error.
+func CheckNotTooNew(ctx context.Context, pool *pgxpool.Pool, schema string, lines []Line) error {
+	rewrite := rewriter(schema)
+	for _, l := range lines {
+		state, err := readState(ctx, pool, rewrite, l.Name)
+		if err != nil {
+			return err
 		}
 		if err := state.checkNotTooNew(l, rewrite); err != nil {
 			return err
@@ -217,15 +207,21 @@ func readState(ctx context.Context, pool *pgxpool.Pool, rewrite func(string) str
 }
 
 // newProvider hands the steps to goose, which keeps its own record of what ran in
-// <schema>.goose_<line> and runs each step in a transaction.
+// <schema>.goose_<line> and runs each step in a transaction. Our record of the version is
+// written in the same one: a process that dies between two steps leaves both true.
 func newProvider(db *sql.DB, schema, line string, steps []migration) (*goose.Provider, error) {
 	var gm []*goose.Migration
+	before := state{compatibleFrom: 1}
 	for _, s := range steps {
-		up, down := runTx(s.up), runTx(s.down)
+		after := state{s.version, max(before.compatibleFrom, s.compatibleFrom)}
+		up := step{s.up, schema, line, after}
+		down := step{s.down, schema, line, before}
 		if s.noTransaction {
-			up = &goose.GoFunc{RunDB: func(ctx context.Context, db *sql.DB) error { return exec(ctx, db, s.up) }}
+			gm = append(gm, goose.NewGoMigration(s.version, up.alone(), down.inTx()))
+		} else {
+			gm = append(gm, goose.NewGoMigration(s.version, up.inTx(), down.inTx()))
 		}
-		gm = append(gm, goose.NewGoMigration(s.version, up, down))
+		before = after
 	}
 	p, err := goose.NewProvider(goose.DialectPostgres, db, nil,
 		goose.WithGoMigrations(gm...), goose.WithDisableGlobalRegistry(true), goose.WithTableName(schema+".goose_"+line))
@@ -235,8 +231,33 @@ func newProvider(db *sql.DB, schema, line string, steps []migration) (*goose.Pro
 	return p, nil
 }
 
-func runTx(text string) *goose.GoFunc {
-	return &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error { return exec(ctx, tx, text) }}
+// step is a migration in one direction, with what is true after it.
+type step struct {
+	text, schema, line string
+	after              state
+}
+
+func (s step) inTx() *goose.GoFunc {
+	return &goose.GoFunc{RunTx: func(ctx context.Context, tx *sql.Tx) error { return s.run(ctx, tx) }}
+}
+
+func (s step) alone() *goose.GoFunc {
+	return &goose.GoFunc{RunDB: func(ctx context.Context, db *sql.DB) error { return s.run(ctx, db) }}
+}
+
+func (s step) run(ctx context.Context, db execer) error {
+	if err := exec(ctx, db, s.text); err != nil {
+		return err
+	}
+	rewrite := rewriter(s.schema)
+	if s.after.version == 0 {
+		_, err := db.ExecContext(ctx, rewrite(`DELETE FROM strata.schema_lines WHERE line = $1`), s.line)
+		return err
+	}
+	_, err := db.ExecContext(ctx, rewrite(`INSERT INTO strata.schema_lines (line, version, compatible_from) VALUES ($1, $2, $3)
+		ON CONFLICT (line) DO UPDATE SET version = excluded.version, compatible_from = excluded.compatible_from, migrated_at = now()`),
+		s.line, s.after.version, s.after.compatibleFrom)
+	return err
 }
 
 type execer interface {

@@ -16,56 +16,82 @@ import (
 // The text around it holds the SQL an administrator has to run.
 var ErrRoles error = fault.New(fault.Unavailable, "roles_missing", "the database roles of Strata are missing")
 
-// rolesSQL makes the two roles. NOINHERIT keeps strata_app from having what
-// strata_query may see without becoming it. Every row is visible to strata_query by
-// policy; a superuser gives it BYPASSRLS as well, see useStatistics.
-var rolesSQL = []string{
-	`CREATE ROLE strata_query NOLOGIN NOINHERIT NOBYPASSRLS`,
-	`CREATE ROLE strata_app NOLOGIN NOINHERIT NOBYPASSRLS`,
-	`GRANT strata_query TO strata_app`,
-}
+// The two roles. NOINHERIT keeps strata_app from having what strata_query may see without
+// becoming it. Every row is visible to strata_query by policy; a superuser gives it
+// BYPASSRLS as well, see useStatistics.
+const (
+	createQuery = `CREATE ROLE strata_query NOLOGIN NOINHERIT NOBYPASSRLS`
+	createApp   = `CREATE ROLE strata_app NOLOGIN NOINHERIT NOBYPASSRLS`
+	grantQuery  = `GRANT strata_query TO strata_app`
+)
 
 // Prepare creates the schema and the roles where they are missing and lets the login
 // become strata_app. It returns ErrRoles with the exact SQL when it may not.
 func Prepare(ctx context.Context, pool *pgxpool.Pool, schema string) error {
-	var login string
-	var missing int
-	var canCreate bool
-	err := pool.QueryRow(ctx, `SELECT session_user, 2 - (SELECT count(*) FROM pg_roles WHERE rolname IN ('strata_app', 'strata_query')),
-		(SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = session_user)`).Scan(&login, &missing, &canCreate)
-	if err != nil {
-		return fmt.Errorf("migrate: look at the roles: %w", err)
-	}
-	steps := append(append([]string{}, rolesSQL...), `GRANT strata_app TO `+quote(login))
-	if missing > 0 && !canCreate {
-		return rolesError(schema, login, steps, nil)
-	}
-	if missing > 0 {
-		for _, s := range rolesSQL {
-			if err := execShared(ctx, pool, s); err != nil {
-				return rolesError(schema, login, steps, err)
-			}
-		}
-	}
-	if !canBecome(ctx, pool) {
-		if err := execShared(ctx, pool, steps[len(steps)-1]); err != nil {
-			return rolesError(schema, login, steps[len(steps)-1:], err)
-		}
+	if err := prepareRoles(ctx, pool, schema); err != nil {
+		return err
 	}
 	if err := useStatistics(ctx, pool); err != nil {
 		return err
 	}
-	var exists bool
-	if err := pool.QueryRow(ctx, `SELECT to_regnamespace($1) IS NOT NULL`, schema).Scan(&exists); err != nil {
-		return fmt.Errorf("migrate: look for the schema: %w", err)
-	}
-	if !exists {
-		if _, err := pool.Exec(ctx, `CREATE SCHEMA `+quote(schema)); err != nil {
-			return fmt.Errorf("migrate: create schema %s: %w", schema, err)
-		}
+	if err := EnsureSchema(ctx, pool, schema); err != nil {
+		return err
 	}
 	if _, err := pool.Exec(ctx, `GRANT USAGE ON SCHEMA `+quote(schema)+` TO strata_app, strata_query`); err != nil {
 		return fmt.Errorf("migrate: let the roles use schema %s: %w", schema, err)
+	}
+	return nil
+}
+
+func prepareRoles(ctx context.Context, pool *pgxpool.Pool, schema string) error {
+	var login string
+	var canCreate, query, app, granted bool
+	err := pool.QueryRow(ctx, `SELECT session_user, (SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = session_user),
+		EXISTS (SELECT FROM pg_roles WHERE rolname = 'strata_query'), EXISTS (SELECT FROM pg_roles WHERE rolname = 'strata_app'),
+		EXISTS (SELECT FROM pg_auth_members WHERE roleid = to_regrole('strata_query') AND member = to_regrole('strata_app'))`,
+	).Scan(&login, &canCreate, &query, &app, &granted)
+	if err != nil {
+		return fmt.Errorf("migrate: look at the roles: %w", err)
+	}
+	var missing []string
+	if !query {
+		missing = append(missing, createQuery)
+	}
+	if !app {
+		missing = append(missing, createApp)
+	}
+	if !granted {
+		missing = append(missing, grantQuery)
+	}
+	grantLogin := `GRANT strata_app TO ` + quote(login)
+	if (!query || !app) && !canCreate {
+		return rolesError(schema, login, append(missing, grantLogin), nil)
+	}
+	for i, s := range missing {
+		if err := execShared(ctx, pool, s); err != nil {
+			return rolesError(schema, login, append(missing[i:], grantLogin), err)
+		}
+	}
+	if !canBecome(ctx, pool) {
+		if err := execShared(ctx, pool, grantLogin); err != nil {
+			return rolesError(schema, login, []string{grantLogin}, err)
+		}
+	}
+	return nil
+}
+
+// EnsureSchema creates a schema that is missing. It looks first, because CREATE SCHEMA
+// IF NOT EXISTS wants the right to create one also where there is nothing to create.
+func EnsureSchema(ctx context.Context, pool *pgxpool.Pool, schema string) error {
+	var exists bool
+	if err := pool.QueryRow(ctx, `SELECT to_regnamespace($1) IS NOT NULL`, quote(schema)).Scan(&exists); err != nil {
+		return fmt.Errorf("migrate: look for schema %s: %w", schema, err)
+	}
+	if exists {
+		return nil
+	}
+	if err := execShared(ctx, pool, `CREATE SCHEMA `+quote(schema)); err != nil {
+		return fmt.Errorf("migrate: create schema %s: %w", schema, err)
 	}
 	return nil
 }
@@ -94,9 +120,9 @@ func canBecome(ctx context.Context, pool *pgxpool.Pool) bool {
 	return err == nil
 }
 
-// execShared runs a statement on the roles, which all databases of the cluster share,
-// so that another database's migration may run the same one now: it being there
-// already is success, and a collision is tried again.
+// execShared runs a statement that another migration may run now too: all databases of
+// the cluster share the roles, and several installations may share River's schema. It
+// being there already is success, and a collision is tried again.
 func execShared(ctx context.Context, pool *pgxpool.Pool, statement string) error {
 	for attempt := 0; ; attempt++ {
 		_, err := pool.Exec(ctx, statement)
@@ -105,7 +131,7 @@ func execShared(ctx context.Context, pool *pgxpool.Pool, statement string) error
 			return err
 		}
 		switch pg.Code {
-		case "42710", "23505": // duplicate_object, unique_violation on pg_authid or pg_auth_members
+		case "42710", "42P06", "23505": // duplicate object or schema, unique_violation in a catalog
 			return nil
 		case "XX000": // "tuple concurrently updated"
 			if attempt < 10 {
