@@ -63,12 +63,19 @@ func slugOf(name string) string {
 	return strings.Trim(s, "-")
 }
 
+// maxTyped is how many bytes of a domain name are looked at: 253 characters in any spelling.
+const maxTyped = 1024
+
 // NormalizeDomainName returns the form a domain name is stored and compared in: lower
 // case, internationalised labels as punycode (RFC 5891 lookup), no trailing dot. It
 // returns a *ValidationError for what is not a DNS name with at least two labels.
 func NormalizeDomainName(s string) (string, error) {
 	var v ValidationError
-	name, err := dnsName.ToASCII(strings.TrimSpace(s))
+	typed := strings.TrimSpace(s)
+	if len(typed) > maxTyped {
+		typed = "" // no name, and not worth what punycode would cost: the square of its length
+	}
+	name, err := dnsName.ToASCII(typed)
 	name = strings.TrimSuffix(name, ".") // only now: other characters are mapped to a dot, or to nothing behind it
 	if err != nil || !utf8.ValidString(s) || len(name) > 253 || !strings.Contains(name, ".") || strings.Contains(name, "..") ||
 		strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".") {

@@ -69,6 +69,12 @@ func TestDomainNamesHaveOneForm(t *testing.T) {
 		require.NoError(t, err, "%q", s)
 		require.Equal(t, "example.com", name, "%q", s)
 	}
+	var long strings.Builder
+	for i := range rune(20_000) {
+		long.WriteRune('\u4e00' + i)
+	}
+	_, err := tenancy.NormalizeDomainName(long.String() + ".example")
+	require.Error(t, err)
 }
 
 func TestStoreNeverCrossesCompanies(t *testing.T) {
