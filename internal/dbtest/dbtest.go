@@ -211,6 +211,9 @@ func withPooler(raw, address string) (string, error) {
 	return u.String(), nil
 }
 
+// Pooled reports whether a pooler stands before the databases of tests.
+func Pooled() bool { return os.Getenv(poolerVariable) != "" }
+
 // PoolURL returns the URL with which another process gets a pool like pool.
 func PoolURL(t testing.TB, pool *pgxpool.Pool) string {
 	t.Helper()
