@@ -186,7 +186,7 @@ func TestImportSurvivesKillsOfItsProcess(t *testing.T) {
 	// killed lets a process work on the import until it has a status or so many rows.
 	killed := func(status imports.Status, rows int64) {
 		cmd := exec.CommandContext(t.Context(), os.Args[0])
-		cmd.Env = append(os.Environ(), childVariable+"="+loginURL(e.Pool)+"\n"+dir)
+		cmd.Env = append(os.Environ(), childVariable+"="+dbtest.PoolURL(t, e.Pool)+"\n"+dir)
 		cmd.Stderr = os.Stderr
 		require.NoError(t, cmd.Start())
 		reach(ctx, t, s, id, status, rows)
@@ -208,12 +208,6 @@ func TestImportSurvivesKillsOfItsProcess(t *testing.T) {
 	}
 	killed(imports.Done, 0)
 	exact(ctx, t, s, id)
-}
-
-// loginURL is how another process reaches the pool's database as the same login.
-func loginURL(pool *pgxpool.Pool) string {
-	c := pool.Config().ConnConfig
-	return fmt.Sprintf("host='%s' port=%d user='%s' password='%s' dbname='%s' sslmode=disable pool_max_conns=8", c.Host, c.Port, c.User, c.Password, c.Database)
 }
 
 func TestTwoProcessesShareAnImport(t *testing.T) {

@@ -28,6 +28,8 @@ var (
 	// ErrSchemaTooNew is returned by Migrate and New when a newer version of Strata has
 	// made a change that this one cannot work with.
 	ErrSchemaTooNew = migrate.ErrTooNew
+	// ErrPooler is returned by Migrate when its pool goes through a pooler.
+	ErrPooler = migrate.ErrPooler
 	// ErrRolesMissing is returned by Migrate when the login may not create the database
 	// roles; its text holds the SQL that an administrator has to run.
 	ErrRolesMissing = migrate.ErrRoles
@@ -63,11 +65,11 @@ func lines() []migrate.Line {
 // once, at every start: they wait for each other, and each migration is applied once.
 // Give ctx a deadline to bound that wait.
 //
-// It needs a direct connection to PostgreSQL 15 or later, not a transaction pooler, and
-// a login that owns the schemas, or may create them; the login of New needs less, see
-// tenancy.NewDB. One connection of pool is enough; the lock has another, which leaves
-// pool for it and ends with the call. Errors: ErrRolesMissing, ErrSchemaTooNew, or what
-// PostgreSQL said; what had been applied stays applied, and calling it again goes on.
+// It needs a direct connection to PostgreSQL 15 or later, and a login that owns the
+// schemas, or may create them; the pool of New may go through PgBouncer, and its login
+// needs less, see tenancy.NewDB. One connection of pool is enough; the lock has another, which leaves
+// pool for it and ends with the call. Errors: ErrPooler, ErrRolesMissing, ErrSchemaTooNew, or
+// what PostgreSQL said; what had been applied stays applied, and calling it again goes on.
 func Migrate(ctx context.Context, pool *pgxpool.Pool, cfg *MigrateConfig) error {
 	c, err := cfg.withDefaults(pool)
 	if err != nil {

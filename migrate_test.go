@@ -174,9 +174,22 @@ func TestEveryTableIsGuarded(t *testing.T) {
 	require.NoError(t, change(audit.Entry{Action: "company.updated"}))
 }
 
+func TestNoMigrationThroughAPooler(t *testing.T) {
+	t.Parallel()
+	if !dbtest.Pooled() {
+		t.Skip("no pooler stands before PostgreSQL: bash .ci/run pooler puts one there")
+	}
+	pool := dbtest.Database(t, tenancytest.Template())
+	require.ErrorIs(t, strata.Migrate(t.Context(), pool, nil), strata.ErrPooler)
+	require.ErrorIs(t, strata.Unmigrate(t.Context(), pool, nil), strata.ErrPooler)
+	require.NoError(t, strata.CheckSchema(t.Context(), pool, nil))
+}
+
 func TestSchemaTooOldAndTooNew(t *testing.T) {
 	t.Parallel()
-	pool := dbtest.Database(t, tenancytest.Template())
+	pool, err := pgxpool.New(t.Context(), dbtest.DirectURL(t, dbtest.Database(t, tenancytest.Template())))
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
 	quiet := &strata.MigrateConfig{Log: slog.New(slog.DiscardHandler)}
 	set := func(version, compatibleFrom int) {
 		_, err := pool.Exec(t.Context(), `UPDATE strata.schema_lines SET version = $1, compatible_from = $2 WHERE line = 'tenancy'`, version, compatibleFrom)
@@ -189,7 +202,7 @@ func TestSchemaTooOldAndTooNew(t *testing.T) {
 	require.NoError(t, strata.CheckSchema(t.Context(), pool, quiet))
 
 	set(99, 99) // a contracting one: this version must not
-	err := strata.Migrate(t.Context(), pool, &strata.MigrateConfig{RiverSchema: "other_river", Log: quiet.Log})
+	err = strata.Migrate(t.Context(), pool, &strata.MigrateConfig{RiverSchema: "other_river", Log: quiet.Log})
 	require.ErrorIs(t, err, strata.ErrSchemaTooNew)
 	require.ErrorContains(t, err, "99")
 	require.ErrorIs(t, strata.CheckSchema(t.Context(), pool, quiet), strata.ErrSchemaTooNew)

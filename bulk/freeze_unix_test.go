@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stratakit/strata/bulk"
+	"github.com/stratakit/strata/internal/dbtest"
 )
 
 // A process that stands still in the middle of a batch loses it and its run, as one that
@@ -22,7 +23,7 @@ func TestFrozenProcess(t *testing.T) {
 	r := w.runner(t, &addOne{size: 10}, quick())
 	run := w.submit(t, w.A.Ctx, r, 100)
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), childVariable+"="+url(w.Pool), heldVariable+"=1")
+	cmd.Env = append(os.Environ(), childVariable+"="+dbtest.PoolURL(t, w.Pool), heldVariable+"=1")
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)

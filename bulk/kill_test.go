@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/bulk"
+	"github.com/stratakit/strata/internal/dbtest"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -117,13 +117,6 @@ func begin(url string, h bulk.Handler, cfg bulk.Config) (*bulk.Runner, error) {
 	return r, r.Start(ctx)
 }
 
-// url is how another process reaches the pool's database as the same login.
-func url(pool *pgxpool.Pool) string {
-	c := pool.Config().ConnConfig
-	return fmt.Sprintf("host='%s' port=%s user='%s' password='%s' dbname='%s' sslmode=disable pool_max_conns=8",
-		c.Host, strconv.Itoa(int(c.Port)), c.User, c.Password, c.Database)
-}
-
 func TestKilledAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	w := open(t)
@@ -132,7 +125,7 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	run := w.submit(t, w.A.Ctx, r, n)
 	for kills := 0; ; kills++ {
 		cmd := exec.CommandContext(t.Context(), os.Args[0])
-		cmd.Env = append(os.Environ(), childVariable+"="+url(w.Pool))
+		cmd.Env = append(os.Environ(), childVariable+"="+dbtest.PoolURL(t, w.Pool))
 		cmd.Stderr = os.Stderr
 		require.NoError(t, cmd.Start())
 		var now bulk.Run

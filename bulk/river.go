@@ -59,18 +59,21 @@ func (s *starter) Work(ctx context.Context, job *river.Job[ref]) error {
 	return nil
 }
 
-// newRiver returns a client that works on the runner's queue once it is started.
-func newRiver(r *Runner) (*river.Client[pgx.Tx], error) {
+// newRiver returns a client that works on the runner's queue once it is started. To hear of
+// jobs at once it listens, which takes a connection of its own; with pollOnly it asks each
+// second.
+func newRiver(r *Runner, pollOnly bool) (*river.Client[pgx.Tx], error) {
 	workers := river.NewWorkers()
 	if err := river.AddWorkerSafely(workers, &starter{runner: r}); err != nil {
 		return nil, err
 	}
 	timeout := r.cfg.Slice + 2*workGrace
 	return river.NewClient(riverpgxv5.New(r.db.Pool()), &river.Config{
-		Schema:  r.db.RiverSchema(),
-		Queues:  map[string]river.QueueConfig{r.cfg.Queue: {MaxWorkers: r.cfg.MaxWorkers}},
-		Workers: workers,
-		Logger:  r.cfg.Log,
+		Schema:   r.db.RiverSchema(),
+		Queues:   map[string]river.QueueConfig{r.cfg.Queue: {MaxWorkers: r.cfg.MaxWorkers}},
+		Workers:  workers,
+		PollOnly: pollOnly,
+		Logger:   r.cfg.Log,
 		// Never -1: a job without a timeout is never rescued either.
 		JobTimeout:           timeout,
 		RescueStuckJobsAfter: timeout + time.Hour,

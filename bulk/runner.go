@@ -15,6 +15,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"github.com/stratakit/strata/audit"
+	"github.com/stratakit/strata/internal/pooler"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -27,7 +28,8 @@ type Config struct {
 	// on that only. Default DefaultQueue.
 	Queue string
 	// MaxWorkers is how many runs this process works on at once; each takes one
-	// connection of the pool, and one more is taken for listening. Default 4.
+	// connection of the pool, and one more is taken for listening, unless the pool's
+	// connections go through a pooler such as PgBouncer. Default 4.
 	MaxWorkers int
 	// Slice is how long a run is worked on before others get their turn. Default 60 s.
 	Slice time.Duration
@@ -71,6 +73,7 @@ type Runner struct {
 
 // life is what lasts from Start to Stop.
 type life struct {
+	river    *river.Client[pgx.Tx]
 	work     context.Context // of all work; cancelled when Stop may wait no longer
 	cancel   context.CancelFunc
 	stopping chan struct{} // closed when Stop is called
@@ -105,7 +108,7 @@ func NewRunner(db *tenancy.DB, client redis.UniversalClient, recorder *audit.Rec
 	r.cache = newCache(client)
 	r.hub.runner = r
 	var err error
-	if r.river, err = newRiver(r); err != nil {
+	if r.river, err = newRiver(r, false); err != nil {
 		return nil, fmt.Errorf("bulk: %w", err)
 	}
 	return r, nil
@@ -155,13 +158,20 @@ func (r *Runner) Start(ctx context.Context) error {
 	if r.life != nil {
 		return errors.New("bulk: the runner has started already")
 	}
-	if err := r.db.Pool().Ping(ctx); err != nil { // River's client takes no deadline for its start
+	// Asks PostgreSQL, and by ctx: River's client takes no deadline for its start.
+	pooled, err := pooler.Before(ctx, r.db.Pool())
+	if err != nil {
 		return fmt.Errorf("bulk: start: %w", err)
 	}
-	l := &life{stopping: make(chan struct{})}
+	l := &life{river: r.river, stopping: make(chan struct{})}
+	if pooled { // what listens through it hears nothing, and somebody else does
+		if l.river, err = newRiver(r, true); err != nil {
+			return fmt.Errorf("bulk: start: %w", err)
+		}
+	}
 	l.work, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	r.life = l
-	if err := r.river.Start(l.work); err != nil {
+	if err := l.river.Start(l.work); err != nil {
 		r.life = nil
 		l.cancel()
 		return fmt.Errorf("bulk: start: %w", err)
@@ -194,7 +204,7 @@ func (r *Runner) Stop(ctx context.Context) error {
 
 	stop := context.AfterFunc(ctx, l.cancel)
 	// What was cancelled ends soon: only then is nobody left who uses the pool.
-	err := r.river.Stop(context.WithoutCancel(ctx))
+	err := l.river.Stop(context.WithoutCancel(ctx))
 	l.working.Wait()
 	stop()
 	l.cancel()

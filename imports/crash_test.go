@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +18,7 @@ import (
 	"github.com/stratakit/strata"
 	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/imports"
+	"github.com/stratakit/strata/internal/dbtest"
 	"github.com/stratakit/strata/recipients"
 )
 
@@ -76,10 +76,8 @@ func (b *bundle) slowly(t *testing.T) {
 // spawn starts a process that works on imports, and returns what kills it.
 func (b *bundle) spawn(t *testing.T) (kill func()) {
 	t.Helper()
-	c := b.Pool.Config().ConnConfig
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), uploadsVariable+"="+b.dir, fmt.Sprintf("%s=host='%s' port=%s user='%s' password='%s' dbname='%s' sslmode=disable pool_max_conns=8",
-		childVariable, c.Host, strconv.Itoa(int(c.Port)), c.User, c.Password, c.Database))
+	cmd.Env = append(os.Environ(), uploadsVariable+"="+b.dir, childVariable+"="+dbtest.PoolURL(t, b.Pool))
 	cmd.Stderr = os.Stderr
 	require.NoError(t, cmd.Start())
 	return func() {

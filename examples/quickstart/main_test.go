@@ -113,7 +113,7 @@ func TestProgram(t *testing.T) {
 			t.Parallel()
 			bad := file(strings.ReplaceAll(name, " ", "-")+".csv", tt.content)
 			pool := dbtest.Database(t, tenancytest.Template())
-			_, stderr, status := run(t, pool.Config().ConnString(), redisURL, "-data", t.TempDir(), "-file", bad)
+			_, stderr, status := run(t, dbtest.DirectURL(t, pool), redisURL, "-data", t.TempDir(), "-file", bad)
 			refused(t, bad+": "+tt.want, stderr, status)
 			db, err := tenancy.NewDB(pool, nil)
 			require.NoError(t, err)
@@ -137,7 +137,7 @@ func TestProgram(t *testing.T) {
 	t.Run("REDIS_URL to a closed port", func(t *testing.T) {
 		t.Parallel()
 		pool := dbtest.Database(t, dbtest.Template{})
-		_, stderr, status := run(t, pool.Config().ConnString(), "redis://"+nothing, "-data", t.TempDir(), "-file", good)
+		_, stderr, status := run(t, dbtest.DirectURL(t, pool), "redis://"+nothing, "-data", t.TempDir(), "-file", good)
 		refused(t, "REDIS_URL: nothing listens at "+nothing+": is Redis running there?"+hint, stderr, status)
 		var touched bool
 		require.NoError(t, pool.QueryRow(t.Context(), `SELECT to_regnamespace('strata') IS NOT NULL`).Scan(&touched))
@@ -156,7 +156,7 @@ func TestProgram(t *testing.T) {
 		pool := dbtest.Database(t, tenancytest.Template())
 		_, err := pool.Exec(t.Context(), `UPDATE strata.schema_lines SET version = 99, compatible_from = 99 WHERE line = 'tenancy'`)
 		require.NoError(t, err)
-		_, stderr, status := run(t, pool.Config().ConnString(), redisURL, "-data", t.TempDir(), "-file", good)
+		_, stderr, status := run(t, dbtest.DirectURL(t, pool), redisURL, "-data", t.TempDir(), "-file", good)
 		require.Regexp(t, `^quickstart: .*tenancy is at version 99, .*upgrade Strata in this program: .*\n$`, stderr)
 		require.Equal(t, 1, status)
 	})

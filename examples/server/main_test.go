@@ -90,7 +90,7 @@ func TestProgram(t *testing.T) {
 	} {
 		t.Run("tokens "+tokens, func(t *testing.T) {
 			t.Parallel()
-			cmd := command(t, dbtest.Database(t, tenancytest.Template()).Config().ConnString(), redisURL, anyPort)
+			cmd := command(t, dbtest.DirectURL(t, dbtest.Database(t, tenancytest.Template())), redisURL, anyPort)
 			cmd.Env = append(cmd.Env, "STRATA_DEV_TOKENS="+tokens)
 			require.Equal(t, want, refused(t, cmd))
 		})
@@ -100,7 +100,7 @@ func TestProgram(t *testing.T) {
 		data := t.TempDir()
 		name := filepath.Join(data, "secret")
 		require.NoError(t, os.WriteFile(name, nil, 0o600))
-		cmd := command(t, dbtest.Database(t, tenancytest.Template()).Config().ConnString(), redisURL, anyPort, "-data", data)
+		cmd := command(t, dbtest.DirectURL(t, dbtest.Database(t, tenancytest.Template())), redisURL, anyPort, "-data", data)
 		require.Equal(t, name+" is damaged: remove it, and a new one is made", refused(t, cmd))
 	})
 	t.Run("DATABASE_URL to a closed port", func(t *testing.T) {
@@ -120,18 +120,18 @@ func TestProgram(t *testing.T) {
 		t.Parallel()
 		pool := dbtest.Database(t, dbtest.Template{})
 		require.Equal(t, "REDIS_URL: nothing listens at "+nothing+": is Redis running there?"+hint,
-			refused(t, command(t, pool.Config().ConnString(), "redis://"+nothing, anyPort)))
+			refused(t, command(t, dbtest.DirectURL(t, pool), "redis://"+nothing, anyPort)))
 	})
 	t.Run("database newer than the library", func(t *testing.T) {
 		t.Parallel()
 		pool := dbtest.Database(t, tenancytest.Template())
 		_, err := pool.Exec(t.Context(), `UPDATE strata.schema_lines SET version = 99, compatible_from = 99 WHERE line = 'tenancy'`)
 		require.NoError(t, err)
-		require.Regexp(t, `^tenancy is at version 99, .*: upgrade Strata in this program: `, refused(t, command(t, pool.Config().ConnString(), redisURL, anyPort)))
+		require.Regexp(t, `^tenancy is at version 99, .*: upgrade Strata in this program: `, refused(t, command(t, dbtest.DirectURL(t, pool), redisURL, anyPort)))
 	})
 	t.Run("stops", func(t *testing.T) {
 		t.Parallel()
-		stops(t, command(t, dbtest.Database(t, tenancytest.Template()).Config().ConnString(), redisURL, anyPort, "-json"))
+		stops(t, command(t, dbtest.DirectURL(t, dbtest.Database(t, tenancytest.Template())), redisURL, anyPort, "-json"))
 	})
 }
 

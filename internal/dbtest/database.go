@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -97,7 +98,11 @@ func (b *binary) database(ctx context.Context, t testing.TB, tpl Template) (*pgx
 	if err := p.create(ctx, name, source); err != nil {
 		return nil, err
 	}
-	pool, err := p.open(ctx, name)
+	through := os.Getenv(poolerVariable)
+	if tpl.Setup == nil {
+		through = "" // what is empty is there to be migrated, which takes a direct connection
+	}
+	pool, err := p.open(ctx, name, through)
 	if err != nil {
 		return nil, errors.Join(err, p.drop(ctx, name))
 	}
@@ -167,7 +172,7 @@ func (p *postgres) make(ctx context.Context, tp *template, tpl Template) error {
 }
 
 func (p *postgres) setup(ctx context.Context, name string, tpl Template) error {
-	pool, err := p.open(ctx, name)
+	pool, err := p.open(ctx, name, "")
 	if err != nil {
 		return err
 	}
@@ -226,9 +231,13 @@ func (p *postgres) exec(ctx context.Context, sql string) error {
 	return nil
 }
 
-// open returns a pool of the tests' login on a database.
-func (p *postgres) open(ctx context.Context, database string) (*pgxpool.Pool, error) {
+// open returns a pool of the tests' login on a database, through a pooler unless that is
+// empty.
+func (p *postgres) open(ctx context.Context, database, pooler string) (*pgxpool.Pool, error) {
 	u, err := withDatabase(p.user, database)
+	if err == nil && pooler != "" {
+		u, err = withPooler(u, pooler)
+	}
 	if err != nil {
 		return nil, err
 	}

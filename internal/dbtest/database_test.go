@@ -14,7 +14,7 @@ func TestConnectionInUseAtTheEndIsNamedAndBrokenOff(t *testing.T) {
 	require.NoError(t, err)
 	name := uniqueName("t")
 	require.NoError(t, p.create(ctx, name, "template1"))
-	pool, err := p.open(ctx, name)
+	pool, err := p.open(ctx, name, "")
 	require.NoError(t, err)
 	tx, err := pool.Begin(ctx)
 	require.NoError(t, err)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -23,6 +24,10 @@ const login = "strata_test"
 // setupLock is the advisory lock that keeps work on roles and templates apart, in
 // all processes that use one server.
 const setupLock = 0x7374726174610001
+
+// poolerVariable holds host:port of a pooler before the server of DATABASE_URL. The pools of
+// tests then go through it, as those of a product may; what migrates does not.
+const poolerVariable = "STRATA_TEST_POOLER"
 
 // binary is what a test binary holds: its servers and its templates.
 type binary struct {
@@ -190,4 +195,49 @@ func withDatabase(raw, database string) (string, error) {
 	q.Del("database")
 	u.RawQuery = q.Encode()
 	return u.String(), nil
+}
+
+// withPooler changes the address of a URL. PgBouncer knows prepared statements from 1.21 on
+// only, and of a newer one they would have to be allowed.
+func withPooler(raw, address string) (string, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "", err
+	}
+	u.Host = address
+	q := u.Query()
+	q.Set("default_query_exec_mode", "cache_describe")
+	u.RawQuery = q.Encode()
+	return u.String(), nil
+}
+
+// Pooled reports whether a pooler stands before the databases of tests.
+func Pooled() bool { return os.Getenv(poolerVariable) != "" }
+
+// PoolURL returns the URL with which another process gets a pool like pool.
+func PoolURL(t testing.TB, pool *pgxpool.Pool) string {
+	t.Helper()
+	u, err := url.Parse(pool.Config().ConnString())
+	if err != nil {
+		t.Fatalf("dbtest: %v", err)
+	}
+	q := u.Query()
+	q.Set("pool_max_conns", strconv.Itoa(maxConns))
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// DirectURL returns the URL of a test's database that leads past the pooler, if there is one:
+// for a program that migrates.
+func DirectURL(t testing.TB, pool *pgxpool.Pool) string {
+	t.Helper()
+	p, err := shared.postgres(context.Background())
+	if err != nil {
+		t.Fatalf("dbtest: %v", err)
+	}
+	u, err := withDatabase(p.user, pool.Config().ConnConfig.Database)
+	if err != nil {
+		t.Fatalf("dbtest: %v", err)
+	}
+	return u
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/stratakit/strata/internal/fault"
+	"github.com/stratakit/strata/internal/pooler"
 )
 
 // Errors of this package.
@@ -23,6 +24,9 @@ var (
 	// ErrTooNew is returned by Check and Up when a newer library has made a change that
 	// this one cannot work with.
 	ErrTooNew error = fault.New(fault.Unavailable, "schema_too_new", "the database schema is newer than this version of Strata")
+	// ErrPooler is returned by Locked when the pool's connections do not reach PostgreSQL
+	// themselves.
+	ErrPooler error = fault.New(fault.Unavailable, "pooler", "a pooler such as PgBouncer stands before PostgreSQL: migrate through a direct connection, because a lock taken through a pooler outlives its owner")
 )
 
 // lockPoll is how often a process that waits for another's migrations asks again. It
@@ -42,6 +46,10 @@ func Locked(ctx context.Context, pool *pgxpool.Pool, schema string, fn func(ctx 
 	// Out of the pool: those that wait must leave it to the one that works.
 	conn := pooled.Hijack()
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // and with it ends the lock
+	// A pooler would keep the session, and the lock with it.
+	if pooled, err := pooler.Between(ctx, conn); err != nil || pooled {
+		return errors.Join(ErrPooler, err)
+	}
 	for {
 		var got bool
 		if err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock(hashtextextended('strata.migrate.' || $1, 0))`, schema).Scan(&got); err != nil {
