@@ -29,10 +29,11 @@ type HandlerConfig struct {
 	Uploads *imports.LocalStore
 	// Log receives what goes wrong while answering. Default slog.Default().
 	Log *slog.Logger
-	// MaxBody, Timeout and TrustedProxies are those of tenancyhttp.Config.
+	// MaxBody, Timeout, TrustedProxies and Sources are those of tenancyhttp.Config.
 	MaxBody        int64
 	Timeout        time.Duration
 	TrustedProxies []netip.Prefix
+	Sources        []tenancyhttp.Source
 }
 
 // Handler serves every package over HTTP, with GET /openapi.json, /healthz and /readyz.
@@ -43,20 +44,23 @@ type HandlerConfig struct {
 // A stream of progress lasts until its run ends or the Runner stops, and
 // [http.Server.Shutdown] waits for it: give Runner.Stop to RegisterOnShutdown.
 func (s *Strata) Handler(principal func(*http.Request) (tenancy.Actor, error), cfg *HandlerConfig) (http.Handler, error) {
-	server, err := s.server(principal, cfg)
+	server, err := s.Server(principal, cfg)
 	if err != nil {
 		return nil, err
 	}
 	return server.Handler(s.apis(cfg)...), nil
 }
 
-func (s *Strata) server(principal func(*http.Request) (tenancy.Actor, error), cfg *HandlerConfig) (*tenancyhttp.Server, error) {
+// Server returns what stands before the routes of Handler, for a product's own: its Protect
+// lets through who may, with tenant and actor in the context.
+func (s *Strata) Server(principal func(*http.Request) (tenancy.Actor, error), cfg *HandlerConfig) (*tenancyhttp.Server, error) {
 	var c HandlerConfig
 	if cfg != nil {
 		c = *cfg
 	}
 	return tenancyhttp.NewServer(s.Resolver, principal, &tenancyhttp.Config{
-		Prefix: c.Prefix, Log: c.Log, Ready: s.Ready, MaxBody: c.MaxBody, Timeout: c.Timeout, TrustedProxies: c.TrustedProxies,
+		Prefix: c.Prefix, Log: c.Log, Ready: s.Ready, MaxBody: c.MaxBody, Timeout: c.Timeout,
+		TrustedProxies: c.TrustedProxies, Sources: c.Sources,
 	})
 }
 

@@ -51,9 +51,20 @@ type Resolver struct {
 	pace       pace
 }
 
+// scopeKey is what an answer is kept under. A company may also be asked for by its slug;
+// that answer is this process's alone.
 type scopeKey struct {
 	level Level
 	id    uuid.UUID
+	slug  string
+}
+
+// String names the key in messages.
+func (k scopeKey) String() string {
+	if k.slug != "" {
+		return fmt.Sprintf("%s %q", k.level, k.slug)
+	}
+	return k.level.String() + " " + k.id.String()
 }
 
 // resolved is a cached answer: a tenant, or the knowledge that there is none.
@@ -128,17 +139,26 @@ func (r *Resolver) Close() {
 
 // ResolveDomain returns the tenant of a domain, or ErrNotFound.
 func (r *Resolver) ResolveDomain(ctx context.Context, id DomainID) (Tenant, error) {
-	return r.resolve(ctx, scopeKey{LevelDomain, uuid.UUID(id)})
+	return r.resolve(ctx, scopeKey{level: LevelDomain, id: uuid.UUID(id)})
 }
 
 // ResolveWorkspace returns the tenant of a workspace, or ErrNotFound.
 func (r *Resolver) ResolveWorkspace(ctx context.Context, id WorkspaceID) (Tenant, error) {
-	return r.resolve(ctx, scopeKey{LevelWorkspace, uuid.UUID(id)})
+	return r.resolve(ctx, scopeKey{level: LevelWorkspace, id: uuid.UUID(id)})
 }
 
 // ResolveCompany returns the tenant of a company, or ErrNotFound.
 func (r *Resolver) ResolveCompany(ctx context.Context, id CompanyID) (Tenant, error) {
-	return r.resolve(ctx, scopeKey{LevelCompany, uuid.UUID(id)})
+	return r.resolve(ctx, scopeKey{level: LevelCompany, id: uuid.UUID(id)})
+}
+
+// ResolveCompanySlug returns the tenant of the company that has slug, or ErrNotFound: for
+// requests that name their company by a host such as acme.example.com.
+func (r *Resolver) ResolveCompanySlug(ctx context.Context, slug string) (Tenant, error) {
+	if !slugForm.MatchString(slug) {
+		return Tenant{}, ErrNotFound
+	}
+	return r.resolve(ctx, scopeKey{level: LevelCompany, slug: slug})
 }
 
 func (r *Resolver) resolve(ctx context.Context, key scopeKey) (Tenant, error) {
@@ -150,12 +170,12 @@ func (r *Resolver) resolve(ctx context.Context, key scopeKey) (Tenant, error) {
 		e, err := r.fresh.Get(ctx, key, otter.LoaderFunc[scopeKey, *resolved](r.load))
 		if err != nil {
 			if e, ok := r.known.GetIfPresent(key); ok && ctx.Err() == nil {
-				r.cfg.Log.WarnContext(ctx, "tenant served from memory: no backend answers", "level", key.level.String(), "id", key.id, "error", err)
+				r.cfg.Log.WarnContext(ctx, "tenant served from memory: no backend answers", "tenant", key.String(), "error", err)
 				stale := e.tenant
 				stale.Stale = true
 				return stale, nil
 			}
-			return Tenant{}, fmt.Errorf("tenancy: resolve %s %s: %w", key.level, key.id, err)
+			return Tenant{}, fmt.Errorf("tenancy: resolve %s: %w", key, err)
 		}
 		if r.generation.Load() == e.generation {
 			e.kept.Store(true)
@@ -210,6 +230,8 @@ func (r *Resolver) load(ctx context.Context, key scopeKey) (*resolved, error) {
 const (
 	resolveCompanySQL = `SELECT c.id, NULL::uuid, NULL::uuid, c.plan, c.access, c.suspended_at IS NOT NULL, c.version
 		FROM strata.companies c WHERE c.id = $1 AND c.deleted_at IS NULL`
+	resolveSlugSQL = `SELECT c.id, NULL::uuid, NULL::uuid, c.plan, c.access, c.suspended_at IS NOT NULL, c.version
+		FROM strata.companies c WHERE c.slug = $1 AND c.deleted_at IS NULL`
 	resolveWorkspaceSQL = `SELECT c.id, w.id, NULL::uuid, c.plan, c.access, coalesce(c.suspended_at, w.suspended_at) IS NOT NULL, greatest(c.version, w.version)
 		FROM strata.workspaces w JOIN strata.companies c ON c.id = w.company_id
 		WHERE w.id = $1 AND w.deleted_at IS NULL AND c.deleted_at IS NULL`
@@ -222,16 +244,19 @@ const (
 )
 
 func (r *Resolver) read(ctx context.Context, key scopeKey) (Tenant, error) {
-	q := resolveCompanySQL
+	q, arg := resolveCompanySQL, any(key.id)
 	switch key.level {
 	case LevelWorkspace:
 		q = resolveWorkspaceSQL
 	case LevelDomain:
 		q = resolveDomainSQL
 	case LevelNone, LevelCompany:
+		if key.slug != "" {
+			q, arg = resolveSlugSQL, key.slug
+		}
 	}
 	var t Tenant
-	err := r.db.ReadTrusted(ctx, q, []any{key.id}, func(rows pgx.Rows) (err error) {
+	err := r.db.ReadTrusted(ctx, q, []any{arg}, func(rows pgx.Rows) (err error) {
 		t, err = collectOne(rows, nil, func(row pgx.CollectableRow) (t Tenant, err error) {
 			err = row.Scan(&t.CompanyID, &t.WorkspaceID, &t.DomainID, &t.Plan, &t.Access, &t.Suspended, &t.Version)
 			return t, err

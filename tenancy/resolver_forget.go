@@ -72,7 +72,7 @@ func (r *Resolver) forgetRedis(ctx context.Context, companies []CompanyID) error
 			var level int
 			var id uuid.UUID
 			err = row.Scan(&level, &id, &t.version)
-			t.key = scopeKey{Level(level), id}
+			t.key = scopeKey{level: Level(level), id: id}
 			return t, err
 		})
 		return err

@@ -47,6 +47,9 @@ redis.call('HSET', KEYS[1], 'version', ARGV[1], 'tenant', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 1`)
 
+// shared reports whether Redis is asked for key: it knows ids only.
+func (r *redisTier) shared(key scopeKey) bool { return key.slug == "" && r.up() }
+
 func (r *redisTier) up() bool { return r != nil && r.now().UnixNano() >= r.downUntil.Load() }
 
 // failed opens the breaker after an error of Redis. That the caller of ctx gave up says
@@ -58,7 +61,7 @@ func (r *redisTier) failed(ctx context.Context, err error) {
 }
 
 func (r *redisTier) get(ctx context.Context, key scopeKey) (Tenant, bool) {
-	if !r.up() {
+	if !r.shared(key) {
 		return Tenant{}, false
 	}
 	data, err := deadline.Enforce(ctx, r.timeout, func(ctx context.Context) ([]byte, error) {
@@ -77,7 +80,7 @@ func (r *redisTier) get(ctx context.Context, key scopeKey) (Tenant, bool) {
 
 func (r *redisTier) set(ctx context.Context, key scopeKey, t Tenant) {
 	data, err := json.Marshal(t)
-	if err != nil || !r.up() {
+	if err != nil || !r.shared(key) {
 		return
 	}
 	_, err = deadline.Enforce(ctx, r.timeout, func(ctx context.Context) (any, error) {

@@ -196,3 +196,27 @@ func TestResolveHitDoesNotAllocate(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, testing.AllocsPerRun(1000, func() { _, _ = r.ResolveDomain(ctx, e.A.DomainID) }))
 }
+
+func TestCompanyOfASlug(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	r := newResolver(t, e, e.Redis, tenancy.ResolverConfig{Lifetime: time.Hour, NegativeLifetime: time.Hour})
+	store := storeWith(t, e, r)
+	for _, slug := range []string{"", "Acme", "a.b", "-", "acme"} {
+		_, err := r.ResolveCompanySlug(t.Context(), slug)
+		require.ErrorIs(t, err, tenancy.ErrNotFound, slug)
+	}
+	first, err := store.CreateCompany(t.Context(), tenancy.NewCompany{Name: "Acme"})
+	require.NoError(t, err)
+	_, err = store.CreateWorkspace(tenancy.WithTenant(t.Context(), tenancy.Tenant{CompanyID: first.ID}), tenancy.NewWorkspace{Name: "Main"})
+	require.NoError(t, err)
+	got, err := r.ResolveCompanySlug(t.Context(), "acme")
+	require.NoError(t, err, "that nobody had it is forgotten when somebody has")
+	byID, err := r.ResolveCompany(t.Context(), first.ID)
+	require.NoError(t, err)
+	require.Equal(t, byID, got)
+
+	require.NoError(t, store.DeleteCompany(tenancy.WithTenant(t.Context(), got)))
+	_, err = r.ResolveCompanySlug(t.Context(), "acme")
+	require.ErrorIs(t, err, tenancy.ErrNotFound)
+}

@@ -122,6 +122,7 @@ func (s *Store) createCompany(ctx context.Context, in NewCompany, then func(cont
 		if err != nil {
 			return taken(err, "slug", in.Slug)
 		}
+		s.forgetAfter(tx) // its slug may have been asked for too early
 		if s.cfg.Provisioner != nil {
 			if err := s.cfg.Provisioner.Provision(ctx, tx, in.Plan); err != nil {
 				return err

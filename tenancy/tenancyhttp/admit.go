@@ -36,13 +36,19 @@ func (s *Server) admit(rt web.Route, r *http.Request) (context.Context, error) {
 	actor.RequestID = web.RequestID(r.Context())
 	ctx := tenancy.WithActor(r.Context(), actor)
 
-	tenant, named, err := s.tenant(r)
+	named, err := s.tenants(r)
 	if err != nil {
 		return nil, err
 	}
-	if named {
+	for _, tenant := range named {
 		if !actor.Platform() && actor.CompanyID != tenant.CompanyID {
 			return nil, tenancy.ErrNotFound
+		}
+	}
+	if len(named) > 0 {
+		tenant, err := deepest(named)
+		if err != nil {
+			return nil, err
 		}
 		if err := usable(tenant, rt); err != nil {
 			return nil, err
@@ -99,53 +105,6 @@ func (s *Server) authenticate(r *http.Request) (tenancy.Actor, error) {
 		return tenancy.Actor{}, ErrUnauthenticated
 	}
 	return actor, nil
-}
-
-// tenant resolves the deepest id of the path and holds the others to it. named is
-// false when the path names none.
-func (s *Server) tenant(r *http.Request) (t tenancy.Tenant, named bool, err error) {
-	domain, err := id[tenancy.Domain](r, "domainID")
-	if err != nil {
-		return t, true, err
-	}
-	workspace, err := id[tenancy.Workspace](r, "workspaceID")
-	if err != nil {
-		return t, true, err
-	}
-	company, err := id[tenancy.Company](r, "companyID")
-	if err != nil {
-		return t, true, err
-	}
-	switch {
-	case !domain.IsZero():
-		t, err = s.resolver.ResolveDomain(r.Context(), domain)
-	case !workspace.IsZero():
-		t, err = s.resolver.ResolveWorkspace(r.Context(), workspace)
-	case !company.IsZero():
-		t, err = s.resolver.ResolveCompany(r.Context(), company)
-	default:
-		return t, false, nil
-	}
-	if err != nil {
-		return t, true, err
-	}
-	if !workspace.IsZero() && workspace != t.WorkspaceID || !company.IsZero() && company != t.CompanyID {
-		return t, true, tenancy.ErrNotFound
-	}
-	return t, true, nil
-}
-
-// id reads a path value. One that the route's path does not have is zero; one that it
-// has is an id, or the request is for nobody.
-func id[T any](r *http.Request, name string) (tenancy.ID[T], error) {
-	if !strings.Contains(r.Pattern, "{"+name+"}") {
-		return tenancy.ID[T]{}, nil
-	}
-	parsed, err := tenancy.ParseID[T](r.PathValue(name))
-	if err == nil && parsed.IsZero() {
-		err = tenancy.ErrNotFound
-	}
-	return parsed, err
 }
 
 // usable says what the state of the tenant allows.

@@ -27,6 +27,7 @@ func TestMain(m *testing.M) { dbtest.Main(m) }
 
 // world is an Env behind a Server. The token of a request is a name in actors.
 type world struct {
+	server *tenancyhttp.Server
 	*tenancytest.Env
 	store   *tenancy.Store
 	handler http.Handler
@@ -85,6 +86,7 @@ func open(t *testing.T, cfg tenancyhttp.Config, more ...web.Route) *world {
 	}, &cfg)
 	require.NoError(t, err)
 	tenancyhttp.SetAgain(server, 10*time.Millisecond)
+	w.server = server
 	w.handler = server.Handler(tenancyhttp.New(store), routes(more))
 	return w
 }

@@ -41,6 +41,10 @@ type Config struct {
 	// Through them Actor.IP is taken from X-Forwarded-For. Default none: the header,
 	// which any client can send, is not looked at.
 	TrustedProxies []netip.Prefix
+	// Sources say which tenant a request is for. All are asked, in this order; those that
+	// name one must agree, and the deepest is the request's tenant. Without one that names a
+	// tenant the request has none. Default: FromPath alone, which Strata's own routes need.
+	Sources []Source
 	// Ready says whether the process can serve: GET /readyz asks it. Nil: always.
 	Ready func(ctx context.Context) error
 }
@@ -73,6 +77,9 @@ func NewServer(resolver *tenancy.Resolver, principal func(*http.Request) (tenanc
 	}
 	if s.cfg.Timeout == 0 {
 		s.cfg.Timeout = 30 * time.Second
+	}
+	if s.cfg.Sources == nil {
+		s.cfg.Sources = []Source{FromPath}
 	}
 	if s.cfg.MaxBody < 0 {
 		return nil, errors.New("tenancyhttp: Config.MaxBody is negative")
