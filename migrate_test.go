@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(childVariable) != "" {
 		os.Exit(child())
 	}
+	if os.Getenv(serverVariable) != "" {
+		os.Exit(serverChild())
+	}
 	dbtest.Main(m)
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
 	"sync"
 	"testing"
@@ -219,4 +220,16 @@ func (rd *redisServer) giveBack(ctx context.Context, n int, token string) error 
 		return fmt.Errorf("database %d was leased to another test", n)
 	}
 	return nil
+}
+
+// RedisURL returns the URL with which another process reaches the database of a test's client.
+func RedisURL(t testing.TB, client redis.UniversalClient) string {
+	t.Helper()
+	c, ok := client.(*redis.Client)
+	if !ok {
+		t.Fatalf("dbtest: %T has no URL", client)
+	}
+	o := c.Options()
+	u := url.URL{Scheme: "redis", User: url.UserPassword(o.Username, o.Password), Host: o.Addr, Path: strconv.Itoa(o.DB)}
+	return u.String()
 }
