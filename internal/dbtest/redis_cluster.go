@@ -67,7 +67,7 @@ func startClusterNode(ctx context.Context, t testing.TB, bin string) clusterNode
 		if last == nil {
 			t.Cleanup(func() {
 				_ = cmd.Process.Kill()
-				<-ended
+				_ = <-ended // that it was killed
 			})
 			return n
 		}
@@ -140,7 +140,7 @@ func join(ctx context.Context, nodes []clusterNode) error {
 		c := redis.NewClient(&redis.Options{Addr: n.address()})
 		defer func() { _ = c.Close() }()
 		err := poll(ctx, func() error {
-			all, err := c.ClusterSlots(ctx).Result()
+			all, err := c.ClusterShards(ctx).Result()
 			if err != nil {
 				return err
 			}
