@@ -67,7 +67,9 @@ func startClusterNode(ctx context.Context, t testing.TB, bin string) clusterNode
 		if last == nil {
 			t.Cleanup(func() {
 				_ = cmd.Process.Kill()
-				_ = <-ended // that it was killed
+				if err := <-ended; err == nil {
+					t.Error("dbtest: a node of the Redis Cluster ended by itself")
+				}
 			})
 			return n
 		}
