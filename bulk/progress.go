@@ -3,13 +3,11 @@ package bulk
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/stratakit/strata/internal/deadline"
+	"github.com/stratakit/strata/internal/redisguard"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -49,10 +47,7 @@ func (r Run) Progress() Progress {
 // cache keeps the progress of runs in Redis, where asking every half second costs
 // little. It is a hint: whoever reads it asks PostgreSQL where it is silent or stands
 // still, and before believing that a run has ended.
-type cache struct {
-	client redis.UniversalClient // nil: nothing is kept
-	down   atomic.Int64          // until when Redis is left alone, in nanoseconds since 1970
-}
+type cache struct{ guard *redisguard.Guard }
 
 // cached is the value of a key. The domain keeps an id that two domains gave to runs of
 // theirs from telling one about the other.
@@ -66,10 +61,12 @@ type cached struct {
 const (
 	cacheLifetime = time.Hour
 	cacheTimeout  = 250 * time.Millisecond
-	cacheBreak    = 2 * time.Second // after a failure: a batch must not wait for Redis each time
+	cacheRest     = 2 * time.Second // after a failure: a batch must not wait for Redis each time
 )
 
-func newCache(client redis.UniversalClient) *cache { return &cache{client: client} }
+func newCache(client redis.UniversalClient) *cache {
+	return &cache{&redisguard.Guard{Client: client, Timeout: cacheTimeout, Rest: cacheRest, Now: time.Now}}
+}
 
 func cacheKey(id RunID) string { return "job:{" + id.String() + "}:progress" }
 
@@ -83,33 +80,31 @@ return 1`)
 
 // put tells Redis how far a run is, if it listens.
 func (c *cache) put(ctx context.Context, r Run) {
-	if !c.usable() {
+	if !c.guard.Up() {
 		return
 	}
 	b, err := json.Marshal(cached{Progress: r.Progress(), Domain: r.DomainID, Version: r.Version})
 	if err != nil {
 		return
 	}
-	_, err = deadline.Enforce(ctx, cacheTimeout, func(ctx context.Context) (any, error) {
-		return putNewer.Run(ctx, c.client, []string{cacheKey(r.ID)}, r.Version, b, cacheLifetime.Milliseconds()).Result()
+	_, _ = redisguard.Ask(ctx, c.guard, func(ctx context.Context, client redis.UniversalClient) (any, error) {
+		return putNewer.Run(ctx, client, []string{cacheKey(r.ID)}, r.Version, b, cacheLifetime.Milliseconds()).Result()
 	})
-	c.note(err)
 }
 
 // get returns what Redis knows of runs, in one round trip.
 func (c *cache) get(ctx context.Context, ids []RunID) map[RunID]cached {
-	if !c.usable() || len(ids) == 0 {
+	if len(ids) == 0 {
 		return nil
 	}
-	answers, err := deadline.Enforce(ctx, cacheTimeout, func(ctx context.Context) ([]redis.Cmder, error) {
-		return c.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+	answers, _ := redisguard.Ask(ctx, c.guard, func(ctx context.Context, client redis.UniversalClient) ([]redis.Cmder, error) {
+		return client.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for _, id := range ids {
 				p.HGet(ctx, cacheKey(id), "progress")
 			}
 			return nil
 		})
 	})
-	c.note(err)
 	known := make(map[RunID]cached, len(answers))
 	for i, answer := range answers {
 		var v cached
@@ -120,15 +115,4 @@ func (c *cache) get(ctx context.Context, ids []RunID) map[RunID]cached {
 		known[ids[i]] = v
 	}
 	return known
-}
-
-func (c *cache) usable() bool {
-	return c.client != nil && time.Now().UnixNano() >= c.down.Load()
-}
-
-// note leaves Redis alone for a while after it failed.
-func (c *cache) note(err error) {
-	if err != nil && !errors.Is(err, redis.Nil) && !errors.Is(err, context.Canceled) {
-		c.down.Store(time.Now().Add(cacheBreak).UnixNano())
-	}
 }

@@ -67,7 +67,7 @@ func NewRegistry(db *tenancy.DB, client redis.UniversalClient, limits *billing.L
 	if r.cfg.Now == nil {
 		r.cfg.Now = time.Now
 	}
-	r.shared = &shared{client: client, now: r.cfg.Now}
+	r.shared = newShared(client, r.cfg.Now)
 	return r, nil
 }
 

@@ -14,7 +14,7 @@ func (r *Resolver) SetPace(subscribed, alone time.Duration) {
 }
 
 // SetRedisTimeout sets how long a call to Redis may take.
-func (r *Resolver) SetRedisTimeout(d time.Duration) { r.redis.timeout = d }
+func (r *Resolver) SetRedisTimeout(d time.Duration) { r.redis.guard.Timeout = d }
 
 // RedisUp reports whether the breaker is closed.
 func (r *Resolver) RedisUp() bool { return r.redis.up() }

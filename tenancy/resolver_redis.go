@@ -3,34 +3,27 @@ package tenancy
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/stratakit/strata/internal/deadline"
+	"github.com/stratakit/strata/internal/redisguard"
 )
 
 const (
 	redisLifetime = time.Hour
-	redisBreak    = 5 * time.Second // after a failure, how long Redis is not asked
+	redisRest     = 5 * time.Second // after a failure, how long Redis is not asked
 	redisTimeout  = 500 * time.Millisecond
 	redisPipeline = 500 // tombstones sent at once, in one such time
 )
 
 // redisTier is the middle tier: entries all processes share. It treats a Redis that does
 // not answer as empty; get, set and publish are legal on nil.
-type redisTier struct {
-	client    redis.UniversalClient
-	now       func() time.Time
-	timeout   time.Duration
-	downUntil atomic.Int64 // unix nanoseconds
-}
+type redisTier struct{ guard *redisguard.Guard }
 
 func newRedisTier(client redis.UniversalClient, now func() time.Time) *redisTier {
-	return &redisTier{client: client, now: now, timeout: redisTimeout}
+	return &redisTier{&redisguard.Guard{Client: client, Timeout: redisTimeout, Rest: redisRest, Now: now}}
 }
 
 // key is the documented key; the braces are real, so that all keys of one owner share
@@ -50,24 +43,15 @@ return 1`)
 // shared reports whether Redis is asked for key: it knows ids only.
 func (r *redisTier) shared(key scopeKey) bool { return key.slug == "" && r.up() }
 
-func (r *redisTier) up() bool { return r != nil && r.now().UnixNano() >= r.downUntil.Load() }
-
-// failed opens the breaker after an error of Redis. That the caller of ctx gave up says
-// nothing about Redis.
-func (r *redisTier) failed(ctx context.Context, err error) {
-	if err != nil && !errors.Is(err, redis.Nil) && ctx.Err() == nil {
-		r.downUntil.Store(r.now().Add(redisBreak).UnixNano())
-	}
-}
+func (r *redisTier) up() bool { return r != nil && r.guard.Up() }
 
 func (r *redisTier) get(ctx context.Context, key scopeKey) (Tenant, bool) {
 	if !r.shared(key) {
 		return Tenant{}, false
 	}
-	data, err := deadline.Enforce(ctx, r.timeout, func(ctx context.Context) ([]byte, error) {
-		return r.client.HGet(ctx, key.redisKey(), "tenant").Bytes()
+	data, err := redisguard.Ask(ctx, r.guard, func(ctx context.Context, c redis.UniversalClient) ([]byte, error) {
+		return c.HGet(ctx, key.redisKey(), "tenant").Bytes()
 	})
-	r.failed(ctx, err)
 	if err != nil || len(data) == 0 {
 		return Tenant{}, false
 	}
@@ -83,10 +67,9 @@ func (r *redisTier) set(ctx context.Context, key scopeKey, t Tenant) {
 	if err != nil || !r.shared(key) {
 		return
 	}
-	_, err = deadline.Enforce(ctx, r.timeout, func(ctx context.Context) (any, error) {
-		return setIfNewer.Run(ctx, r.client, []string{key.redisKey()}, t.Version, data, redisLifetime.Milliseconds()).Result()
+	_, _ = redisguard.Ask(ctx, r.guard, func(ctx context.Context, c redis.UniversalClient) (any, error) {
+		return setIfNewer.Run(ctx, c, []string{key.redisKey()}, t.Version, data, redisLifetime.Milliseconds()).Result()
 	})
-	r.failed(ctx, err)
 }
 
 // tombstone outranks every value of key that was read before version.
@@ -95,11 +78,11 @@ type tombstone struct {
 	version int64
 }
 
-// forget leaves tombstones, also while the breaker is open.
+// forget leaves tombstones, also in a Redis that failed lately.
 func (r *redisTier) forget(ctx context.Context, tombstones []tombstone) error {
 	for some := range slices.Chunk(tombstones, redisPipeline) {
-		_, err := deadline.Enforce(ctx, r.timeout, func(ctx context.Context) ([]redis.Cmder, error) {
-			return r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		_, err := redisguard.Insist(ctx, r.guard, func(ctx context.Context, c redis.UniversalClient) ([]redis.Cmder, error) {
+			return c.Pipelined(ctx, func(p redis.Pipeliner) error {
 				for _, t := range some {
 					// Eval, not Run: a pipeline cannot send the script after learning that it is not known.
 					setIfNewer.Eval(ctx, p, []string{t.key.redisKey()}, t.version, "", redisLifetime.Milliseconds())
@@ -108,22 +91,20 @@ func (r *redisTier) forget(ctx context.Context, tombstones []tombstone) error {
 			})
 		})
 		if err != nil {
-			r.failed(ctx, err)
 			return err
 		}
 	}
 	return nil
 }
 
-// publish tells every process to forget a company, also while the breaker is open.
+// publish tells every process to forget a company, also through a Redis that failed lately.
 func (r *redisTier) publish(ctx context.Context, company CompanyID) {
 	if r == nil {
 		return
 	}
-	_, err := deadline.Enforce(ctx, r.timeout, func(ctx context.Context) (int64, error) {
-		return r.client.Publish(ctx, changesChannel, company.String()).Result()
+	_, _ = redisguard.Insist(ctx, r.guard, func(ctx context.Context, c redis.UniversalClient) (int64, error) {
+		return c.Publish(ctx, changesChannel, company.String()).Result()
 	})
-	r.failed(ctx, err)
 }
 
 // changesChannel carries the id of a company of which something changed.

@@ -143,7 +143,7 @@ func untold(changed, told map[CompanyID]int64) []CompanyID {
 // subscribe forgets what other processes changed, and flushes this process's memory
 // whenever the subscription was broken: what was published meanwhile is lost.
 func (r *Resolver) subscribe(ctx context.Context, broke chan<- struct{}) {
-	sub := r.redis.client.Subscribe(ctx, changesChannel)
+	sub := r.redis.guard.Client.Subscribe(ctx, changesChannel)
 	defer func() { _ = sub.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = sub.Close() }) // Receive does not watch ctx
 	defer stop()
