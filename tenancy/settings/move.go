@@ -49,8 +49,8 @@ func (s *Store) Preview(ctx context.Context, from, to tenancy.Tenant) ([]Differe
 // Moved moves the domain's own values with it, those of keys that this process does not
 // know included, and keeps as such every value that would change otherwise, where that is
 // allowed: see Difference. A value that an earlier move kept is dropped when the domain
-// inherits it again. tx is the one that moves the domain, in the scope of either company;
-// it may have changed the hierarchy already. The caller sees to it that the domain's
+// inherits it again. tx is the one that moves the domain, in the scope of either company,
+// in whose trail it is audited; it may have changed the hierarchy already. The caller sees to it that the domain's
 // version grows and that the Resolver forgets both companies, and has locked them against
 // other changes (tenancy.Store.LockTx), or a value that is set meanwhile is not noticed.
 func (s *Store) Moved(ctx context.Context, tx *tenancy.Tx, from, to tenancy.Tenant) ([]Difference, error) {
@@ -72,32 +72,41 @@ func (s *Store) Moved(ctx context.Context, tx *tenancy.Tx, from, to tenancy.Tena
 		return nil, fmt.Errorf("settings: take the domain's own values along: %w", err)
 	}
 	var differences []Difference
+	var own map[string]*row
 	err = inScope(ctx, tx, to.CompanyID, func() (err error) {
 		if there, err = readOwners(ctx, tx, to); err != nil {
 			return err
 		}
-		var own map[string]*row
 		differences, own = s.planMove(ctx, from, to, here, there)
-		if err := insertOwn(ctx, tx, to, own); err != nil {
-			return err
-		}
-		kept := []string{}
-		for _, d := range differences {
-			if d.Kept {
-				kept = append(kept, d.Key)
-			}
-		}
-		return s.audit.RecordChange(tenancy.WithTenant(ctx, to), tx, tenancy.Change{
-			Action: "settings.moved", ResourceType: "domain", ResourceID: to.DomainID.String(),
-			Metadata: map[string]any{"kept": kept, "own": slices.Sorted(maps.Keys(own))},
-		})
+		return insertOwn(ctx, tx, to, own)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("settings: keep the domain's values: %w", err)
 	}
+	if err := s.recordMove(ctx, tx, from, to, differences, own); err != nil {
+		return nil, err
+	}
 	tx.Mark(changedBy{s})
 	tx.AfterCommit(func(context.Context) { s.memory.forget(from.CompanyID, to.CompanyID) })
 	return differences, nil
+}
+
+// recordMove tells the trail of the company in whose scope tx is.
+func (s *Store) recordMove(ctx context.Context, tx *tenancy.Tx, from, to tenancy.Tenant, differences []Difference, own map[string]*row) error {
+	at := to
+	if tx.Tenant().CompanyID != to.CompanyID {
+		at = from
+	}
+	kept := []string{}
+	for _, d := range differences {
+		if d.Kept {
+			kept = append(kept, d.Key)
+		}
+	}
+	return s.audit.RecordChange(tenancy.WithTenant(ctx, at), tx, tenancy.Change{
+		Action: "settings.moved", ResourceType: "domain", ResourceID: to.DomainID.String(),
+		Metadata: map[string]any{"kept": kept, "own": slices.Sorted(maps.Keys(own))},
+	})
 }
 
 func checkMove(from, to tenancy.Tenant) error {
