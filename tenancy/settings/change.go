@@ -85,7 +85,7 @@ func (s *Store) change(ctx context.Context, tx *tenancy.Tx, c Change) (int, erro
 	if err != nil || len(edits) == 0 {
 		return 0, err
 	}
-	tx.Mark(changedBy{s})
+	tx.Mark(changed{})
 	if err := write(ctx, tx, t, edits); err != nil {
 		return 0, err
 	}

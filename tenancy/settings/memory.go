@@ -73,8 +73,8 @@ func (m *memory) forget(companies ...tenancy.CompanyID) {
 	}
 }
 
-// changedBy marks a transaction in which a Store has changed something.
-type changedBy struct{ *Store }
+// changed marks a transaction in which something was set, by whichever Store.
+type changed struct{}
 
 // effective returns the values of ctx's tenant; a nil tx is legal. A transaction that has
 // set something reads for itself: what it did may be rolled back.
@@ -89,7 +89,7 @@ func (s *Store) effective(ctx context.Context, tx *tenancy.Tx) (*effective, erro
 		if err := sameCompany(t, tx); err != nil {
 			return nil, err
 		}
-		from, own = tx, tx.Marked(changedBy{s})
+		from, own = tx, tx.Marked(changed{})
 	}
 	now := s.cfg.Now()
 	e, generation := s.memory.get(scopeOf(t))

@@ -86,7 +86,7 @@ func (s *Store) Moved(ctx context.Context, tx *tenancy.Tx, from, to tenancy.Tena
 	if err := s.recordMove(ctx, tx, from, to, differences, own); err != nil {
 		return nil, err
 	}
-	tx.Mark(changedBy{s})
+	tx.Mark(changed{})
 	tx.AfterCommit(func(context.Context) { s.memory.forget(from.CompanyID, to.CompanyID) })
 	return differences, nil
 }
