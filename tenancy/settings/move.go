@@ -49,10 +49,12 @@ func (s *Store) Preview(ctx context.Context, from, to tenancy.Tenant) ([]Differe
 // Moved moves the domain's own values with it, those of keys that this process does not
 // know included, and keeps as such every value that would change otherwise, where that is
 // allowed: see Difference. A value that an earlier move kept is dropped when the domain
-// inherits it again. tx is the one that moves the domain, in the scope of either company,
-// in whose trail it is audited; it may have changed the hierarchy already. The caller sees to it that the domain's
-// version grows and that the Resolver forgets both companies, and has locked them against
-// other changes (tenancy.Store.LockTx), or a value that is set meanwhile is not noticed.
+// inherits it again. Done a second time it changes nothing more.
+//
+// tx is the transaction that moves the domain, in the scope of either company, in whose
+// trail this is audited; it may have changed the hierarchy already. The caller sees to it
+// that the domain's version grows and that the Resolver forgets both companies. Unless it
+// has locked them (tenancy.Store.LockTx), what is set meanwhile may be left out.
 func (s *Store) Moved(ctx context.Context, tx *tenancy.Tx, from, to tenancy.Tenant) ([]Difference, error) {
 	if err := checkMove(from, to); err != nil {
 		return nil, err
@@ -61,27 +63,23 @@ func (s *Store) Moved(ctx context.Context, tx *tenancy.Tx, from, to tenancy.Tena
 		return nil, errors.New("settings: the transaction is in the scope of neither company of the move")
 	}
 	var here, there map[string]rows
-	err := inScope(ctx, tx, from.CompanyID, func() (err error) {
-		if here, err = readOwners(ctx, tx, from); err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, tx.SQL(`DELETE FROM strata.settings WHERE company_id = $1 AND owner_id = $2`), from.CompanyID, from.DomainID)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("settings: take the domain's own values along: %w", err)
-	}
 	var differences []Difference
 	var own map[string]*row
-	err = inScope(ctx, tx, to.CompanyID, func() (err error) {
-		if there, err = readOwners(ctx, tx, to); err != nil {
-			return err
-		}
-		differences, own = s.planMove(ctx, from, to, here, there)
-		return insertOwn(ctx, tx, to, own)
+	err := inScope(ctx, tx, from.CompanyID, func() (err error) {
+		here, err = takeOwn(ctx, tx, from)
+		return err
 	})
+	if err == nil {
+		err = inScope(ctx, tx, to.CompanyID, func() (err error) {
+			if there, err = takeOwn(ctx, tx, to); err != nil {
+				return err
+			}
+			differences, own = s.planMove(ctx, from, to, here, there)
+			return insertOwn(ctx, tx, to, own)
+		})
+	}
 	if err != nil {
-		return nil, fmt.Errorf("settings: keep the domain's values: %w", err)
+		return nil, fmt.Errorf("settings: move the domain's own values: %w", err)
 	}
 	if err := s.recordMove(ctx, tx, from, to, differences, own); err != nil {
 		return nil, err
@@ -119,15 +117,19 @@ func checkMove(from, to tenancy.Tenant) error {
 // planMove returns what differs, and the values that the domain has of its own there.
 func (s *Store) planMove(ctx context.Context, from, to tenancy.Tenant, here, there map[string]rows) ([]Difference, map[string]*row) {
 	own := map[string]*row{}
-	for name, of := range here {
-		if of[ofDomain] != nil {
-			own[name] = of[ofDomain]
+	for _, stored := range []map[string]rows{there, here} { // there: by a move that is done again
+		for name, of := range stored {
+			if of[ofDomain] != nil {
+				own[name] = of[ofDomain]
+			}
 		}
 	}
 	differences := []Difference{}
 	for _, d := range s.registry.keys {
-		before := s.resolve(d, from.Plan, here[d.name], tenancy.LevelDomain)
-		of := there[d.name]
+		of := here[d.name]
+		of[ofDomain] = own[d.name]
+		before := s.resolve(d, from.Plan, of, tenancy.LevelDomain)
+		of = there[d.name]
 		inherited := s.resolve(d, to.Plan, of, tenancy.LevelWorkspace)
 		of[ofDomain] = own[d.name]
 		after := s.resolve(d, to.Plan, of, tenancy.LevelDomain)
@@ -146,11 +148,20 @@ func (s *Store) planMove(ctx context.Context, from, to tenancy.Tenant, here, the
 	return differences, own
 }
 
+// takeOwn is readOwners, and takes away what t has of its own.
+func takeOwn(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant) (map[string]rows, error) {
+	stored, err := readOwners(ctx, tx, t)
+	if err == nil {
+		_, err = tx.Exec(ctx, tx.SQL(`DELETE FROM strata.settings WHERE company_id = $1 AND owner_id = $2`), t.CompanyID, t.DomainID)
+	}
+	return stored, err
+}
+
 // readOwners returns what is set for t and above it, whatever the hierarchy says of t now.
 func readOwners(ctx context.Context, from reader, t tenancy.Tenant) (map[string]rows, error) {
 	stored := map[string]rows{}
 	err := from.Read(ctx, `SELECT `+rowColumns+` FROM strata.settings s
-		WHERE s.company_id = $1 AND s.owner_id IN ($1, $2, $3) AND (s.workspace_id IS NULL OR s.workspace_id = $2)`,
+		WHERE s.company_id = $1 AND s.owner_id IN ($1, $2, $3)`,
 		[]any{t.CompanyID, t.WorkspaceID, t.DomainID}, func(all pgx.Rows) error {
 			for all.Next() {
 				var key, raw string

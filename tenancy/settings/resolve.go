@@ -44,7 +44,7 @@ const storedSQL = `SELECT h.version, ` + rowColumns + ` FROM (
 		LEFT JOIN strata.workspaces w ON w.company_id = c.id AND w.id = $2 AND w.deleted_at IS NULL
 		LEFT JOIN strata.domains d ON d.company_id = c.id AND d.workspace_id = w.id AND d.id = $3 AND d.deleted_at IS NULL
 		WHERE c.id = $1 AND c.deleted_at IS NULL AND (w.id IS NULL) = ($2::uuid IS NULL) AND (d.id IS NULL) = ($3::uuid IS NULL)) h
-	LEFT JOIN strata.settings s ON s.company_id = $1 AND s.owner_id IN ($1, $2, $3) AND (s.workspace_id IS NULL OR s.workspace_id = $2)`
+	LEFT JOIN strata.settings s ON s.company_id = $1 AND s.owner_id IN ($1, $2, $3)`
 
 // readStored returns what is set for t and above it, by key, and t's version.
 func readStored(ctx context.Context, from reader, t tenancy.Tenant) (version int64, stored map[string]rows, err error) {

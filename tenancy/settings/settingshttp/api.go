@@ -31,7 +31,9 @@ type companyChange struct {
 	Locked map[string]bool            `description:"Whether workspaces may have no other value than the company's, by key." json:"locked"`
 }
 
-// Routes returns the routes. In a path {setting} is a key, such as imports.max_rows.
+// Routes returns the routes. In a path {setting} is a key, such as imports.max_rows. What a
+// company has set is read by those who may set it: some of it its workspaces must not
+// inherit. What they do inherit they see in their own.
 func (a *API) Routes() []web.Route {
 	const (
 		workspace = "/workspaces/{workspaceID}/settings"
@@ -39,7 +41,7 @@ func (a *API) Routes() []web.Route {
 		domain    = "/domains/{domainID}/settings"
 		one       = "/{setting}"
 	)
-	override, defaults, of, its := string(access.SettingsOverride), string(access.SettingsDefaults), string(access.WorkspaceRead), string(access.CompanyRead)
+	override, defaults, of := string(access.SettingsOverride), string(access.SettingsDefaults), string(access.WorkspaceRead)
 	list, single := web.List[settings.Setting]{}, web.Data[settings.Setting]{}
 	return []web.Route{
 		{
@@ -60,11 +62,11 @@ func (a *API) Routes() []web.Route {
 		},
 		{
 			Method: http.MethodGet, Path: company, Name: "listCompanySettings", Summary: "Every setting as it is in a company, and where its value comes from",
-			Permission: its, Response: list, Handle: a.list,
+			Permission: defaults, Response: list, Handle: a.list,
 		},
 		{
 			Method: http.MethodGet, Path: company + one, Name: "getCompanySetting", Summary: "One setting of a company and what it hides",
-			Permission: its, Response: single, Handle: a.explain,
+			Permission: defaults, Response: single, Handle: a.explain,
 		},
 		{
 			Method: http.MethodPatch, Path: company, Name: "updateCompanySettings", Summary: "Set and lock a company's values, all or none",

@@ -121,7 +121,9 @@ func TestRoles(t *testing.T) {
 	}{
 		{"nobody", "GET", w.workspace, ``, 401},
 		{"member", "GET", w.workspace, ``, 200},
-		{"member", "GET", w.company + "/ui.greeting", ``, 200},
+		{"member", "GET", w.workspace + "/ui.greeting", ``, 200},
+		{"workspace admin", "GET", w.company, ``, 403},
+		{"workspace admin", "GET", w.company + "/ui.greeting", ``, 403},
 		{"member", "GET", w.domain, ``, 200},
 		{"member", "PATCH", w.workspace, `{"values":{"ui.greeting":"x"}}`, 403},
 		{"workspace admin", "PATCH", w.workspace, `{"values":{"ui.greeting":"x"}}`, 200},
