@@ -19,6 +19,7 @@ import (
 	"github.com/stratakit/strata/internal/migrate"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/settings"
 )
 
 // The errors of Migrate and New that a program may want to tell apart.
@@ -51,6 +52,7 @@ type MigrateConfig struct {
 func lines() []migrate.Line {
 	return []migrate.Line{
 		tenancy.Migrations(),
+		settings.Migrations(),
 		audit.Migrations(),
 		billing.Migrations(),
 		bulk.Migrations(),

@@ -20,6 +20,7 @@ import (
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/settings"
 	"github.com/stratakit/strata/tenancy/tenancyhttp"
 )
 
@@ -29,6 +30,13 @@ type Config struct {
 	Schema, RiverSchema string
 	// Catalog holds the plans. Default: the four standard ones (billing.NewCatalog).
 	Catalog *billing.Catalog
+	// SettingKeys are the settings that the product has. Default none.
+	SettingKeys []settings.AnyKey
+	// Settings configures them, such as what the plans have.
+	Settings settings.Config
+	// Features may add and take away what the size of a company asks for; see
+	// tenancy.StoreConfig.
+	Features func(ctx context.Context, bySize tenancy.Features) tenancy.Features
 	// Runner configures the background work. A product that shares the database with
 	// others names a Runner.Queue of its own.
 	Runner bulk.Config
@@ -45,6 +53,7 @@ type Strata struct {
 	DB         *tenancy.DB
 	Resolver   *tenancy.Resolver
 	Tenancy    *tenancy.Store
+	Settings   *settings.Store
 	Audit      *audit.Recorder
 	Limits     *billing.Limits
 	Fields     *customfields.Registry
@@ -103,8 +112,15 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 		return nil, err
 	}
 	if s.Tenancy, err = tenancy.NewStore(s.DB, s.Audit, &tenancy.StoreConfig{
-		Provisioner: s.Limits, Limits: s.Limits, Configuration: s.Fields, Resolver: s.Resolver,
+		Provisioner: s.Limits, Limits: s.Limits, Configuration: s.Fields, Resolver: s.Resolver, Features: c.Features,
 	}); err != nil {
+		return nil, err
+	}
+	keys, err := settings.NewRegistry(c.SettingKeys...)
+	if err != nil {
+		return nil, err
+	}
+	if s.Settings, err = settings.NewStore(s.DB, s.Tenancy, s.Audit, keys, &c.Settings); err != nil {
 		return nil, err
 	}
 	if s.Recipients, err = recipients.NewStore(s.DB, s.Fields, s.Limits, s.Audit, nil); err != nil {

@@ -51,6 +51,9 @@ type StoreConfig struct {
 	}
 	// Configuration is told inside DeleteWorkspace. Nil: nothing more is given back.
 	Configuration Configuration
+	// Features may add and take away what the size of the company of ctx's tenant asks
+	// for, such as what its plan does not have. Nil: the size decides.
+	Features func(ctx context.Context, bySize Features) Features
 }
 
 // Store creates, reads, changes and lists companies, workspaces and domains. Every

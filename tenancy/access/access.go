@@ -18,6 +18,8 @@ const (
 	DomainManage     Permission = "domain.manage"
 	FieldsRead       Permission = "fields.read"
 	FieldsManage     Permission = "fields.manage"
+	SettingsOverride Permission = "settings.override" // those of a workspace
+	SettingsDefaults Permission = "settings.defaults" // those of the company
 	RecipientsRead   Permission = "recipients.read"
 	RecipientsManage Permission = "recipients.manage"
 	JobsRead         Permission = "jobs.read"
@@ -40,9 +42,9 @@ const (
 var (
 	member = []Permission{CompanyRead, WorkspaceRead, FieldsRead, RecipientsRead, JobsRead}
 	admin  = append([]Permission{
-		FieldsManage, DomainManage, WorkspaceManage, RecipientsManage, JobsManage, AuditRead, UsageRead,
+		FieldsManage, SettingsOverride, DomainManage, WorkspaceManage, RecipientsManage, JobsManage, AuditRead, UsageRead,
 	}, member...)
-	company = append([]Permission{CompanyManage, WorkspaceCreate, WorkspaceDelete, WorkspaceList, CompanyAuditRead}, admin...)
+	company = append([]Permission{CompanyManage, WorkspaceCreate, WorkspaceDelete, WorkspaceList, SettingsDefaults, CompanyAuditRead}, admin...)
 )
 
 // Allows reports whether role has permission p.

@@ -63,6 +63,10 @@ func (a *API) Routes() []web.Route {
 			Status: http.StatusNoContent, Handle: a.deleteCompany,
 		},
 		{
+			Method: http.MethodGet, Path: company + "/features", Name: "getFeatures", Summary: "Which multi-tenant features the company should see",
+			Permission: string(access.CompanyRead), Response: web.Data[tenancy.Features]{}, Handle: a.features,
+		},
+		{
 			Method: http.MethodGet, Path: workspaces, Name: "listWorkspaces", Summary: "List the workspaces of a company", Permission: string(access.WorkspaceList),
 			Query: page, Response: web.List[tenancy.Workspace]{}, Handle: a.workspaces,
 		},

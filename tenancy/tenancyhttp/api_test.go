@@ -32,6 +32,8 @@ func TestCompanies(t *testing.T) {
 	require.Equal(t, c, data[tenancy.Company](t, w.do(t, "admin", http.MethodGet, url), 200))
 	require.Equal(t, "New", data[tenancy.Company](t, w.do(t, "admin", http.MethodPatch, url, `{"name":" New "}`), 200).Name)
 
+	require.JSONEq(t, `{"data":{"domainSwitcher":false,"persons":false,"workspaceSwitcher":false,"companyLibrary":false,"blueprints":false,"companyDefaults":false,"crossWorkspaceReports":false}}`,
+		w.do(t, "admin", http.MethodGet, url+"/features").Body.String())
 	data[tenancy.Workspace](t, w.do(t, "admin", http.MethodPost, url+"/workspaces", `{"name":"One"}`), 201)
 	requireError(t, w.do(t, "admin", http.MethodPost, url+"/workspaces", `{"name":"Two"}`), 402, "limit_exceeded")
 

@@ -36,6 +36,14 @@ func (a *API) deleteCompany(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+func (a *API) features(w http.ResponseWriter, r *http.Request) error {
+	f, err := a.store.Features(r.Context())
+	if err != nil {
+		return err
+	}
+	return web.WriteData(w, http.StatusOK, f)
+}
+
 func (a *API) workspaces(w http.ResponseWriter, r *http.Request) error {
 	return list(w, r, a.store.Workspaces)
 }

@@ -57,7 +57,7 @@ func TestNobodySeesAnotherCompany(t *testing.T) {
 			require.Equal(t, absent.Body.String(), malformed.Body.String())
 		}
 	}
-	require.Equal(t, 13, checked)
+	require.Equal(t, 14, checked)
 	got := data[tenancy.Company](t, w.do(t, "a", http.MethodGet, path("/companies/{companyID}", w.A)), 200)
 	require.Equal(t, "Company 1", got.Name, "nothing was changed or deleted")
 }
