@@ -39,7 +39,8 @@
 // # The rule on a table of your own
 //
 // [Store.Visible] returns the rule as a condition for SQL and for bun. The table needs the
-// columns of the rule, and of row-level security the policies of strata.library_items:
+// columns of the rule, and the row-level security of strata.library_items, as it stands in
+// migrations/001_items.up.sql:
 //
 //	CREATE TABLE templates (
 //		company_id   uuid NOT NULL,
