@@ -54,7 +54,7 @@ func setup(t *testing.T) *world {
 	return w
 }
 
-func (w *world) create(t *testing.T, ctx context.Context, name string) library.Item[template] { //nolint:revive // t is first in tests
+func (w *world) create(t *testing.T, ctx context.Context, name string) library.Item[template] {
 	t.Helper()
 	item, err := w.templates.Create(ctx, library.New[template]{Name: name, Body: template{Subject: name}})
 	require.NoError(t, err)
@@ -62,7 +62,7 @@ func (w *world) create(t *testing.T, ctx context.Context, name string) library.I
 }
 
 // column reads one column of one statement in the scope of ctx.
-func column[T any](t *testing.T, w *world, ctx context.Context, q string, args ...any) []T { //nolint:revive // t is first in tests
+func column[T any](t *testing.T, ctx context.Context, w *world, q string, args ...any) []T {
 	t.Helper()
 	var out []T
 	require.NoError(t, w.DB.InTx(ctx, func(tx *tenancy.Tx) error {

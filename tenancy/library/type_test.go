@@ -214,6 +214,6 @@ func TestChangesAreAuditedWithTheOwner(t *testing.T) {
 	of := " " + w.A.WorkspaceID.String() + " "
 	require.Equal(t, []string{
 		"library_item.created" + of + "1", "library_item.updated" + of + "2", "library_item.cloned  1", "library_item.pulled  2", "library_item.deleted" + of + "2",
-	}, column[string](t, w, w.A.CompanyCtx, entries, w.A.CompanyID))
-	require.Equal(t, []string{"library_item.created  1"}, column[string](t, w, w.platform, entries, "ffffffff-ffff-ffff-ffff-ffffffffffff"))
+	}, column[string](t, w.A.CompanyCtx, w, entries, w.A.CompanyID))
+	require.Equal(t, []string{"library_item.created  1"}, column[string](t, w.platform, w, entries, "ffffffff-ffff-ffff-ffff-ffffffffffff"))
 }

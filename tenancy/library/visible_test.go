@@ -267,8 +267,8 @@ func TestRuleUsesTheIndex(t *testing.T) {
 		require.NoError(t, err)
 		where, args := rule.SQL(1)
 		for _, from := range []string{`snippets s WHERE ` + where, `snippets s JOIN (SELECT) AS strata_visible ON ` + where} {
-			require.NotEmpty(t, column[string](t, w, ctx, `SELECT text FROM `+from, args...))
-			plan := strings.Join(column[string](t, w, ctx, `EXPLAIN (COSTS OFF) SELECT * FROM `+from, args...), "\n")
+			require.NotEmpty(t, column[string](t, ctx, w, `SELECT text FROM `+from, args...))
+			plan := strings.Join(column[string](t, ctx, w, `EXPLAIN (COSTS OFF) SELECT * FROM `+from, args...), "\n")
 			require.Contains(t, plan, "snippets_company_id_owner_id_idx", plan)
 			require.NotContains(t, plan, "Seq Scan on snippets", plan)
 		}
