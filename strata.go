@@ -20,6 +20,7 @@ import (
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/library"
 	"github.com/stratakit/strata/tenancy/settings"
 	"github.com/stratakit/strata/tenancy/tenancyhttp"
 )
@@ -54,6 +55,7 @@ type Strata struct {
 	Resolver   *tenancy.Resolver
 	Tenancy    *tenancy.Store
 	Settings   *settings.Store
+	Library    *library.Store
 	Audit      *audit.Recorder
 	Limits     *billing.Limits
 	Fields     *customfields.Registry
@@ -114,6 +116,9 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	if s.Tenancy, err = tenancy.NewStore(s.DB, s.Audit, &tenancy.StoreConfig{
 		Provisioner: s.Limits, Limits: s.Limits, Configuration: s.Fields, Resolver: s.Resolver, Features: c.Features,
 	}); err != nil {
+		return nil, err
+	}
+	if s.Library, err = library.NewStore(s.DB, s.Audit, nil); err != nil {
 		return nil, err
 	}
 	keys, err := settings.NewRegistry(c.SettingKeys...)
