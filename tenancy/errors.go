@@ -29,6 +29,10 @@ var (
 	// ErrSuspended is returned for any access to a suspended company, workspace or domain.
 	ErrSuspended error = fault.New(fault.Forbidden, "suspended", "this company, workspace or domain is suspended")
 
+	// ErrNotPlatform is returned when somebody of a company asks for what only the platform
+	// may see.
+	ErrNotPlatform error = fault.New(fault.Forbidden, "forbidden", "this is for the platform only")
+
 	// ErrConflict is returned when a slug or a domain name is already taken where it must be unique.
 	ErrConflict error = fault.New(fault.Conflict, "already_exists", "already exists")
 )
