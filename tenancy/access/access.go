@@ -13,7 +13,7 @@ const (
 	WorkspaceCreate  Permission = "workspace.create"
 	WorkspaceDelete  Permission = "workspace.delete"
 	WorkspaceSuspend Permission = "workspace.suspend" // and resume
-	WorkspaceList    Permission = "workspace.list" // all of a company's
+	WorkspaceList    Permission = "workspace.list"    // all of a company's
 	WorkspaceRead    Permission = "workspace.read"
 	WorkspaceManage  Permission = "workspace.manage"
 	DomainManage     Permission = "domain.manage"

@@ -64,17 +64,17 @@ func (a *API) Routes() []web.Route {
 		{
 			Method: http.MethodGet, Path: company, Name: "getCompany", Summary: "Read a company", Permission: string(access.CompanyRead),
 			WhenSuspended: string(access.PlatformManage),
-			Response: web.Data[tenancy.Company]{}, Handle: a.company,
+			Response:      web.Data[tenancy.Company]{}, Handle: a.company,
 		},
 		{
 			Method: http.MethodPatch, Path: company, Name: "updateCompany", Summary: "Rename, suspend or resume a company", Permission: string(access.CompanyManage),
 			WhenSuspended: string(access.PlatformManage),
-			Request: update{}, Response: web.Data[tenancy.Company]{}, Handle: a.updateCompany,
+			Request:       update{}, Response: web.Data[tenancy.Company]{}, Handle: a.updateCompany,
 		},
 		{
 			Method: http.MethodDelete, Path: company, Name: "deleteCompany", Summary: "Mark a company as deleted", Permission: string(access.CompanyManage),
 			WhenSuspended: string(access.PlatformManage),
-			Status: http.StatusNoContent, Handle: a.deleteCompany,
+			Status:        http.StatusNoContent, Handle: a.deleteCompany,
 		},
 		{
 			Method: http.MethodGet, Path: company + "/features", Name: "getFeatures", Summary: "Which multi-tenant features the company should see",
@@ -91,17 +91,17 @@ func (a *API) Routes() []web.Route {
 		{
 			Method: http.MethodGet, Path: workspace, Name: "getWorkspace", Summary: "Read a workspace", Permission: string(access.WorkspaceRead),
 			WhenSuspended: string(access.WorkspaceSuspend),
-			Response: web.Data[tenancy.Workspace]{}, Handle: a.workspace,
+			Response:      web.Data[tenancy.Workspace]{}, Handle: a.workspace,
 		},
 		{
 			Method: http.MethodPatch, Path: workspace, Name: "updateWorkspace", Summary: "Rename, suspend or resume a workspace", Permission: string(access.WorkspaceManage),
 			WhenSuspended: string(access.WorkspaceSuspend),
-			Request: update{}, Response: web.Data[tenancy.Workspace]{}, Handle: a.updateWorkspace,
+			Request:       update{}, Response: web.Data[tenancy.Workspace]{}, Handle: a.updateWorkspace,
 		},
 		{
 			Method: http.MethodDelete, Path: workspace, Name: "deleteWorkspace", Summary: "Mark a workspace as deleted", Permission: string(access.WorkspaceDelete),
 			WhenSuspended: string(access.WorkspaceSuspend),
-			Status: http.StatusNoContent, Handle: a.deleteWorkspace,
+			Status:        http.StatusNoContent, Handle: a.deleteWorkspace,
 		},
 		{
 			Method: http.MethodGet, Path: domains, Name: "listDomains", Summary: "List the domains of a workspace", Permission: string(access.WorkspaceRead),
