@@ -54,6 +54,8 @@ type StoreConfig struct {
 	// Features may add and take away what the size of the company of ctx's tenant asks
 	// for, such as what its plan does not have. Nil: the size decides.
 	Features func(ctx context.Context, bySize Features) Features
+	// Proof configures how names of domains are proven.
+	Proof ProofConfig
 }
 
 // Store creates, reads, changes and lists companies, workspaces and domains. Every
@@ -72,6 +74,9 @@ func NewStore(db *DB, audit Auditor, cfg *StoreConfig) (*Store, error) {
 	s := &Store{db: db, audit: audit}
 	if cfg != nil {
 		s.cfg = *cfg
+	}
+	if err := s.cfg.Proof.setDefaults(); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
