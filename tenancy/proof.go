@@ -96,7 +96,8 @@ type provenName struct {
 	token string
 }
 
-const nameSQL = `SELECT ` + domainColumns + `, verification_token FROM strata.domains WHERE company_id = $1 AND id = $2 AND deleted_at IS NULL`
+const nameSQL = `SELECT ` + domainColumns + `, verification_token FROM strata.domains WHERE company_id = $1 AND id = $2 AND deleted_at IS NULL
+	AND EXISTS (SELECT FROM strata.companies WHERE id = $1 AND deleted_at IS NULL)`
 
 func scanName(row pgx.CollectableRow) (n provenName, err error) {
 	err = row.Scan(&n.ID, &n.WorkspaceID, &n.CompanyID, &n.DomainName, &n.CreatedAt, &n.UpdatedAt, &n.SuspendedAt, &n.VerifiedAt, &n.token)

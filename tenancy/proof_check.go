@@ -125,10 +125,10 @@ func (c *check) settle(ctx context.Context, do func(ctx context.Context, tx *Tx)
 	})
 }
 
-// note changes what is known of the name. Its arguments begin at $3.
-func (c *check) note(ctx context.Context, tx *Tx, set string, args ...any) error {
+// noteCheck changes what is known of the checks of a name. Its arguments begin at $3.
+func noteCheck(ctx context.Context, tx *Tx, d Domain, set string, args ...any) error {
 	_, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.domain_checks SET `+set+` WHERE company_id = $1 AND domain_id = $2`),
-		append([]any{tx.Tenant().CompanyID, c.name.ID}, args...)...)
+		append([]any{tx.Tenant().CompanyID, d.ID}, args...)...)
 	if err != nil {
 		return fmt.Errorf("tenancy: note the check of a domain name: %w", err)
 	}
@@ -136,7 +136,7 @@ func (c *check) note(ctx context.Context, tx *Tx, set string, args ...any) error
 }
 
 func (c *check) nothingLearnt(ctx context.Context, tx *Tx) error {
-	return c.note(ctx, tx, `due_at = CASE WHEN due_at IS NOT NULL THEN greatest(due_at, now() + $3::interval) END`, retryCheck)
+	return noteCheck(ctx, tx, c.name.Domain, `due_at = CASE WHEN due_at IS NOT NULL THEN greatest(due_at, now() + $3::interval) END`, retryCheck)
 }
 
 func (c *check) recordMissing(ctx context.Context, tx *Tx) error {
@@ -144,7 +144,7 @@ func (c *check) recordMissing(ctx context.Context, tx *Tx) error {
 		return nil
 	}
 	grace := c.s.cfg.Proof.Grace
-	if err := c.note(ctx, tx, `missing = missing + 1, missing_since = coalesce(missing_since, now()), due_at = now() + $3::interval`, grace/missesToLapse); err != nil {
+	if err := noteCheck(ctx, tx, c.name.Domain, `missing = missing + 1, missing_since = coalesce(missing_since, now()), due_at = now() + $3::interval`, grace/missesToLapse); err != nil {
 		return err
 	}
 	var over bool
@@ -180,7 +180,7 @@ func (c *check) recordFound(ctx context.Context, tx *Tx) error {
 	if c.name.VerifiedAt == nil && c.routine { // it lapsed meanwhile: to ask for it again is up to the company
 		return nil
 	}
-	if err := c.note(ctx, tx, `missing = 0, missing_since = NULL, due_at = now() + $3::interval`, c.s.cfg.Proof.RecheckAfter); err != nil {
+	if err := noteCheck(ctx, tx, c.name.Domain, `missing = 0, missing_since = NULL, due_at = now() + $3::interval`, c.s.cfg.Proof.RecheckAfter); err != nil {
 		return err
 	}
 	if c.name.VerifiedAt != nil {
@@ -223,18 +223,23 @@ func (s *Store) lapseOther(ctx context.Context, n provenName, texts []string) (l
 		if err := lockCompany(ctx, tx); err != nil {
 			return err
 		}
-		err := s.lapseTx(ctx, tx, other.Domain, "proven_by_another")
-		if errors.Is(err, ErrNotFound) { // it was quicker
+		rows, err := tx.Query(ctx, tx.SQL(nameSQL), other.CompanyID, other.ID)
+		now, err := collectOne(rows, err, scanName)
+		switch {
+		case errors.Is(err, ErrNotFound): // deleted meanwhile
+			return nil
+		case err != nil:
+			return err
+		case now.VerifiedAt == nil || !now.VerifiedAt.Equal(*other.VerifiedAt): // it lapsed meanwhile
 			return nil
 		}
-		return err
+		return s.lapseTx(ctx, tx, now.Domain, "proven_by_another")
 	})
 }
 
 // lapseTx ends the proof of a name.
 func (s *Store) lapseTx(ctx context.Context, tx *Tx, d Domain, reason string) error {
-	c := check{name: provenName{Domain: d}}
-	if err := c.note(ctx, tx, `missing = 0, missing_since = NULL, due_at = NULL`); err != nil {
+	if err := noteCheck(ctx, tx, d, `missing = 0, missing_since = NULL, due_at = NULL`); err != nil {
 		return err
 	}
 	_, err := s.changeDomainTx(ctx, tx, d.ID, Change{

@@ -2,6 +2,7 @@ package tenancy
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -23,6 +24,12 @@ func developmentSuffixes() []string {
 // default rule takes any last label for a suffix, so icann decides together with the
 // dot: co.uk is icann, github.io is private and dotted, con is neither.
 func checkRegistrable(v *ValidationError, name string) {
+	if _, err := netip.ParseAddr(name); err == nil {
+		v.Fields = append(v.Fields, FieldError{
+			Field: "domainName", Value: clip(name, 80), Code: "invalid_domain_name", Message: "is an address, not a name: want a DNS name, such as example.com",
+		})
+		return
+	}
 	suffix, icann := publicsuffix.PublicSuffix(name)
 	top := name[strings.LastIndexByte(name, '.')+1:]
 	switch known := icann || strings.Contains(suffix, "."); {
