@@ -84,8 +84,8 @@ func (s *Store) recheck(ctx context.Context, id DomainID) (bool, error) {
 		return false, err
 	}
 	_, err = c.run(ctx)
-	if errors.Is(err, ErrNotFound) { // deleted meanwhile
-		err = nil
+	if errors.Is(err, ErrCheckRunning) || errors.Is(err, ErrNotFound) { // it took too long, so another took over; or it is deleted
+		return false, nil
 	}
 	return true, err
 }
