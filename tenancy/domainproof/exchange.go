@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -79,7 +80,7 @@ func (l *lookup) once(ctx context.Context, network, address string, question *dn
 	defer cancel()
 	conn, err := l.cfg.Dial(ctx, network, address)
 	if err != nil {
-		return nil, unreachable(ctx)
+		return nil, unreachable(ctx, err)
 	}
 	defer func() { _ = conn.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // reading does not watch ctx
@@ -87,13 +88,13 @@ func (l *lookup) once(ctx context.Context, network, address string, question *dn
 	client := dns.Client{Net: network, Timeout: l.cfg.QueryTimeout}
 	answer, _, err := client.ExchangeWithConnContext(ctx, question, &dns.Conn{Conn: conn})
 	if err != nil {
-		return nil, unreachable(ctx)
+		return nil, unreachable(ctx, err)
 	}
 	return answer, nil
 }
 
-func unreachable(ctx context.Context) error {
-	if ctx.Err() != nil {
+func unreachable(ctx context.Context, err error) error {
+	if ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		return errors.New("no answer in time")
 	}
 	return errors.New("it cannot be reached, or does not speak DNS")

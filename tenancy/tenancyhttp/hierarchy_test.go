@@ -4,9 +4,11 @@ import (
 	"errors"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/stratakit/strata/internal/tenancytest"
 	"github.com/stratakit/strata/internal/web"
 	"github.com/stratakit/strata/tenancy"
 	"github.com/stratakit/strata/tenancy/access"
@@ -159,4 +161,28 @@ func TestVerifyDomain(t *testing.T) {
 	requireError(t, rec, 409, "domain_taken")
 	require.NotContains(t, rec.Body.String(), proof.Record.Value)
 	require.NotContains(t, w.log.String(), proof.Record.Value)
+}
+
+func TestIsolation(t *testing.T) {
+	t.Parallel()
+	w := open(t, tenancyhttp.Config{})
+	rename := `{"name":"Stolen","suspended":true}`
+	w.RequireIsolation(t, tenancytest.Isolation{
+		Handler: w.handler, Routes: tenancyhttp.New(w.store).Routes(), Untenanted: []string{"GET /companies", "POST /companies"},
+		Bodies: map[string]string{
+			"updateCompany": rename, "updateWorkspace": rename, "updateDomain": suspend,
+			"createWorkspace": `{"name":"Stolen"}`, "createDomain": `{"domainName":"stolen.example"}`,
+		},
+	})
+	c, err := w.store.Company(w.A.CompanyCtx)
+	require.NoError(t, err)
+	require.Equal(t, []any{"Company 1", (*time.Time)(nil)}, []any{c.Name, c.SuspendedAt})
+	workspaces, err := w.store.Workspaces(w.A.CompanyCtx, tenancy.PageRequest{})
+	require.NoError(t, err)
+	require.Len(t, workspaces.Items, 1)
+	require.Equal(t, "Company 1", workspaces.Items[0].Name)
+	domains, err := w.store.Domains(w.A.CompanyCtx, w.A.WorkspaceID, tenancy.PageRequest{})
+	require.NoError(t, err)
+	require.Len(t, domains.Items, 1)
+	require.Nil(t, domains.Items[0].SuspendedAt)
 }
