@@ -423,6 +423,31 @@ func TestRecheckDomains(t *testing.T) {
 	require.True(t, proof.Verified, "it can be proven again")
 }
 
+// A proof that ends while the name is checked again is not begun anew by that check.
+func TestAProofThatLapsesWhileItIsCheckedAgain(t *testing.T) {
+	t.Parallel()
+	p := prove(t)
+	a, valueA := p.domain(t, p.A)
+	b, valueB := p.domain(t, p.B)
+	p.zone.Set(challenge, valueA)
+	_, err := p.store.VerifyDomain(p.A.CompanyCtx, a)
+	require.NoError(t, err)
+	p.pass(t, p.A, a, 8*24*time.Hour)
+	held := hold(p.verifier(t))
+	checked := make(chan error, 1)
+	s := p.newStore(t, held)
+	go func() { checked <- second(s.RecheckDomains(t.Context())) }()
+	<-held.asked
+	p.zone.Set(challenge, valueB)
+	_, err = p.store.VerifyDomain(p.B.CompanyCtx, b)
+	require.NoError(t, err)
+	p.zone.Set(challenge, valueA, valueB)
+	close(held.goOn)
+	require.NoError(t, <-checked)
+	require.False(t, p.verified(t, p.A, a))
+	require.True(t, p.verified(t, p.B, b))
+}
+
 // Two processes check each name once, and a third takes over what the death of one left.
 func TestProcessesShareTheChecks(t *testing.T) {
 	t.Parallel()

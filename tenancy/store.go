@@ -44,7 +44,7 @@ type StoreConfig struct {
 	// of other processes notice within their own lifetime.
 	Resolver *Resolver
 	// Limits is asked inside CreateWorkspace and CreateDomain, and told inside
-	// DeleteWorkspace. Nil: no limit. billing.Limits is one.
+	// DeleteWorkspace and DeleteDomain. Nil: no limit. billing.Limits is one.
 	Limits interface {
 		Consume(ctx context.Context, tx *Tx, resource string, n int64) error
 		Release(ctx context.Context, tx *Tx, resource string, n int64) error

@@ -60,10 +60,11 @@ func (in *Internet) listen(address string, handle dns.HandlerFunc) {
 	var listener net.Listener
 	require.Eventually(in.t, func() (ok bool) { // until a port is free for both
 		var err error
-		if listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		var listen net.ListenConfig
+		if listener, err = listen.Listen(context.Background(), "tcp", "127.0.0.1:0"); err != nil {
 			return false
 		}
-		if packets, err = net.ListenPacket("udp", listener.Addr().String()); err != nil {
+		if packets, err = listen.ListenPacket(context.Background(), "udp", listener.Addr().String()); err != nil {
 			_ = listener.Close()
 		}
 		return err == nil
