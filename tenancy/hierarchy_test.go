@@ -113,6 +113,31 @@ func TestUpdate(t *testing.T) {
 	require.ErrorAs(t, err, &v, "a slug is not made anew unasked")
 }
 
+// A slug that was given up leads nowhere, and then to whoever takes it.
+func TestANewSlugIsKnownAtOnce(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	s, r := withResolver(t, e)
+	finds := func(slug string) tenancy.CompanyID {
+		tenant, err := r.ResolveCompanySlug(t.Context(), slug)
+		if err != nil {
+			require.ErrorIs(t, err, tenancy.ErrNotFound)
+		}
+		return tenant.CompanyID
+	}
+	require.Equal(t, e.A.CompanyID, finds("company-1"))
+	require.Zero(t, finds("one"))
+	slug := "one"
+	_, err := s.UpdateCompany(e.A.CompanyCtx, tenancy.Update{Slug: &slug})
+	require.NoError(t, err)
+	require.Equal(t, e.A.CompanyID, finds("one"))
+	require.Zero(t, finds("company-1"))
+	slug = "company-1"
+	_, err = s.UpdateCompany(e.B.CompanyCtx, tenancy.Update{Slug: &slug})
+	require.NoError(t, err)
+	require.Equal(t, e.B.CompanyID, finds("company-1"))
+}
+
 func TestDeleteDomain(t *testing.T) {
 	t.Parallel()
 	e := tenancytest.Open(t)
