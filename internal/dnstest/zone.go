@@ -59,15 +59,19 @@ func (z *Zone) Delegate(name string) *Zone {
 
 func (in *Internet) zone(name string) *Zone {
 	z := &Zone{in: in, name: dns.CanonicalName(name), records: map[string][]dns.RR{}}
-	for i := range 2 {
+	addresses := make([]string, 2)
+	for i := range addresses {
+		s := &Server{zone: z, host: dns.Fqdn(fmt.Sprintf("ns%d.%s", i+1, strings.TrimSuffix(z.name, ".")))}
 		in.mu.Lock()
 		in.servers++
 		ip := net.IPv4(192, 0, 2, byte(in.servers))
-		s := &Server{zone: z, host: dns.Fqdn(strings.TrimPrefix(fmt.Sprintf("ns%d.%s", i+1, strings.TrimSuffix(z.name, ".")), "."))}
 		in.hosts[s.host] = ip
 		in.mu.Unlock()
 		z.Servers = append(z.Servers, s)
-		in.listen(net.JoinHostPort(ip.String(), "53"), s.serve)
+		addresses[i] = net.JoinHostPort(ip.String(), "53")
+	}
+	for i, s := range z.Servers { // only now: an answer names them all
+		in.listen(addresses[i], s.serve)
 	}
 	return z
 }
@@ -164,7 +168,7 @@ func (z *Zone) answer(r *dns.Msg) *dns.Msg {
 	m.Authoritative = true
 	for _, rr := range z.records[name] {
 		if kind := rr.Header().Rrtype; kind == q.Qtype || kind == dns.TypeCNAME {
-			m.Answer = append(m.Answer, rr)
+			m.Answer = append(m.Answer, dns.Copy(rr)) // packing writes into it
 		}
 	}
 	if len(m.Answer) > 0 {
