@@ -97,7 +97,7 @@ func TestRolesDecide(t *testing.T) {
 		}
 		requireError(t, w.do(t, "member", rt.Method, p, `{}`), 403, "forbidden")
 	}
-	require.Equal(t, 4, read, "the company, the workspace, its domains, one of them")
+	require.Equal(t, 5, read, "the company, its features, the workspace, its domains, one of them")
 	requireError(t, w.do(t, "a", http.MethodPost, "/companies", `{"name":"X"}`), 403, "forbidden")
 	requireError(t, w.do(t, "a", http.MethodGet, "/companies"), 403, "forbidden")
 }
