@@ -52,7 +52,7 @@ var heavy = []struct {
 	},
 	{
 		regexp.MustCompile(`^/(tenancy|audit|customfields)$`),
-		regexp.MustCompile(`^github\.com/riverqueue/|^gocloud\.dev/|^net/http/httptest$`),
+		regexp.MustCompile(`^github\.com/riverqueue/|^gocloud\.dev/|^net/http/httptest$|^github\.com/miekg/`),
 		"a team may use this package alone",
 	},
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/domainproof"
 	"github.com/stratakit/strata/tenancy/library"
 	"github.com/stratakit/strata/tenancy/settings"
 	"github.com/stratakit/strata/tenancy/tenancyhttp"
@@ -38,6 +39,9 @@ type Config struct {
 	// Features may add and take away what the size of a company asks for; see
 	// tenancy.StoreConfig.
 	Features func(ctx context.Context, bySize tenancy.Features) tenancy.Features
+	// Proof configures how names of domains are proven. Default: by asking the name servers
+	// of the domain (domainproof.NewVerifier); to ask them otherwise, give a Verifier of your own.
+	Proof tenancy.ProofConfig
 	// Runner configures the background work. A product that shares the database with
 	// others names a Runner.Queue of its own.
 	Runner bulk.Config
@@ -113,8 +117,14 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	if s.Fields, err = customfields.NewRegistry(s.DB, client, s.Limits, s.Audit, nil); err != nil {
 		return nil, err
 	}
+	if c.Proof.Prover == nil {
+		if c.Proof.Prover, err = domainproof.NewVerifier(nil); err != nil {
+			return nil, err
+		}
+	}
 	if s.Tenancy, err = tenancy.NewStore(s.DB, s.Audit, &tenancy.StoreConfig{
-		Provisioner: s.Limits, Limits: s.Limits, Configuration: s.Fields, Resolver: s.Resolver, Features: c.Features,
+		Provisioner: s.Limits, Limits: s.Limits, Configuration: s.Fields, Resolver: s.Resolver,
+		Features: c.Features, Proof: c.Proof,
 	}); err != nil {
 		return nil, err
 	}
@@ -180,6 +190,7 @@ func (s *Strata) keepHouse(ctx context.Context) {
 		{"expire reservations", s.Limits.ExpireReservations},
 		{"refresh access", func(ctx context.Context) (int, error) { return s.Limits.RefreshAccess(ctx, s.Tenancy) }},
 		{"sweep idempotency keys", func(ctx context.Context) (int, error) { return tenancyhttp.SweepIdempotencyKeys(ctx, s.DB) }},
+		{"check domain names again", s.Tenancy.RecheckDomains},
 	}
 	if s.Imports != nil {
 		chores = append(chores, chore{"sweep imports", s.Imports.Sweep})

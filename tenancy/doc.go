@@ -17,6 +17,24 @@
 // policies of every table compare with. Without a tenant there is [ErrNoTenant], and
 // SQL that gets past that sees no rows.
 //
+// # Suspending and deleting
+//
+// Each level can be suspended, and with it all that is below: [Tenant].Suspended says
+// that one of them is, [Tenant].SuspendedLevel which. What is deleted resolves no more, its
+// slug or name is free, and it no longer counts towards the plan; nothing is purged.
+//
+// # Whose a domain name is
+//
+// Any company may have a domain of any name. To prove that the name is its own it sets the
+// TXT record that [Store.DomainProof] names, and asks for a check:
+//
+//	proof, err := store.VerifyDomain(ctx, domainID)
+//	// proof.Verified, or proof.Problem says what was found instead
+//
+// In the whole installation one domain of a name is verified. Another one can take the name
+// over when it proves it and the first one's record is gone. [Store.RecheckDomains] looks
+// for the records again from time to time.
+//
 // # Finding a tenant
 //
 // [Resolver] answers from memory, then Redis, then PostgreSQL. A change of a company,

@@ -29,8 +29,23 @@ var (
 	// ErrSuspended is returned for any access to a suspended company, workspace or domain.
 	ErrSuspended error = fault.New(fault.Forbidden, "suspended", "this company, workspace or domain is suspended")
 
+	// ErrNotPlatform is returned when somebody of a company asks for what only the platform
+	// may see.
+	ErrNotPlatform error = fault.New(fault.Forbidden, "forbidden", "this is for the platform only")
+
 	// ErrConflict is returned when a slug or a domain name is already taken where it must be unique.
 	ErrConflict error = fault.New(fault.Conflict, "already_exists", "already exists")
+
+	// ErrCheckRunning is returned by VerifyDomain while another check of the same domain runs.
+	ErrCheckRunning error = fault.New(fault.Conflict, "verification_running", "the name is being checked right now: try again in a moment")
+
+	// ErrDomainTaken is returned by VerifyDomain when the record is there, and so is that of
+	// another domain, which has proven the name before.
+	ErrDomainTaken error = fault.New(fault.Conflict, "domain_taken",
+		"your record is there, and so is that of another owner, who has proven this name before: remove the other TXT record of that name, then verify again")
+
+	// ErrNoProver is returned by VerifyDomain without a Prover (StoreConfig.Proof).
+	ErrNoProver error = fault.New(fault.Unavailable, "verification_unavailable", "domain names cannot be verified here: nothing is configured to ask DNS")
 )
 
 // LevelError is returned when work needs a deeper tenant than the context has,

@@ -34,6 +34,9 @@ type Domain struct {
 	CreatedAt   time.Time   `json:"createdAt"`
 	UpdatedAt   time.Time   `json:"updatedAt"`
 	SuspendedAt *time.Time  `json:"suspendedAt,omitempty"`
+	// VerifiedAt is since when the name is proven to be the company's; nil while it is
+	// not. In the whole installation one domain of a name is verified at most.
+	VerifiedAt *time.Time `json:"verifiedAt,omitempty"`
 }
 
 // NewCompany is what CreateCompany needs. Slug may be empty: it is made from Name.

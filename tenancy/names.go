@@ -1,6 +1,7 @@
 package tenancy
 
 import (
+	"errors"
 	"regexp"
 	"strings"
 	"unicode"
@@ -85,4 +86,16 @@ func NormalizeDomainName(s string) (string, error) {
 		})
 	}
 	return strings.ToLower(name), v.OrNil()
+}
+
+// checkDomainName returns the form of the name of a new domain, and notes in v what is
+// wrong with it.
+func checkDomainName(v *ValidationError, s string) string {
+	name, err := NormalizeDomainName(s)
+	if wrong := (*ValidationError)(nil); errors.As(err, &wrong) {
+		v.Fields = append(v.Fields, wrong.Fields...)
+	} else {
+		checkRegistrable(v, name)
+	}
+	return name
 }

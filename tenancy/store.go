@@ -44,7 +44,7 @@ type StoreConfig struct {
 	// of other processes notice within their own lifetime.
 	Resolver *Resolver
 	// Limits is asked inside CreateWorkspace and CreateDomain, and told inside
-	// DeleteWorkspace. Nil: no limit. billing.Limits is one.
+	// DeleteWorkspace and DeleteDomain. Nil: no limit. billing.Limits is one.
 	Limits interface {
 		Consume(ctx context.Context, tx *Tx, resource string, n int64) error
 		Release(ctx context.Context, tx *Tx, resource string, n int64) error
@@ -54,6 +54,8 @@ type StoreConfig struct {
 	// Features may add and take away what the size of the company of ctx's tenant asks
 	// for, such as what its plan does not have. Nil: the size decides.
 	Features func(ctx context.Context, bySize Features) Features
+	// Proof configures how names of domains are proven.
+	Proof ProofConfig
 }
 
 // Store creates, reads, changes and lists companies, workspaces and domains. Every
@@ -73,12 +75,23 @@ func NewStore(db *DB, audit Auditor, cfg *StoreConfig) (*Store, error) {
 	if cfg != nil {
 		s.cfg = *cfg
 	}
+	if err := s.cfg.Proof.setDefaults(); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
 // Bootstrap creates a company with one workspace and one domain in one transaction:
-// all that a product with a single customer ever needs. Slugs come from the name.
+// all that a product with a single customer ever needs. The workspace is named like the
+// company. Errors are those of CreateCompany and CreateDomain; a *ValidationError names
+// what is wrong with either.
 func (s *Store) Bootstrap(ctx context.Context, company NewCompany, domain NewDomain) (Tenant, error) {
+	var v ValidationError
+	company.check(&v)
+	checkDomainName(&v, domain.DomainName)
+	if err := v.OrNil(); err != nil {
+		return Tenant{}, err
+	}
 	var t Tenant
 	err := s.createCompany(ctx, company, func(ctx context.Context, tx *Tx, c Company) error {
 		w, err := s.createWorkspaceTx(ctx, tx, NewWorkspace{Name: c.Name, Slug: c.Slug})
@@ -106,13 +119,18 @@ func (s *Store) CreateCompany(ctx context.Context, in NewCompany) (Company, erro
 	return out, err
 }
 
-func (s *Store) createCompany(ctx context.Context, in NewCompany, then func(context.Context, *Tx, Company) error) error {
-	var v ValidationError
-	in.Name = checkName(&v, "name", in.Name)
-	in.Slug = checkSlug(&v, in.Slug, in.Name)
+// check fills in the defaults and notes in v what is wrong.
+func (in *NewCompany) check(v *ValidationError) {
+	in.Name = checkName(v, "name", in.Name)
+	in.Slug = checkSlug(v, in.Slug, in.Name)
 	if in.Plan == "" {
 		in.Plan = DefaultPlan
 	}
+}
+
+func (s *Store) createCompany(ctx context.Context, in NewCompany, then func(context.Context, *Tx, Company) error) error {
+	var v ValidationError
+	in.check(&v)
 	if err := v.OrNil(); err != nil {
 		return err
 	}
@@ -180,7 +198,10 @@ func (s *Store) createWorkspaceTx(ctx context.Context, tx *Tx, in NewWorkspace) 
 	return w, s.consume(ctx, tx, "workspaces")
 }
 
-// CreateDomain creates a domain in a workspace of the company of ctx's tenant. Errors:
+// CreateDomain creates a domain in a workspace of the company of ctx's tenant. Its name
+// needs no proof, and other companies may have one of the same name: see VerifyDomain. It
+// has to be one that somebody can register, below a public suffix (publicsuffix.org), or
+// for development one below example, internal, invalid, local, localhost or test. Errors:
 // *ValidationError, ErrConflict for a name the workspace already has, ErrNotFound when
 // the workspace is gone or not the company's, billing's *LimitError.
 func (s *Store) CreateDomain(ctx context.Context, workspace WorkspaceID, in NewDomain) (Domain, error) {
@@ -193,8 +214,9 @@ func (s *Store) CreateDomain(ctx context.Context, workspace WorkspaceID, in NewD
 }
 
 func (s *Store) createDomainTx(ctx context.Context, tx *Tx, workspace WorkspaceID, in NewDomain) (Domain, error) {
-	name, err := NormalizeDomainName(in.DomainName)
-	if err != nil {
+	var v ValidationError
+	name := checkDomainName(&v, in.DomainName)
+	if err := v.OrNil(); err != nil {
 		return Domain{}, err
 	}
 	if err := lockCompany(ctx, tx); err != nil {

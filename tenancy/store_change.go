@@ -21,41 +21,31 @@ func lockCompany(ctx context.Context, tx *Tx) error {
 	return nil
 }
 
-// RenameCompany gives the company of ctx's tenant a new name. The slug stays.
-func (s *Store) RenameCompany(ctx context.Context, name string) (Company, error) {
-	var v ValidationError
-	name = checkName(&v, "name", name)
-	if err := v.OrNil(); err != nil {
-		return Company{}, err
-	}
-	return change(ctx, s, Change{Action: "company.renamed", ResourceType: "company", Metadata: map[string]any{"name": name}},
-		`UPDATE strata.companies SET name = $2, `+touched+` WHERE id = $1 AND deleted_at IS NULL RETURNING `+companyColumns,
-		scanCompany, func(c Company) string { return c.ID.String() }, name)
-}
-
-// RenameWorkspace gives a workspace of the company of ctx's tenant a new name.
-func (s *Store) RenameWorkspace(ctx context.Context, id WorkspaceID, name string) (Workspace, error) {
-	var v ValidationError
-	name = checkName(&v, "name", name)
-	if err := v.OrNil(); err != nil {
-		return Workspace{}, err
-	}
-	ctx, err := inWorkspace(ctx, id)
-	if err != nil {
-		return Workspace{}, err
-	}
-	return change(ctx, s, Change{Action: "workspace.renamed", ResourceType: "workspace", Metadata: map[string]any{"name": name}},
-		`UPDATE strata.workspaces SET name = $3, `+touched+` WHERE company_id = $1 AND id = $2 AND deleted_at IS NULL RETURNING `+workspaceColumns,
-		scanWorkspace, func(w Workspace) string { return w.ID.String() }, id, name)
-}
-
 // DeleteCompany marks the company of ctx's tenant as deleted: nothing below it
-// resolves any more, and its slug is free. Nothing is purged.
+// resolves any more, its slug is free, and others can prove that its domain names are
+// theirs. Nothing is purged.
 func (s *Store) DeleteCompany(ctx context.Context) error {
-	_, err := change(ctx, s, Change{Action: "company.deleted", ResourceType: "company"},
-		`UPDATE strata.companies SET deleted_at = now(), `+touched+` WHERE id = $1 AND deleted_at IS NULL RETURNING `+companyColumns,
-		scanCompany, func(c Company) string { return c.ID.String() })
-	return err
+	return s.db.InTx(ctx, func(tx *Tx) error {
+		if err := lockCompany(ctx, tx); err != nil {
+			return err
+		}
+		company := tx.Tenant().CompanyID
+		tag, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.companies SET deleted_at = now(), `+touched+` WHERE id = $1 AND deleted_at IS NULL`), company)
+		switch {
+		case err != nil:
+			return fmt.Errorf("tenancy: delete a company: %w", err)
+		case tag.RowsAffected() == 0:
+			return ErrNotFound
+		}
+		if _, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.domains SET verified_at = NULL, `+touched+` WHERE company_id = $1 AND verified_at IS NOT NULL`), company); err != nil {
+			return fmt.Errorf("tenancy: release the names of a company: %w", err)
+		}
+		if err := forgetChecks(ctx, tx, ``); err != nil {
+			return err
+		}
+		s.forgetAfter(tx)
+		return s.audit.RecordChange(ctx, tx, Change{Action: "company.deleted", ResourceType: "company", ResourceID: company.String()})
+	})
 }
 
 // DeleteWorkspace marks a workspace of the company of ctx's tenant and its domains as
@@ -82,6 +72,9 @@ func (s *Store) DeleteWorkspace(ctx context.Context, id WorkspaceID) error {
 		domains, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.domains SET deleted_at = now(), `+touched+` WHERE company_id = $1 AND workspace_id = $2 AND deleted_at IS NULL`), company, id)
 		if err != nil {
 			return fmt.Errorf("tenancy: delete the domains of a workspace: %w", err)
+		}
+		if err := forgetChecks(ctx, tx, ` AND domain_id IN (SELECT id FROM strata.domains WHERE company_id = $1 AND workspace_id = $2)`, id); err != nil {
+			return err
 		}
 		// In the order of the counters' names: custom_fields, domains, workspaces.
 		if s.cfg.Configuration != nil {
@@ -115,19 +108,6 @@ func inWorkspace(ctx context.Context, id WorkspaceID) (context.Context, error) {
 	return WithTenant(ctx, Tenant{CompanyID: t.CompanyID, WorkspaceID: id}), nil
 }
 
-// SetCompanySuspended suspends the company of ctx's tenant, or lets it work again.
-// While it is suspended every request for it gets ErrSuspended.
-func (s *Store) SetCompanySuspended(ctx context.Context, suspended bool) (Company, error) {
-	action := "company.resumed"
-	if suspended {
-		action = "company.suspended"
-	}
-	return change(ctx, s, Change{Action: action, ResourceType: "company"},
-		`UPDATE strata.companies SET suspended_at = CASE WHEN $2 THEN coalesce(suspended_at, now()) END, `+touched+`
-			WHERE id = $1 AND deleted_at IS NULL RETURNING `+companyColumns,
-		scanCompany, func(c Company) string { return c.ID.String() }, suspended)
-}
-
 // SetSubscriptionTx notes what a company's subscription allows, in the transaction that
 // changes the subscription: it is what Tenant.Plan and Tenant.Access say from then on.
 func (s *Store) SetSubscriptionTx(ctx context.Context, tx *Tx, plan string, access Access) error {
@@ -147,8 +127,9 @@ func (s *Store) SetSubscriptionTx(ctx context.Context, tx *Tx, plan string, acce
 	})
 }
 
-// change runs one audited UPDATE ... RETURNING whose first argument is the company.
-func change[T any](ctx context.Context, s *Store, c Change, q string, scan pgx.RowToFunc[T], id func(T) string, args ...any) (T, error) {
+// change runs one UPDATE ... RETURNING whose first argument is the company, and audits it
+// as changes, whose ResourceID it fills in.
+func change[T any](ctx context.Context, s *Store, changes []Change, q string, scan pgx.RowToFunc[T], id func(T) string, args ...any) (T, error) {
 	var out T
 	err := s.db.InTx(ctx, func(tx *Tx) error {
 		if err := lockCompany(ctx, tx); err != nil {
@@ -159,9 +140,14 @@ func change[T any](ctx context.Context, s *Store, c Change, q string, scan pgx.R
 		if err != nil {
 			return err
 		}
-		c.ResourceID = id(out)
 		s.forgetAfter(tx)
-		return s.audit.RecordChange(ctx, tx, c)
+		for _, c := range changes {
+			c.ResourceID = id(out)
+			if err := s.audit.RecordChange(ctx, tx, c); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	return out, err
 }

@@ -10,7 +10,7 @@ import (
 const (
 	companyColumns   = `id, name, slug, plan, access, created_at, updated_at, suspended_at`
 	workspaceColumns = `id, company_id, name, slug, created_at, updated_at, suspended_at`
-	domainColumns    = `id, workspace_id, company_id, domain_name, created_at, updated_at, suspended_at`
+	domainColumns    = `id, workspace_id, company_id, domain_name, created_at, updated_at, suspended_at, verified_at`
 )
 
 func scanCompany(row pgx.CollectableRow) (c Company, err error) {
@@ -24,7 +24,7 @@ func scanWorkspace(row pgx.CollectableRow) (w Workspace, err error) {
 }
 
 func scanDomain(row pgx.CollectableRow) (d Domain, err error) {
-	err = row.Scan(&d.ID, &d.WorkspaceID, &d.CompanyID, &d.DomainName, &d.CreatedAt, &d.UpdatedAt, &d.SuspendedAt)
+	err = row.Scan(&d.ID, &d.WorkspaceID, &d.CompanyID, &d.DomainName, &d.CreatedAt, &d.UpdatedAt, &d.SuspendedAt, &d.VerifiedAt)
 	return d, err
 }
 
@@ -46,6 +46,16 @@ func (s *Store) CompanyBySlug(ctx context.Context, slug string) (Company, error)
 		return err
 	})
 	return out, err
+}
+
+// Companies lists all companies, oldest first. It needs no tenant, and an actor of the
+// platform: ErrNotPlatform for anybody else.
+func (s *Store) Companies(ctx context.Context, p PageRequest) (Page[Company], error) {
+	if !ActorFrom(ctx).Platform() {
+		return Page[Company]{}, ErrNotPlatform
+	}
+	return readPage(ctx, s.db.ReadTrusted, `SELECT `+companyColumns+` FROM strata.companies WHERE deleted_at IS NULL`,
+		p, scanCompany, func(c Company) string { return c.ID.String() })
 }
 
 // Workspace returns a workspace of the company of ctx's tenant, or ErrNotFound.
@@ -96,7 +106,7 @@ func (s *Store) Workspaces(ctx context.Context, p PageRequest) (Page[Workspace],
 	if err != nil {
 		return Page[Workspace]{}, err
 	}
-	return readPage(ctx, s.db, `SELECT `+workspaceColumns+` FROM strata.workspaces WHERE company_id = $1 AND deleted_at IS NULL`,
+	return readPage(ctx, s.db.Read, `SELECT `+workspaceColumns+` FROM strata.workspaces WHERE company_id = $1 AND deleted_at IS NULL`,
 		p, scanWorkspace, func(w Workspace) string { return w.ID.String() }, t.CompanyID)
 }
 
@@ -107,7 +117,7 @@ func (s *Store) Domains(ctx context.Context, workspace WorkspaceID, p PageReques
 	if err != nil {
 		return Page[Domain]{}, err
 	}
-	return readPage(ctx, s.db, `SELECT `+domainColumns+` FROM strata.domains WHERE company_id = $1 AND workspace_id = $2 AND deleted_at IS NULL`,
+	return readPage(ctx, s.db.Read, `SELECT `+domainColumns+` FROM strata.domains WHERE company_id = $1 AND workspace_id = $2 AND deleted_at IS NULL`,
 		p, scanDomain, func(d Domain) string { return d.ID.String() }, t.CompanyID, workspace)
 }
 
@@ -120,16 +130,19 @@ func readOne[T any](ctx context.Context, db *DB, q string, scan pgx.RowToFunc[T]
 	return out, err
 }
 
+// reader is DB.Read or DB.ReadTrusted.
+type reader func(ctx context.Context, q string, args []any, scan func(pgx.Rows) error) error
+
 // readPage runs q, which ends in its WHERE clause, one page at a time in the order of
 // the ids, which is the order of creation. The cursor is the last id of a page.
-func readPage[T any](ctx context.Context, db *DB, q string, p PageRequest, scan pgx.RowToFunc[T], key func(T) string, args ...any) (Page[T], error) {
+func readPage[T any](ctx context.Context, read reader, q string, p PageRequest, scan pgx.RowToFunc[T], key func(T) string, args ...any) (Page[T], error) {
 	p, err := p.Normalize()
 	if err != nil {
 		return Page[T]{}, err
 	}
 	page := Page[T]{Page: p.Page, PageSize: p.PageSize, Total: -1}
 	if p.Cursor == "" {
-		err := db.Read(ctx, `SELECT count(*) FROM (`+q+`) t`, args, func(rows pgx.Rows) (err error) {
+		err := read(ctx, `SELECT count(*) FROM (`+q+`) t`, args, func(rows pgx.Rows) (err error) {
 			page.Total, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
 			return err
 		})
@@ -145,7 +158,7 @@ func readPage[T any](ctx context.Context, db *DB, q string, p PageRequest, scan 
 		args = append(args, after)
 		q += fmt.Sprintf(` AND id > $%d ORDER BY id LIMIT %d`, len(args), p.PageSize+1)
 	}
-	err = db.Read(ctx, q, args, func(rows pgx.Rows) (err error) {
+	err = read(ctx, q, args, func(rows pgx.Rows) (err error) {
 		page.Items, err = pgx.CollectRows(rows, scan)
 		return err
 	})

@@ -116,6 +116,13 @@ func TestStoreNeverCrossesCompanies(t *testing.T) {
 		return err
 	})
 	require.ErrorContains(t, err, "foreign key", "a row of B cannot point at a workspace of A")
+	for company, refuses := range map[tenancy.CompanyID]string{e.A.CompanyID: "row-level security", e.B.CompanyID: "foreign key"} {
+		err = e.DB.InTx(e.B.Ctx, func(tx *tenancy.Tx) error {
+			_, err := tx.Exec(e.B.Ctx, `INSERT INTO strata.domain_checks (company_id, domain_id) VALUES ($1, $2)`, company, e.A.DomainID)
+			return err
+		})
+		require.ErrorContains(t, err, refuses, "what is noted of a domain of A is not B's to write")
+	}
 }
 
 func TestStorePages(t *testing.T) {

@@ -51,6 +51,9 @@ type Tenant struct {
 
 	// Suspended is set while any of the three levels is suspended.
 	Suspended bool `json:"suspended,omitempty"`
+	// SuspendedLevel is the highest of those that are. LevelNone together with Suspended
+	// means that this is not known.
+	SuspendedLevel Level `json:"suspendedLevel,omitempty"`
 
 	// Version grows with every change of any of the three rows; of two Tenants for
 	// the same ids the one with the larger Version is the newer.

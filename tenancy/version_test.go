@@ -17,6 +17,10 @@ func TestVersionsGrowInTheOrderOfCommits(t *testing.T) {
 	t.Parallel()
 	e := tenancytest.Open(t)
 	ctx := e.A.CompanyCtx
+	proof, err := e.Store.DomainProof(ctx, e.A.DomainID)
+	require.NoError(t, err)
+	verifying, err := tenancy.NewStore(e.DB, e.Audit, &tenancy.StoreConfig{Proof: tenancy.ProofConfig{Prover: says{proof.Record.Value}}})
+	require.NoError(t, err)
 	changes := []struct {
 		name string
 		do   func() error
@@ -30,6 +34,10 @@ func TestVersionsGrowInTheOrderOfCommits(t *testing.T) {
 			return err
 		}},
 		{"rename a workspace", func() error { _, err := e.Store.RenameWorkspace(ctx, e.A.WorkspaceID, "New name"); return err }},
+		{"suspend a workspace", func() error { _, err := e.Store.SetWorkspaceSuspended(ctx, e.A.WorkspaceID, true); return err }},
+		{"suspend a domain", func() error { _, err := e.Store.SetDomainSuspended(ctx, e.A.DomainID, true); return err }},
+		{"verify a domain", func() error { _, err := verifying.VerifyDomain(ctx, e.A.DomainID); return err }},
+		{"delete a domain", func() error { return e.Store.DeleteDomain(ctx, e.A.DomainID) }},
 		{"delete a workspace", func() error { return e.Store.DeleteWorkspace(ctx, e.A.WorkspaceID) }},
 		{"delete the company", func() error { return e.Store.DeleteCompany(ctx) }},
 	}
@@ -54,6 +62,11 @@ func TestVersionsGrowInTheOrderOfCommits(t *testing.T) {
 		require.Equal(t, largest, newestVersion(t, e), change.name)
 	}
 }
+
+// says is what DNS says of every name.
+type says []string
+
+func (s says) TXT(context.Context, string) ([]string, error) { return s, nil }
 
 // waiting reports whether a statement in e's database waits for a lock.
 func waiting(t *testing.T, e *tenancytest.Env) bool {

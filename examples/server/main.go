@@ -185,17 +185,28 @@ func seed(ctx context.Context, s *strata.Strata) (facts, error) {
 	ctx = tenancy.WithTenant(ctx, tenancy.Tenant{CompanyID: company.ID})
 	d, err := s.Tenancy.First(ctx)
 	if errors.Is(err, tenancy.ErrNotFound) {
-		w, err := s.Tenancy.CreateWorkspace(ctx, tenancy.NewWorkspace{Name: "Example"})
-		if err != nil {
-			return facts{}, err
-		}
-		if d, err = s.Tenancy.CreateDomain(ctx, w.ID, tenancy.NewDomain{DomainName: domainName}); err != nil {
-			return facts{}, err
-		}
-	} else if err != nil {
+		d, err = reseed(ctx, s, tenancy.NewDomain{DomainName: domainName})
+	}
+	if err != nil {
 		return facts{}, err
 	}
 	return facts{CompanyID: company.ID, WorkspaceID: d.WorkspaceID, DomainID: d.ID}, nil
+}
+
+// reseed makes a domain anew, in the company's oldest workspace or in a new one.
+func reseed(ctx context.Context, s *strata.Strata, domain tenancy.NewDomain) (tenancy.Domain, error) {
+	workspaces, err := s.Tenancy.Workspaces(ctx, tenancy.PageRequest{PageSize: 1})
+	if err != nil {
+		return tenancy.Domain{}, err
+	}
+	if len(workspaces.Items) > 0 {
+		return s.Tenancy.CreateDomain(ctx, workspaces.Items[0].ID, domain)
+	}
+	w, err := s.Tenancy.CreateWorkspace(ctx, tenancy.NewWorkspace{Name: "Example"})
+	if err != nil {
+		return tenancy.Domain{}, err
+	}
+	return s.Tenancy.CreateDomain(ctx, w.ID, domain)
 }
 
 func announce(f facts, asJSON bool) {

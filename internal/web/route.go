@@ -25,6 +25,10 @@ type Route struct {
 	// WhenBlocked marks a route that reads and answers even while the subscription blocks
 	// everything else: what is used, and a company's own data on its way out.
 	WhenBlocked bool
+	// WhenSuspended is the permission that lets a principal use the route although the
+	// company, workspace or domain that the path names is suspended itself, and not one
+	// above it: to read that level, to let it work again, to delete it. Empty: nobody may.
+	WhenSuspended string
 	// Long marks a route that is not held to the server's time limit: a stream, a file.
 	Long bool
 	// Status is the status of success. 0 means 200.

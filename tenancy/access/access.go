@@ -12,7 +12,8 @@ const (
 	UsageRead        Permission = "usage.read"
 	WorkspaceCreate  Permission = "workspace.create"
 	WorkspaceDelete  Permission = "workspace.delete"
-	WorkspaceList    Permission = "workspace.list" // all of a company's
+	WorkspaceSuspend Permission = "workspace.suspend" // and resume
+	WorkspaceList    Permission = "workspace.list"    // all of a company's
 	WorkspaceRead    Permission = "workspace.read"
 	WorkspaceManage  Permission = "workspace.manage"
 	DomainManage     Permission = "domain.manage"
@@ -44,7 +45,7 @@ var (
 	admin  = append([]Permission{
 		FieldsManage, SettingsOverride, DomainManage, WorkspaceManage, RecipientsManage, JobsManage, AuditRead, UsageRead,
 	}, member...)
-	company = append([]Permission{CompanyManage, WorkspaceCreate, WorkspaceDelete, WorkspaceList, SettingsDefaults, CompanyAuditRead}, admin...)
+	company = append([]Permission{CompanyManage, WorkspaceCreate, WorkspaceDelete, WorkspaceSuspend, WorkspaceList, SettingsDefaults, CompanyAuditRead}, admin...)
 )
 
 // Allows reports whether role has permission p.

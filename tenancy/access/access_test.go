@@ -35,6 +35,7 @@ func TestAllows(t *testing.T) {
 		access.CompanyManage:    {owner, admin},
 		access.WorkspaceCreate:  {owner, admin},
 		access.WorkspaceDelete:  {owner, admin},
+		access.WorkspaceSuspend: {owner, admin},
 		access.WorkspaceList:    {owner, admin},
 		access.SettingsDefaults: {owner, admin},
 		access.CompanyAuditRead: {owner, admin},

@@ -50,15 +50,20 @@ func (s *Server) admit(rt web.Route, r *http.Request) (context.Context, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := usable(tenant, rt); err != nil {
+		if err := usable(tenant, rt, actor); err != nil {
 			return nil, err
 		}
 		ctx = tenancy.WithTenant(ctx, tenant)
 	}
-	if rt.Permission != "" && !actor.Platform() && !access.Allows(actor.Role, access.Permission(rt.Permission)) {
+	if rt.Permission != "" && !may(actor, access.Permission(rt.Permission)) {
 		return nil, ErrForbidden
 	}
 	return ctx, nil
+}
+
+// may reports whether actor has a permission in the company that it belongs to.
+func may(actor tenancy.Actor, p access.Permission) bool {
+	return actor.Platform() || access.Allows(actor.Role, p)
 }
 
 // whileAdmitted returns a context that ends, soon after, when the request would not be
@@ -108,9 +113,9 @@ func (s *Server) authenticate(r *http.Request) (tenancy.Actor, error) {
 }
 
 // usable says what the state of the tenant allows.
-func usable(t tenancy.Tenant, rt web.Route) error {
+func usable(t tenancy.Tenant, rt web.Route, actor tenancy.Actor) error {
 	switch {
-	case t.Suspended:
+	case t.Suspended && (rt.WhenSuspended == "" || t.SuspendedLevel != t.Level() || !may(actor, access.Permission(rt.WhenSuspended))):
 		return tenancy.ErrSuspended
 	case t.Access == tenancy.AccessFull, rt.Reads() && (t.Access == tenancy.AccessReadOnly || rt.WhenBlocked):
 		return nil

@@ -6,7 +6,12 @@ import (
 
 	"github.com/stratakit/strata/internal/web"
 	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/access"
 )
+
+func (a *API) companies(w http.ResponseWriter, r *http.Request) error {
+	return list(w, r, a.store.Companies)
+}
 
 func (a *API) createCompany(w http.ResponseWriter, r *http.Request) error {
 	return write(w, r, http.StatusCreated, func(ctx context.Context, in newCompany) (tenancy.Company, error) {
@@ -22,10 +27,28 @@ func (a *API) company(w http.ResponseWriter, r *http.Request) error {
 	return web.WriteData(w, http.StatusOK, c)
 }
 
-func (a *API) renameCompany(w http.ResponseWriter, r *http.Request) error {
-	return write(w, r, http.StatusOK, func(ctx context.Context, in rename) (tenancy.Company, error) {
-		return a.store.RenameCompany(ctx, in.Name)
+func (a *API) updateCompany(w http.ResponseWriter, r *http.Request) error {
+	return write(w, r, http.StatusOK, func(ctx context.Context, in update) (tenancy.Company, error) {
+		if err := in.allowed(ctx, access.PlatformManage); err != nil {
+			return tenancy.Company{}, err
+		}
+		return a.store.UpdateCompany(ctx, tenancy.Update(in))
 	})
+}
+
+// allowed holds an update that suspends or resumes to the permission for that. What is
+// suspended can be resumed, and nothing else done with it.
+func (u update) allowed(ctx context.Context, suspend access.Permission) error {
+	t, err := tenancy.TenantFrom(ctx)
+	switch {
+	case err != nil:
+		return err
+	case u.Suspended != nil && !may(tenancy.ActorFrom(ctx), suspend):
+		return ErrForbidden
+	case u.Suspended == nil && t.Suspended:
+		return tenancy.ErrSuspended
+	}
+	return nil
 }
 
 func (a *API) deleteCompany(w http.ResponseWriter, r *http.Request) error {
@@ -66,13 +89,16 @@ func (a *API) workspace(w http.ResponseWriter, r *http.Request) error {
 	return web.WriteData(w, http.StatusOK, found)
 }
 
-func (a *API) renameWorkspace(w http.ResponseWriter, r *http.Request) error {
-	return write(w, r, http.StatusOK, func(ctx context.Context, in rename) (tenancy.Workspace, error) {
+func (a *API) updateWorkspace(w http.ResponseWriter, r *http.Request) error {
+	return write(w, r, http.StatusOK, func(ctx context.Context, in update) (tenancy.Workspace, error) {
+		if err := in.allowed(ctx, access.WorkspaceSuspend); err != nil {
+			return tenancy.Workspace{}, err
+		}
 		t, err := tenancy.WorkspaceFrom(ctx)
 		if err != nil {
 			return tenancy.Workspace{}, err
 		}
-		return a.store.RenameWorkspace(ctx, t.WorkspaceID, in.Name)
+		return a.store.UpdateWorkspace(ctx, t.WorkspaceID, tenancy.Update(in))
 	})
 }
 
@@ -106,6 +132,53 @@ func (a *API) createDomain(w http.ResponseWriter, r *http.Request) error {
 		}
 		return a.store.CreateDomain(ctx, t.WorkspaceID, tenancy.NewDomain(in))
 	})
+}
+
+func (a *API) domain(w http.ResponseWriter, r *http.Request) error {
+	return ofDomain(w, r, a.store.Domain)
+}
+
+func (a *API) updateDomain(w http.ResponseWriter, r *http.Request) error {
+	return write(w, r, http.StatusOK, func(ctx context.Context, in updateDomain) (tenancy.Domain, error) {
+		t, err := tenancy.DomainFrom(ctx)
+		if err != nil {
+			return tenancy.Domain{}, err
+		}
+		return a.store.SetDomainSuspended(ctx, t.DomainID, *in.Suspended)
+	})
+}
+
+func (a *API) deleteDomain(w http.ResponseWriter, r *http.Request) error {
+	t, err := tenancy.DomainFrom(r.Context())
+	if err != nil {
+		return err
+	}
+	if err := a.store.DeleteDomain(r.Context(), t.DomainID); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (a *API) domainProof(w http.ResponseWriter, r *http.Request) error {
+	return ofDomain(w, r, a.store.DomainProof)
+}
+
+func (a *API) verifyDomain(w http.ResponseWriter, r *http.Request) error {
+	return ofDomain(w, r, a.store.VerifyDomain)
+}
+
+// ofDomain answers with what do says of the domain that the path names.
+func ofDomain[T any](w http.ResponseWriter, r *http.Request, do func(context.Context, tenancy.DomainID) (T, error)) error {
+	t, err := tenancy.DomainFrom(r.Context())
+	if err != nil {
+		return err
+	}
+	out, err := do(r.Context(), t.DomainID)
+	if err != nil {
+		return err
+	}
+	return web.WriteData(w, http.StatusOK, out)
 }
 
 // write reads the body, does the one thing and answers with what came of it.

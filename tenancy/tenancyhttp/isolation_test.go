@@ -57,7 +57,7 @@ func TestNobodySeesAnotherCompany(t *testing.T) {
 			require.Equal(t, absent.Body.String(), malformed.Body.String())
 		}
 	}
-	require.Equal(t, 14, checked)
+	require.Equal(t, 19, checked)
 	got := data[tenancy.Company](t, w.do(t, "a", http.MethodGet, path("/companies/{companyID}", w.A)), 200)
 	require.Equal(t, "Company 1", got.Name, "nothing was changed or deleted")
 }
@@ -86,16 +86,20 @@ func TestIDsOfAPathMustAgree(t *testing.T) {
 func TestRolesDecide(t *testing.T) {
 	t.Parallel()
 	w := open(t, tenancyhttp.Config{})
+	read := 0
 	for _, rt := range tenancyhttp.New(w.store).Routes() {
 		p := path(rt.Path, w.A)
 		requireError(t, w.do(t, "stranger", rt.Method, p, `{}`), 403, "forbidden")
-		if rt.Reads() && rt.Permission != string(access.WorkspaceList) { // all workspaces are for those of the company
+		if rt.Reads() && access.Allows(access.WorkspaceMember, access.Permission(rt.Permission)) {
+			read++
 			require.Equal(t, 200, w.do(t, "member", rt.Method, p).Code, p)
 			continue
 		}
 		requireError(t, w.do(t, "member", rt.Method, p, `{}`), 403, "forbidden")
 	}
+	require.Equal(t, 5, read, "the company, its features, the workspace, its domains, one of them")
 	requireError(t, w.do(t, "a", http.MethodPost, "/companies", `{"name":"X"}`), 403, "forbidden")
+	requireError(t, w.do(t, "a", http.MethodGet, "/companies"), 403, "forbidden")
 }
 
 func TestStateOfTheTenantDecides(t *testing.T) {

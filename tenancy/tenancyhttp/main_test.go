@@ -2,6 +2,7 @@ package tenancyhttp_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -32,6 +33,8 @@ type world struct {
 	store   *tenancy.Store
 	handler http.Handler
 	log     *syncBuffer
+
+	texts func(name string) ([]string, error) // what DNS says
 
 	actors map[string]tenancy.Actor
 	refuse error // why a principal is not known
@@ -67,9 +70,7 @@ func open(t *testing.T, cfg tenancyhttp.Config, more ...web.Route) *world {
 	resolver, err := tenancy.NewResolver(e.DB, e.Redis, nil)
 	require.NoError(t, err)
 	t.Cleanup(resolver.Close)
-	store, err := tenancy.NewStore(e.DB, e.Audit, &tenancy.StoreConfig{Provisioner: e.Limits, Limits: e.Limits, Resolver: resolver})
-	require.NoError(t, err)
-	w := &world{Env: e, store: store, log: &syncBuffer{}, refuse: errors.New("no such token"), actors: map[string]tenancy.Actor{
+	w := &world{Env: e, log: &syncBuffer{}, texts: func(string) ([]string, error) { return nil, nil }, refuse: errors.New("no such token"), actors: map[string]tenancy.Actor{
 		"a": e.A.Actor, "b": e.B.Actor,
 		"member":   {ID: "m", Type: tenancy.ActorUser, CompanyID: e.A.CompanyID, Role: access.WorkspaceMember},
 		"stranger": {ID: "s", Type: tenancy.ActorUser, CompanyID: e.A.CompanyID, Role: "no such role"},
@@ -77,6 +78,10 @@ func open(t *testing.T, cfg tenancyhttp.Config, more ...web.Route) *world {
 		"admin":    {ID: "root", Type: tenancy.ActorAdmin},
 		"zero":     {},
 	}}
+	w.store, err = tenancy.NewStore(e.DB, e.Audit, &tenancy.StoreConfig{
+		Provisioner: e.Limits, Limits: e.Limits, Resolver: resolver, Proof: tenancy.ProofConfig{Prover: w},
+	})
+	require.NoError(t, err)
 	cfg.Log = slog.New(slog.NewTextHandler(w.log, nil))
 	server, err := tenancyhttp.NewServer(resolver, func(r *http.Request) (tenancy.Actor, error) {
 		if actor, ok := w.actors[r.Header.Get("Authorization")]; ok {
@@ -87,9 +92,12 @@ func open(t *testing.T, cfg tenancyhttp.Config, more ...web.Route) *world {
 	require.NoError(t, err)
 	tenancyhttp.SetAgain(server, 10*time.Millisecond)
 	w.server = server
-	w.handler = server.Handler(tenancyhttp.New(store), routes(more))
+	w.handler = server.Handler(tenancyhttp.New(w.store), routes(more))
 	return w
 }
+
+// TXT says what the test wants: domainproof's own tests ask real servers.
+func (w *world) TXT(_ context.Context, name string) ([]string, error) { return w.texts(name) }
 
 // do makes a request as somebody, with a body when there is one.
 func (w *world) do(t *testing.T, who, method, path string, body ...string) *httptest.ResponseRecorder {
