@@ -29,6 +29,10 @@ var (
 	// ErrSuspended is returned for any access to a suspended company, workspace or domain.
 	ErrSuspended error = fault.New(fault.Forbidden, "suspended", "this company, workspace or domain is suspended")
 
+	// ErrMoving is returned for a write to a domain while it is being moved to another
+	// workspace. Reading goes on.
+	ErrMoving error = fault.New(fault.Moving, "domain_moving", "the domain is being moved to another workspace: it can be read, and written to again when that is done")
+
 	// ErrConflict is returned when a slug or a domain name is already taken where it must be unique.
 	ErrConflict error = fault.New(fault.Conflict, "already_exists", "already exists")
 )

@@ -228,15 +228,15 @@ func (r *Resolver) load(ctx context.Context, key scopeKey) (*resolved, error) {
 
 // The row of a level joined with those above it. A deleted parent hides what is below.
 const (
-	resolveCompanySQL = `SELECT c.id, NULL::uuid, NULL::uuid, c.plan, c.access, c.suspended_at IS NOT NULL, c.version
+	resolveCompanySQL = `SELECT c.id, NULL::uuid, NULL::uuid, c.plan, c.access, c.suspended_at IS NOT NULL, false, c.version
 		FROM strata.companies c WHERE c.id = $1 AND c.deleted_at IS NULL`
-	resolveSlugSQL = `SELECT c.id, NULL::uuid, NULL::uuid, c.plan, c.access, c.suspended_at IS NOT NULL, c.version
+	resolveSlugSQL = `SELECT c.id, NULL::uuid, NULL::uuid, c.plan, c.access, c.suspended_at IS NOT NULL, false, c.version
 		FROM strata.companies c WHERE c.slug = $1 AND c.deleted_at IS NULL`
-	resolveWorkspaceSQL = `SELECT c.id, w.id, NULL::uuid, c.plan, c.access, coalesce(c.suspended_at, w.suspended_at) IS NOT NULL, greatest(c.version, w.version)
+	resolveWorkspaceSQL = `SELECT c.id, w.id, NULL::uuid, c.plan, c.access, coalesce(c.suspended_at, w.suspended_at) IS NOT NULL, false, greatest(c.version, w.version)
 		FROM strata.workspaces w JOIN strata.companies c ON c.id = w.company_id
 		WHERE w.id = $1 AND w.deleted_at IS NULL AND c.deleted_at IS NULL`
 	resolveDomainSQL = `SELECT c.id, w.id, d.id, c.plan, c.access, coalesce(c.suspended_at, w.suspended_at, d.suspended_at) IS NOT NULL,
-			greatest(c.version, w.version, d.version)
+			d.moving_since IS NOT NULL, greatest(c.version, w.version, d.version)
 		FROM strata.domains d
 		JOIN strata.workspaces w ON w.company_id = d.company_id AND w.id = d.workspace_id
 		JOIN strata.companies c ON c.id = d.company_id
@@ -258,7 +258,7 @@ func (r *Resolver) read(ctx context.Context, key scopeKey) (Tenant, error) {
 	var t Tenant
 	err := r.db.ReadTrusted(ctx, q, []any{arg}, func(rows pgx.Rows) (err error) {
 		t, err = collectOne(rows, nil, func(row pgx.CollectableRow) (t Tenant, err error) {
-			err = row.Scan(&t.CompanyID, &t.WorkspaceID, &t.DomainID, &t.Plan, &t.Access, &t.Suspended, &t.Version)
+			err = row.Scan(&t.CompanyID, &t.WorkspaceID, &t.DomainID, &t.Plan, &t.Access, &t.Suspended, &t.Moving, &t.Version)
 			return t, err
 		})
 		return err

@@ -52,6 +52,10 @@ type Tenant struct {
 	// Suspended is set while any of the three levels is suspended.
 	Suspended bool `json:"suspended,omitempty"`
 
+	// Moving is set while the domain is being moved to another workspace: it is read, and
+	// takes no writes.
+	Moving bool `json:"moving,omitempty"`
+
 	// Version grows with every change of any of the three rows; of two Tenants for
 	// the same ids the one with the larger Version is the newer.
 	Version int64 `json:"version"`
@@ -117,6 +121,7 @@ const (
 	tenantKey contextKey = iota
 	actorKey
 	beforeCommitKey
+	withDeletedKey
 )
 
 // WithTenant returns a context in which all work is done for t.

@@ -25,6 +25,9 @@ type Route struct {
 	// WhenBlocked marks a route that reads and answers even while the subscription blocks
 	// everything else: what is used, and a company's own data on its way out.
 	WhenBlocked bool
+	// WhileMoving marks a route that changes something and answers even while the domain is
+	// being moved, when no other does: the move itself.
+	WhileMoving bool
 	// Long marks a route that is not held to the server's time limit: a stream, a file.
 	Long bool
 	// Status is the status of success. 0 means 200.

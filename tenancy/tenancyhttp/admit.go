@@ -112,6 +112,8 @@ func usable(t tenancy.Tenant, rt web.Route) error {
 	switch {
 	case t.Suspended:
 		return tenancy.ErrSuspended
+	case t.Moving && !rt.Reads() && !rt.WhileMoving:
+		return tenancy.ErrMoving
 	case t.Access == tenancy.AccessFull, rt.Reads() && (t.Access == tenancy.AccessReadOnly || rt.WhenBlocked):
 		return nil
 	case t.Access == tenancy.AccessReadOnly:
