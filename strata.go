@@ -21,6 +21,7 @@ import (
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
 	"github.com/stratakit/strata/tenancy/library"
+	"github.com/stratakit/strata/tenancy/move"
 	"github.com/stratakit/strata/tenancy/settings"
 	"github.com/stratakit/strata/tenancy/tenancyhttp"
 )
@@ -62,6 +63,7 @@ type Strata struct {
 	Recipients *recipients.Store
 	Runner     *bulk.Runner
 	Imports    *imports.Importer // nil without Config.Bucket
+	Mover      *move.Mover
 
 	log    *slog.Logger
 	cancel context.CancelFunc // of the background work; nil unless started
@@ -145,14 +147,25 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 			return nil, err
 		}
 	}
-	return s, nil
+	s.Mover, err = move.NewMover(s.DB, s.Resolver, s.Audit, &move.Config{Participants: s.participants(), Log: c.Log})
+	return s, err
+}
+
+// participants are the packages that have a say in the move of a domain, in the order of the
+// counters that they touch.
+func (s *Strata) participants() []move.Participant {
+	out := []move.Participant{s.Fields, s.Limits, s.Recipients, s.Runner}
+	if s.Imports != nil {
+		out = append(out, s.Imports)
+	}
+	return out
 }
 
 // housekeeping is how often what expired is cleaned away.
 const housekeeping = 5 * time.Minute
 
 // Start begins the background work of this process: runs that were submitted here or
-// whose process died, word of changed tenants, and housekeeping. A process that only
+// whose process died, moves of domains, word of changed tenants, and housekeeping. A process that only
 // serves requests need not start; it then notices changed tenants after 30 s. ctx
 // bounds the start only.
 func (s *Strata) Start(ctx context.Context) error {
@@ -165,6 +178,7 @@ func (s *Strata) Start(ctx context.Context) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
 	s.done.Go(func() { _ = s.Resolver.Run(work) }) // returns the context's error
+	s.done.Go(func() { _ = s.Mover.Run(work) })
 	s.done.Go(func() { s.keepHouse(work) })
 	return nil
 }

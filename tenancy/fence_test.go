@@ -107,6 +107,8 @@ func TestTxAs(t *testing.T) {
 		}), failed)
 		require.Equal(t, e.A.DomainID, tx.Tenant().DomainID)
 		require.Equal(t, 1, count(e.A.Ctx, tx), "back, also after an error")
-		return tx.As(e.A.Ctx, b, func(ctx context.Context, tx *tenancy.Tx) error { return e.Audit.RecordChange(ctx, tx, tenancy.Change{Action: "x.done"}) })
+		return tx.As(e.A.Ctx, b, func(ctx context.Context, tx *tenancy.Tx) error {
+			return e.Audit.RecordChange(ctx, tx, tenancy.Change{Action: "x.done"})
+		})
 	}))
 }
