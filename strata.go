@@ -46,6 +46,8 @@ type Config struct {
 	Bucket *blob.Bucket
 	// Imports configures imports.
 	Imports imports.Config
+	// Move configures moves of domains. Its Participants come after the library's own.
+	Move move.Config
 	// Log receives what goes wrong in the background. Default slog.Default().
 	Log *slog.Logger
 }
@@ -147,7 +149,11 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 			return nil, err
 		}
 	}
-	s.Mover, err = move.NewMover(s.DB, s.Resolver, s.Audit, &move.Config{Participants: s.participants(), Log: c.Log})
+	c.Move.Participants = append(s.participants(), c.Move.Participants...)
+	if c.Move.Log == nil {
+		c.Move.Log = c.Log
+	}
+	s.Mover, err = move.NewMover(s.DB, s.Resolver, s.Audit, &c.Move)
 	return s, err
 }
 

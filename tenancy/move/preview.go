@@ -156,7 +156,7 @@ const counted = 100_000
 func (m *Mover) count(ctx context.Context, mv Move, t tenancy.DomainTable) (n int64, estimated bool, err error) {
 	ctx = tenancy.WithTenant(ctx, mv.Source())
 	from := fmt.Sprintf(`SELECT 1 FROM %s WHERE domain_id = $1`, t)
-	err = m.db.Read(ctx, fmt.Sprintf(`SELECT count(*) FROM (%s LIMIT %d) some`, from, counted+1), []any{mv.DomainID}, func(rows pgx.Rows) (err error) {
+	err = m.db.Read(ctx, fmt.Sprintf(`SELECT count(*) FROM (%s LIMIT %d) t`, from, counted+1), []any{mv.DomainID}, func(rows pgx.Rows) (err error) {
 		n, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
 		return err
 	})
