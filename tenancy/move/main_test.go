@@ -64,9 +64,8 @@ func (h *hook) DomainMoved(ctx context.Context, tx *tenancy.Tx, m move.Move) err
 func open(t *testing.T, hooks ...move.Participant) *world {
 	t.Helper()
 	w := &world{Env: tenancytest.Open(t)}
-	cfg := &strata.Config{
-		Log: slog.New(slog.DiscardHandler), Move: move.Config{BatchRows: 50, Poll: 20 * time.Millisecond, WriterWait: 100 * time.Millisecond},
-	}
+	quiet := slog.New(slog.DiscardHandler)
+	cfg := &strata.Config{Log: quiet, Move: move.Config{BatchRows: 50, Poll: 20 * time.Millisecond, WriterWait: 100 * time.Millisecond, Log: quiet}}
 	var err error
 	w.Strata, err = strata.New(t.Context(), w.Pool, w.Redis, cfg)
 	require.NoError(t, err)
