@@ -151,6 +151,19 @@ func TestEveryTableHasItsWalls(t *testing.T) {
 	}
 }
 
+// A move goes through every table with rows of domains: in ours, and in those of products.
+func TestEveryTableOfDomainsIsRegistered(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Database(t, tenancytest.Template())
+	rows, err := pool.Query(t.Context(), `SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'domain_id'
+		WHERE c.relnamespace = 'strata'::regnamespace AND c.relkind IN ('r', 'p')
+			AND NOT EXISTS (SELECT FROM strata.tenant_tables t WHERE t.schema_name = 'strata' AND t.table_name = c.relname) ORDER BY 1`)
+	require.NoError(t, err)
+	company, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	require.Equal(t, []string{"audit_entries", "moves"}, company, "history stays with the company in which it happened")
+}
+
 // Every test of this repository runs under the audit guard: it has to be on.
 func TestEveryTableIsGuarded(t *testing.T) {
 	t.Parallel()

@@ -70,7 +70,7 @@ func (db *DB) RegisterTable(ctx context.Context, t Table) error {
 		return err
 	}
 	missing := found[0].Missing
-	if !found[0].Workspace && found[0].there() {
+	if !found[0].Workspace && found[0].Exists() {
 		missing = append(missing, "it has no column workspace_id uuid NOT NULL")
 	}
 	if len(missing) > 0 {
@@ -99,7 +99,8 @@ func (db *DB) DomainTables(ctx context.Context) ([]DomainTable, error) {
 
 const notThere = "it does not exist"
 
-func (t DomainTable) there() bool { return !slices.Contains(t.Missing, notThere) }
+// Exists reports whether the table is there: one that was registered may have been dropped.
+func (t DomainTable) Exists() bool { return !slices.Contains(t.Missing, notThere) }
 
 // tablesSQL looks up in the catalog what the rows of %s name. It asks for the table by the
 // names in pg_class, because a cast to regclass fails without a right to use the schema.
@@ -177,9 +178,9 @@ func scanDomainTable(row pgx.CollectableRow) (t DomainTable, err error) {
 
 // UnregisteredTables returns the tables that RoleApp works with, that have a company_id and
 // a domain_id, and that nobody has registered: what goes through all rows of a domain would
-// leave theirs behind. The history of a domain is not among them: audit entries and moves
-// stay with the company in which they happened. Nor is what another installation of Strata
-// in the same database has in its schema.
+// leave theirs behind. What is in the schema of Strata, or of another installation of it in
+// the same database, is not among them: the library knows its own tables, and that audit
+// entries and moves stay with the company in which they happened.
 func (db *DB) UnregisteredTables(ctx context.Context) ([]Table, error) {
 	var out []Table
 	err := db.ReadTrusted(ctx, `
@@ -188,9 +189,8 @@ func (db *DB) UnregisteredTables(ctx context.Context) ([]Table, error) {
 			AND (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname IN ('company_id', 'domain_id') AND NOT a.attisdropped) = 2
 			AND NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid)
 			AND NOT EXISTS (SELECT FROM strata.tenant_tables t WHERE t.schema_name = n.nspname AND t.table_name = c.relname)
-			AND NOT (n.nspname = $1 AND c.relname IN ('audit_entries', 'moves'))
-			AND NOT (n.nspname <> $1 AND EXISTS (SELECT FROM pg_class l WHERE l.relnamespace = n.oid AND l.relname = 'schema_lines'))
-		ORDER BY 1, 2`, []any{db.schema}, func(rows pgx.Rows) (err error) {
+			AND NOT EXISTS (SELECT FROM pg_class l WHERE l.relnamespace = n.oid AND l.relname = 'schema_lines')
+		ORDER BY 1, 2`, nil, func(rows pgx.Rows) (err error) {
 		out, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Table])
 		return err
 	})

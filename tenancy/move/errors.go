@@ -18,6 +18,10 @@ var (
 	// that is done.
 	ErrState error = fault.New(fault.Conflict, "wrong_state", "the state of the move does not allow this")
 
+	// ErrPlatform is returned for a change to a move between companies by anybody but the
+	// platform.
+	ErrPlatform error = fault.New(fault.Forbidden, "platform_only", "only the platform moves a domain from one company to another")
+
 	// ErrAlreadyMoving is what every *AlreadyMovingError is.
 	ErrAlreadyMoving error = fault.New(fault.Conflict, "already_running", "the domain is being moved already")
 

@@ -257,3 +257,50 @@ func TestBlockedByTheLastWriter(t *testing.T) {
 	_, err = w.Recipients.Create(w.A.Ctx, recipients.New{Email: "x@example.com"})
 	require.NoError(t, err)
 }
+
+// A process that stops hands its move over at once, and does not let the lease run out.
+func TestStopHandsOver(t *testing.T) {
+	t.Parallel()
+	working := make(chan struct{})
+	w := open(t, &hook{moved: func(ctx context.Context, _ *tenancy.Tx, _ move.Move) error {
+		close(working)
+		<-ctx.Done()
+		return ctx.Err()
+	}})
+	_, err := w.Mover.Start(w.A.Ctx, w.second)
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- w.Mover.Run(ctx) }()
+	<-working
+	stop()
+	require.ErrorIs(t, <-ended, context.Canceled)
+	require.Equal(t, 1, w.count(t, w.A.CompanyCtx, `SELECT count(*) FROM strata.moves WHERE state = 'flipping' AND lease IS NULL AND failures = 0`))
+
+	other, err := move.NewMover(w.DB, w.Resolver, w.Strata.Audit, nil)
+	require.NoError(t, err)
+	w.Mover = other
+	w.run()
+	w.until(t, move.Done)
+}
+
+// Between companies only the platform decides, and a company is not told of the other.
+func TestAnotherCompanyIsNobodysBusiness(t *testing.T) {
+	t.Parallel()
+	w := open(t, &hook{moved: func(context.Context, *tenancy.Tx, move.Move) error {
+		return fault.New(fault.Conflict, "secret", "company B has 7 workspaces")
+	}})
+	_, err := w.Mover.Start(platform(w.A.Ctx), w.B.WorkspaceID)
+	require.NoError(t, err)
+	w.run()
+	m := w.until(t, move.Failed)
+	require.Equal(t, "company B has 7 workspaces", m.PublicError())
+	m, err = w.Mover.Get(w.A.Ctx)
+	require.NoError(t, err)
+	require.Equal(t, []any{move.Failed, move.Place{}, "internal error"}, []any{m.State, m.To, m.PublicError()})
+	for _, change := range []func(context.Context) (move.Move, error){w.Mover.Cancel, w.Mover.Retry} {
+		_, err = change(w.A.Ctx)
+		require.ErrorIs(t, err, move.ErrPlatform)
+	}
+	require.Zero(t, w.count(t, w.A.CompanyCtx, `SELECT count(*) FROM strata.audit_entries WHERE company_id = $1 AND metadata::text LIKE '%workspaces%'`, w.A.CompanyID))
+}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -70,13 +71,25 @@ func setDefault[T comparable](v *T, to T) {
 
 // Get returns the latest move of the domain of ctx's tenant. A move belongs to the company
 // that the domain came from: to any other it is not there, and ErrNotFound, unless the
-// platform asks.
+// platform asks. Nobody else is told to which other company a domain goes.
 func (m *Mover) Get(ctx context.Context) (Move, error) {
 	rec, err := m.latest(ctx)
 	if err != nil {
 		return Move{}, err
 	}
-	return rec.Move, nil
+	return seenBy(tenancy.ActorFrom(ctx), rec.Move), nil
+}
+
+// seenBy leaves out what is another company's: where the domain goes, and what was found
+// there, limits and fields among it.
+func seenBy(actor tenancy.Actor, mv Move) Move {
+	if mv.CrossCompany() && !actor.Platform() {
+		mv.To, mv.Findings = Place{}, []Finding{}
+		if mv.Error != "" {
+			mv.Error, mv.ErrorCode = "", string(fault.Internal)
+		}
+	}
+	return mv
 }
 
 func (m *Mover) latest(ctx context.Context) (*record, error) {
@@ -91,7 +104,7 @@ func (m *Mover) latest(ctx context.Context) (*record, error) {
 	}
 	var rec *record
 	err = read(ctx, `SELECT `+moveColumns+` FROM strata.moves WHERE domain_id = $1 AND ($2::uuid[] IS NULL OR company_id = ANY ($2))
-		ORDER BY id DESC LIMIT 1`, []any{t.DomainID, company}, func(rows pgx.Rows) (err error) {
+		ORDER BY state IN ('done', 'cancelled'), id DESC LIMIT 1`, []any{t.DomainID, company}, func(rows pgx.Rows) (err error) {
 		rec, err = one(rows, nil)
 		return err
 	})
@@ -165,13 +178,14 @@ func (m *Mover) alreadyMoving(ctx context.Context, tx *tenancy.Tx, mv Move) erro
 
 // Cancel ends the latest move of the domain of ctx's tenant before the domain goes over: the
 // rows that were rewritten are rewritten back, then the domain takes writes again.
-// Cancelling twice does nothing. Errors: ErrNotFound, ErrState when it is done.
+// Cancelling twice does nothing. Errors: ErrNotFound, ErrState when it is done, ErrPlatform.
 func (m *Mover) Cancel(ctx context.Context) (Move, error) {
 	return m.change(ctx, "domain.move_cancel_requested", func(rec *record) bool { return rec.State == Cancelling || rec.State == Cancelled },
 		func(*record) State { return Cancelling }, Preparing, Copying, Flipping, Failed)
 }
 
-// Retry lets a failed move go on. Errors: ErrNotFound, ErrState when it has not failed.
+// Retry lets a failed move go on. Errors: ErrNotFound, ErrState when it has not failed,
+// ErrPlatform.
 func (m *Mover) Retry(ctx context.Context) (Move, error) {
 	return m.change(ctx, "domain.move_retried", func(*record) bool { return false }, func(rec *record) State {
 		if rec.failedIn == Preparing {
@@ -186,6 +200,9 @@ func (m *Mover) change(ctx context.Context, action string, same func(*record) bo
 	rec, err := m.latest(ctx)
 	if err != nil {
 		return Move{}, err
+	}
+	if rec.CrossCompany() && !tenancy.ActorFrom(ctx).Platform() {
+		return Move{}, ErrPlatform
 	}
 	err = m.db.InTx(tenancy.WithTenant(ctx, rec.company()), func(tx *tenancy.Tx) error {
 		now, err := one(tx.Query(ctx, tx.SQL(`SELECT `+moveColumns+` FROM strata.moves WHERE company_id = $1 AND id = $2 FOR NO KEY UPDATE`), rec.From.CompanyID, rec.ID))

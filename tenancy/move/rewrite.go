@@ -155,7 +155,7 @@ func (s *session) rewriter(rec *record, p progress) (*rewriter, error) {
 	to := rec.To
 	if rec.State == Cancelling {
 		to = rec.From
-		if !ok || len(t.Missing) > 0 && t.Key == nil && !t.Workspace { // it was dropped
+		if !ok || !t.Exists() {
 			return nil, nil
 		}
 	}

@@ -223,6 +223,6 @@ func (s *session) failed(ctx context.Context, cause error) error {
 		if err != nil || state == now.State {
 			return rec, wrap("note a failure", err)
 		}
-		return rec, s.record(ctx, tx, now.Move, "domain.move_failed", map[string]any{"reason": rec.PublicError()})
+		return rec, s.record(ctx, tx, now.Move, "domain.move_failed", map[string]any{"reason": code}) // its text may be about another company
 	})
 }
