@@ -161,7 +161,7 @@ func TestEveryTableOfDomainsIsRegistered(t *testing.T) {
 	require.NoError(t, err)
 	company, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(t, err)
-	require.Equal(t, []string{"audit_entries", "moves"}, company, "history stays with the company in which it happened")
+	require.Equal(t, []string{"audit_entries", "moves", "settings"}, company, "history stays with the company in which it happened, and settings have a policy by company")
 }
 
 // Every test of this repository runs under the audit guard: it has to be on.
