@@ -61,6 +61,8 @@ type Move struct {
 	CreatedAt   time.Time  `json:"createdAt"`
 	UpdatedAt   time.Time  `json:"updatedAt"`
 	FinishedAt  *time.Time `json:"finishedAt"`
+
+	fromPlan, toPlan string // of the companies, as readPlans found them
 }
 
 // TableProgress is how far a move is with one table.
@@ -95,14 +97,15 @@ func (m Move) Rows() (rewritten, total int64) {
 // CrossCompany reports whether the domain changes its company.
 func (m Move) CrossCompany() bool { return m.From.CompanyID != m.To.CompanyID }
 
-// Source is the domain where it comes from.
+// Source is the domain where it comes from. What a Participant is given knows the plans of
+// both companies.
 func (m Move) Source() tenancy.Tenant {
-	return tenancy.Tenant{CompanyID: m.From.CompanyID, WorkspaceID: m.From.WorkspaceID, DomainID: m.DomainID}
+	return tenancy.Tenant{CompanyID: m.From.CompanyID, WorkspaceID: m.From.WorkspaceID, DomainID: m.DomainID, Plan: m.fromPlan}
 }
 
 // Target is the workspace that it goes to.
 func (m Move) Target() tenancy.Tenant {
-	return tenancy.Tenant{CompanyID: m.To.CompanyID, WorkspaceID: m.To.WorkspaceID}
+	return tenancy.Tenant{CompanyID: m.To.CompanyID, WorkspaceID: m.To.WorkspaceID, Plan: m.toPlan}
 }
 
 // company is the scope of what is not the domain's own: the row of the move, the domain's.

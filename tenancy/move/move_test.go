@@ -225,7 +225,10 @@ func TestDeletedMeanwhile(t *testing.T) {
 func TestTriedAgain(t *testing.T) {
 	t.Parallel()
 	tries := 0
-	w := open(t, &hook{moved: func(context.Context, *tenancy.Tx, move.Move) error {
+	w := open(t, &hook{moved: func(_ context.Context, _ *tenancy.Tx, m move.Move) error {
+		if m.Source().Plan != "enterprise" || m.Target().Plan != "enterprise" {
+			return fault.New(fault.Conflict, "plan", "a participant knows the plans")
+		}
 		if tries++; tries == 1 {
 			return errors.New("the network was away")
 		}

@@ -62,7 +62,16 @@ func (m *Mover) plan(ctx context.Context, to tenancy.WorkspaceID) (Move, error) 
 			Field: "workspaceId", Value: to.String(), Code: "same_workspace", Message: "the domain is in this workspace: name another one",
 		}}}
 	}
-	return mv, nil
+	return mv, m.readPlans(ctx, &mv)
+}
+
+// readPlans completes what a Participant is told.
+func (m *Mover) readPlans(ctx context.Context, mv *Move) error {
+	return wrap("read the plans", m.db.ReadTrusted(ctx, `SELECT f.plan, t.plan FROM strata.companies f, strata.companies t WHERE f.id = $1 AND t.id = $2`,
+		[]any{mv.From.CompanyID, mv.To.CompanyID}, func(rows pgx.Rows) error {
+			_, err := pgx.ForEachRow(rows, []any{&mv.fromPlan, &mv.toPlan}, func() error { return nil })
+			return err
+		}))
 }
 
 func (m *Mover) preview(ctx context.Context, mv Move) (Preview, error) {

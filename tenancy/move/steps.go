@@ -32,7 +32,11 @@ func (s *session) prepare(ctx context.Context) error {
 	if err != nil {
 		return wrap("wait for the last writers", err)
 	}
-	p, err := s.preview(ctx, s.rec.Move)
+	mv := s.rec.Move
+	if err := s.readPlans(ctx, &mv); err != nil {
+		return err
+	}
+	p, err := s.preview(ctx, mv)
 	if err != nil {
 		return err
 	}
@@ -124,6 +128,10 @@ func (s *session) verify(ctx context.Context, tx *tenancy.Tx, now *record) error
 
 // flip makes the domain the target's, in one transaction with all that goes with it.
 func (s *session) flip(ctx context.Context) error {
+	mv := s.rec.Move
+	if err := s.readPlans(ctx, &mv); err != nil {
+		return err
+	}
 	return s.inTx(ctx, func(tx *tenancy.Tx, now *record) (*record, error) {
 		if all, more := s.added(now.progress); more {
 			return s.update(ctx, tx, Copying, all)
@@ -135,7 +143,7 @@ func (s *session) flip(ctx context.Context) error {
 			return nil, err
 		}
 		for _, participant := range s.cfg.Participants {
-			if err := participant.DomainMoved(ctx, tx, now.Move); err != nil {
+			if err := participant.DomainMoved(ctx, tx, mv); err != nil {
 				return nil, err
 			}
 		}
