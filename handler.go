@@ -17,6 +17,7 @@ import (
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/recipients/recipientshttp"
 	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/move/movehttp"
 	"github.com/stratakit/strata/tenancy/settings/settingshttp"
 	"github.com/stratakit/strata/tenancy/tenancyhttp"
 )
@@ -68,6 +69,7 @@ func (s *Strata) Server(principal func(*http.Request) (tenancy.Actor, error), cf
 func (s *Strata) apis(cfg *HandlerConfig) []web.API {
 	apis := []web.API{
 		tenancyhttp.New(s.Tenancy),
+		movehttp.New(s.Mover),
 		settingshttp.New(s.Settings),
 		audithttp.New(s.Audit),
 		billinghttp.New(s.Limits),

@@ -20,6 +20,7 @@ import (
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
 	"github.com/stratakit/strata/tenancy/library"
+	"github.com/stratakit/strata/tenancy/move"
 	"github.com/stratakit/strata/tenancy/settings"
 )
 
@@ -53,6 +54,7 @@ type MigrateConfig struct {
 func lines() []migrate.Line {
 	return []migrate.Line{
 		tenancy.Migrations(),
+		move.Migrations(),
 		settings.Migrations(),
 		library.Migrations(),
 		audit.Migrations(),

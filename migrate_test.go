@@ -117,12 +117,12 @@ func TestMigrateTouchesOnlyItsSchemas(t *testing.T) {
 func TestEveryTableHasItsWalls(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Database(t, tenancytest.Template())
-	// Only the library's own bookkeeping of versions belongs to no tenant, and no
+	// Only the library's own bookkeeping of versions and tables belongs to no tenant, and no
 	// runtime role may change it.
 	rows, err := pool.Query(t.Context(), `
 		SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE n.nspname = 'strata' AND c.relkind IN ('r', 'p')
-		  AND c.relname <> 'schema_lines' AND c.relname NOT LIKE 'goose\_%'
+		  AND c.relname NOT IN ('schema_lines', 'tenant_tables') AND c.relname NOT LIKE 'goose\_%'
 		  AND NOT (c.relrowsecurity AND c.relforcerowsecurity
 			AND EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polroles = ARRAY['strata_app'::regrole::oid] AND p.polwithcheck IS NOT NULL)
 			AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'company_id' OR c.relname = 'companies')
@@ -144,11 +144,25 @@ func TestEveryTableHasItsWalls(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, bad)
 
-	for table, privileges := range map[string]string{"schema_lines": "INSERT, UPDATE, DELETE, TRUNCATE", "goose_tenancy": "SELECT, INSERT, UPDATE, DELETE, TRUNCATE"} {
+	for table, privileges := range map[string]string{"schema_lines": "INSERT, UPDATE, DELETE, TRUNCATE", "tenant_tables": "INSERT, UPDATE, DELETE, TRUNCATE", "goose_tenancy": "SELECT, INSERT, UPDATE, DELETE, TRUNCATE"} {
 		var reachable bool
 		require.NoError(t, pool.QueryRow(t.Context(), `SELECT has_table_privilege('strata_app', 'strata.`+table+`', $1)`, privileges).Scan(&reachable))
 		require.False(t, reachable, table)
 	}
+}
+
+// A move goes through every table with rows of domains: in ours, and in those of products.
+func TestEveryTableOfDomainsIsRegistered(t *testing.T) {
+	t.Parallel()
+	pool := dbtest.Database(t, tenancytest.Template())
+	rows, err := pool.Query(t.Context(), `SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'domain_id'
+		WHERE c.relnamespace = 'strata'::regnamespace AND c.relkind IN ('r', 'p')
+			AND NOT EXISTS (SELECT FROM strata.tenant_tables t WHERE t.schema_name = 'strata' AND t.table_name = c.relname) ORDER BY 1`)
+	require.NoError(t, err)
+	company, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	require.Equal(t, []string{"audit_entries", "domain_checks", "moves", "settings"}, company,
+		"history stays with the company in which it happened; checks of the name and settings have a policy by company and go along when the domain goes over")
 }
 
 // Every test of this repository runs under the audit guard: it has to be on.
@@ -164,8 +178,8 @@ func TestEveryTableIsGuarded(t *testing.T) {
 	unguarded, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(t, err)
 	require.Equal(t, []string{ // in these a row is no mutation that a user asked for
-		"domain_checks", "goose_audit", "goose_billing", "goose_bulk", "goose_customfields", "goose_imports", "goose_library", "goose_recipients", "goose_settings", "goose_tenancy",
-		"idempotency_keys", "import_rows", "run_batches", "runs", "schema_lines",
+		"domain_checks", "goose_audit", "goose_billing", "goose_bulk", "goose_customfields", "goose_imports", "goose_library", "goose_move", "goose_recipients", "goose_settings", "goose_tenancy",
+		"idempotency_keys", "import_rows", "moves", "run_batches", "runs", "schema_lines", "tenant_tables",
 	}, unguarded)
 
 	change := func(entries ...audit.Entry) error {

@@ -22,6 +22,7 @@ import (
 	"github.com/stratakit/strata/tenancy"
 	"github.com/stratakit/strata/tenancy/domainproof"
 	"github.com/stratakit/strata/tenancy/library"
+	"github.com/stratakit/strata/tenancy/move"
 	"github.com/stratakit/strata/tenancy/settings"
 	"github.com/stratakit/strata/tenancy/tenancyhttp"
 )
@@ -49,6 +50,8 @@ type Config struct {
 	Bucket *blob.Bucket
 	// Imports configures imports.
 	Imports imports.Config
+	// Move configures moves of domains. Its Participants come after the library's own.
+	Move move.Config
 	// Log receives what goes wrong in the background. Default slog.Default().
 	Log *slog.Logger
 }
@@ -66,6 +69,7 @@ type Strata struct {
 	Recipients *recipients.Store
 	Runner     *bulk.Runner
 	Imports    *imports.Importer // nil without Config.Bucket
+	Mover      *move.Mover
 
 	log    *slog.Logger
 	cancel context.CancelFunc // of the background work; nil unless started
@@ -155,14 +159,29 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 			return nil, err
 		}
 	}
-	return s, nil
+	c.Move.Participants = append(s.participants(), c.Move.Participants...)
+	if c.Move.Log == nil {
+		c.Move.Log = c.Log
+	}
+	s.Mover, err = move.NewMover(s.DB, s.Resolver, s.Audit, &c.Move)
+	return s, err
+}
+
+// participants are the packages that have a say in the move of a domain, in the order of the
+// counters that they touch.
+func (s *Strata) participants() []move.Participant {
+	out := []move.Participant{s.Settings, s.Fields, s.Limits, s.Recipients, s.Runner}
+	if s.Imports != nil {
+		out = append(out, s.Imports)
+	}
+	return out
 }
 
 // housekeeping is how often what expired is cleaned away.
 const housekeeping = 5 * time.Minute
 
 // Start begins the background work of this process: runs that were submitted here or
-// whose process died, word of changed tenants, and housekeeping. A process that only
+// whose process died, moves of domains, word of changed tenants, and housekeeping. A process that only
 // serves requests need not start; it then notices changed tenants after 30 s. ctx
 // bounds the start only.
 func (s *Strata) Start(ctx context.Context) error {
@@ -175,6 +194,7 @@ func (s *Strata) Start(ctx context.Context) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
 	s.done.Go(func() { _ = s.Resolver.Run(work) }) // returns the context's error
+	s.done.Go(func() { _ = s.Mover.Run(work) })
 	s.done.Go(func() { s.keepHouse(work) })
 	return nil
 }

@@ -114,5 +114,11 @@ func (r *Recorder) RecordChange(ctx context.Context, tx *tenancy.Tx, c tenancy.C
 // that was refused or failed, whose own transaction is gone. Set Status and ErrorMessage
 // then. Errors are those of RecordTx.
 func (r *Recorder) Record(ctx context.Context, e Entry) error {
-	return r.db.InTx(ctx, func(tx *tenancy.Tx) error { return r.RecordTx(ctx, tx, e) })
+	t, err := tenancy.TenantFrom(ctx)
+	if err != nil {
+		return err
+	}
+	// The trail is the company's: that a domain takes no writes must not keep it from being told.
+	company := tenancy.WithTenant(ctx, tenancy.Tenant{CompanyID: t.CompanyID})
+	return r.db.InTx(company, func(tx *tenancy.Tx) error { return r.RecordTx(ctx, tx, e) })
 }

@@ -37,7 +37,8 @@ const runnable = `(state = 'queued' AND next_attempt_at <= now()
 	OR state = 'paused' AND cancel_requested)`
 
 // claim takes the lease of a run, or returns nil when it is not runnable, locked by
-// somebody, or of a kind that is not done here. Taking over from a process that died
+// somebody, or of a kind that is not done here, and while its domain is being moved or when
+// that was moved since the reference to the run was written: it is found again. Taking over from a process that died
 // counts as a failure: what kills its process every time must not go on for ever.
 func (r *Runner) claim(ctx context.Context, at ref) (*record, error) {
 	var rec *record
@@ -51,7 +52,7 @@ func (r *Runner) claim(ctx context.Context, at ref) (*record, error) {
 			RETURNING `+runColumns), at.DomainID, at.RunID, uuid.New(), r.cfg.Lease, r.kinds()))
 		return err
 	})
-	if errors.Is(err, pgx.ErrNoRows) {
+	if errors.Is(err, pgx.ErrNoRows) || errors.Is(err, tenancy.ErrMoving) || errors.Is(err, tenancy.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {

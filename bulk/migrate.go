@@ -10,4 +10,6 @@ import (
 var migrations embed.FS
 
 // Migrations returns the package's migrations, for strata.Migrate.
-func Migrations() migrate.Line { return migrate.Line{Name: "bulk", Files: migrations} }
+func Migrations() migrate.Line {
+	return migrate.Line{Name: "bulk", Files: migrations, DomainTables: []string{"runs", "run_batches"}}
+}

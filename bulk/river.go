@@ -26,9 +26,10 @@ type ref struct {
 // Kind is the kind of all our River jobs: what a run does is in its row.
 func (ref) Kind() string { return "strata_run" }
 
-// scope returns ctx in the tenant of the run, as far as that is known without asking.
+// scope returns ctx in the tenant of the run, as far as that is known without asking. The
+// runs of a domain that is deleted are claimed too: somebody has to end them.
 func (at ref) scope(ctx context.Context) context.Context {
-	return tenancy.WithTenant(ctx, tenancy.Tenant{CompanyID: at.CompanyID, DomainID: at.DomainID})
+	return tenancy.WithDeleted(tenancy.WithTenant(ctx, tenancy.Tenant{CompanyID: at.CompanyID, DomainID: at.DomainID}))
 }
 
 func (r Run) ref() ref { return ref{r.CompanyID, r.DomainID, r.ID} }

@@ -36,7 +36,10 @@ func (r *Runner) process(l *life, rec *record) {
 	defer cancel()
 	r.cache.put(ctx, rec.Run)
 	s := &session{Runner: r, life: l, rec: rec}
-	if err := s.run(ctx); errors.Is(err, errLeaseLost) {
+	if err := s.run(ctx); errors.Is(err, tenancy.ErrMoving) {
+		// Not now. Nothing can be written down meanwhile: the lease runs out by itself.
+		r.cfg.Log.InfoContext(ctx, "a run waits for its domain to be moved", "run", rec.ID, "domain", rec.DomainID)
+	} else if errors.Is(err, errLeaseLost) {
 		r.cfg.Log.WarnContext(ctx, "a run was taken over", "run", rec.ID, "domain", rec.DomainID)
 	} else if err != nil {
 		r.brokeOff(ctx, rec.ref(), err)
@@ -72,7 +75,7 @@ func (s *session) run(ctx context.Context) error {
 			tries = 0
 		}
 		switch {
-		case err == nil, errors.Is(err, errLeaseLost):
+		case err == nil, errors.Is(err, errLeaseLost), errors.Is(err, tenancy.ErrMoving):
 			return err
 		case s.life.work.Err() != nil: // Stop may wait no longer
 			return s.after(ctx, 5*time.Second, func(ctx context.Context) error { return s.giveBack(ctx, s.rec, 0) })
@@ -98,14 +101,15 @@ func (s *session) after(ctx context.Context, limit time.Duration, fn func(contex
 }
 
 // scope returns ctx with the tenant as it is now and the actor that asked for the run.
-// With an error it is the tenant of the row.
+// With an error it is the tenant of the row. Where the domain is deleted, what is begun is
+// ended in it all the same.
 func (s *session) scope(ctx context.Context) (context.Context, error) {
 	ctx = tenancy.WithActor(ctx, s.rec.actor)
 	t, err := s.resolver.ResolveDomain(ctx, s.rec.DomainID)
 	if err != nil {
 		t = tenancy.Tenant{CompanyID: s.rec.CompanyID, WorkspaceID: s.rec.WorkspaceID, DomainID: s.rec.DomainID}
 	}
-	return tenancy.WithTenant(ctx, t), err
+	return tenancy.WithDeleted(tenancy.WithTenant(ctx, t)), err
 }
 
 // slice opens the run and does its batches until the run ends, its time is over, or

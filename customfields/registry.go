@@ -250,9 +250,12 @@ func (r *Registry) List(ctx context.Context) ([]Field, error) {
 	if err != nil {
 		return nil, err
 	}
-	var fields []Field
-	err = r.db.Read(ctx, `SELECT `+fieldColumns+` FROM strata.custom_fields f WHERE f.workspace_id = $1
-		ORDER BY f.archived_at IS NOT NULL, f.position, f.key`, []any{t.WorkspaceID}, func(rows pgx.Rows) (err error) {
+	return list(ctx, r.db, t.WorkspaceID)
+}
+
+func list(ctx context.Context, db reader, workspace tenancy.WorkspaceID) (fields []Field, err error) {
+	err = db.Read(ctx, `SELECT `+fieldColumns+` FROM strata.custom_fields f WHERE f.workspace_id = $1
+		ORDER BY f.archived_at IS NOT NULL, f.position, f.key`, []any{workspace}, func(rows pgx.Rows) (err error) {
 		fields, err = pgx.CollectRows(rows, scanField)
 		return err
 	})

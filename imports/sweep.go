@@ -50,10 +50,13 @@ func (im *Importer) Sweep(ctx context.Context) (int, error) {
 		if ctx.Err() != nil {
 			return swept, errors.Join(append(errs, ctx.Err())...)
 		}
-		done, err := im.sweep(tenancy.WithTenant(ctx, o.tenant), o.id)
-		if err != nil {
+		done, err := im.sweep(tenancy.WithDeleted(tenancy.WithTenant(ctx, o.tenant)), o.id)
+		switch {
+		case errors.Is(err, tenancy.ErrMoving), errors.Is(err, tenancy.ErrNotFound):
+			// Its domain is being moved, or was just now: the next call finds it.
+		case err != nil:
 			errs = append(errs, fmt.Errorf("imports: sweep %s: %w", o.id, err))
-		} else if done {
+		case done:
 			swept++
 		}
 	}

@@ -10,4 +10,6 @@ import (
 var migrations embed.FS
 
 // Migrations returns the package's migrations, for strata.Migrate.
-func Migrations() migrate.Line { return migrate.Line{Name: "recipients", Files: migrations} }
+func Migrations() migrate.Line {
+	return migrate.Line{Name: "recipients", Files: migrations, DomainTables: []string{"recipients"}}
+}

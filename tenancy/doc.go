@@ -39,4 +39,11 @@
 //
 // [Resolver] answers from memory, then Redis, then PostgreSQL. A change of a company,
 // workspace or domain reaches every process at once.
+//
+// # A domain can move
+//
+// Package move takes a domain to another workspace. Meanwhile [DB.InTx] lets no transaction
+// into its scope ([ErrMoving]), and afterwards none of a tenant that is older than the move:
+// that stands in PostgreSQL, not in a cache. A product's own tables take part when it has
+// called [DB.RegisterTable].
 package tenancy

@@ -33,6 +33,10 @@ var (
 	// may see.
 	ErrNotPlatform error = fault.New(fault.Forbidden, "forbidden", "this is for the platform only")
 
+	// ErrMoving is returned for a write to a domain while it is being moved to another
+	// workspace. Reading goes on.
+	ErrMoving error = fault.New(fault.Moving, "domain_moving", "the domain is being moved to another workspace: it can be read, and written to again when that is done")
+
 	// ErrConflict is returned when a slug or a domain name is already taken where it must be unique.
 	ErrConflict error = fault.New(fault.Conflict, "already_exists", "already exists")
 

@@ -230,19 +230,19 @@ func (r *Resolver) load(ctx context.Context, key scopeKey) (*resolved, error) {
 // What is suspended is told as the number of the highest Level that is.
 const (
 	resolveCompanySQL = `SELECT c.id, NULL::uuid, NULL::uuid, c.plan, c.access,
-			CASE WHEN c.suspended_at IS NOT NULL THEN 1 ELSE 0 END, c.version
+			CASE WHEN c.suspended_at IS NOT NULL THEN 1 ELSE 0 END, false, c.version
 		FROM strata.companies c WHERE c.id = $1 AND c.deleted_at IS NULL`
 	resolveSlugSQL = `SELECT c.id, NULL::uuid, NULL::uuid, c.plan, c.access,
-			CASE WHEN c.suspended_at IS NOT NULL THEN 1 ELSE 0 END, c.version
+			CASE WHEN c.suspended_at IS NOT NULL THEN 1 ELSE 0 END, false, c.version
 		FROM strata.companies c WHERE c.slug = $1 AND c.deleted_at IS NULL`
 	resolveWorkspaceSQL = `SELECT c.id, w.id, NULL::uuid, c.plan, c.access,
 			CASE WHEN c.suspended_at IS NOT NULL THEN 1 WHEN w.suspended_at IS NOT NULL THEN 2 ELSE 0 END,
-			greatest(c.version, w.version)
+			false, greatest(c.version, w.version)
 		FROM strata.workspaces w JOIN strata.companies c ON c.id = w.company_id
 		WHERE w.id = $1 AND w.deleted_at IS NULL AND c.deleted_at IS NULL`
 	resolveDomainSQL = `SELECT c.id, w.id, d.id, c.plan, c.access,
 			CASE WHEN c.suspended_at IS NOT NULL THEN 1 WHEN w.suspended_at IS NOT NULL THEN 2 WHEN d.suspended_at IS NOT NULL THEN 3 ELSE 0 END,
-			greatest(c.version, w.version, d.version)
+			d.moving_since IS NOT NULL, greatest(c.version, w.version, d.version)
 		FROM strata.domains d
 		JOIN strata.workspaces w ON w.company_id = d.company_id AND w.id = d.workspace_id
 		JOIN strata.companies c ON c.id = d.company_id
@@ -264,7 +264,7 @@ func (r *Resolver) read(ctx context.Context, key scopeKey) (Tenant, error) {
 	var t Tenant
 	err := r.db.ReadTrusted(ctx, q, []any{arg}, func(rows pgx.Rows) (err error) {
 		t, err = collectOne(rows, nil, func(row pgx.CollectableRow) (t Tenant, err error) {
-			err = row.Scan(&t.CompanyID, &t.WorkspaceID, &t.DomainID, &t.Plan, &t.Access, &t.SuspendedLevel, &t.Version)
+			err = row.Scan(&t.CompanyID, &t.WorkspaceID, &t.DomainID, &t.Plan, &t.Access, &t.SuspendedLevel, &t.Moving, &t.Version)
 			t.Suspended = t.SuspendedLevel != LevelNone
 			return t, err
 		})

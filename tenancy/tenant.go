@@ -55,6 +55,10 @@ type Tenant struct {
 	// means that this is not known.
 	SuspendedLevel Level `json:"suspendedLevel,omitempty"`
 
+	// Moving is set while the domain is being moved to another workspace: it is read, and
+	// takes no writes.
+	Moving bool `json:"moving,omitempty"`
+
 	// Version grows with every change of any of the three rows; of two Tenants for
 	// the same ids the one with the larger Version is the newer.
 	Version int64 `json:"version"`
@@ -120,6 +124,7 @@ const (
 	tenantKey contextKey = iota
 	actorKey
 	beforeCommitKey
+	withDeletedKey
 )
 
 // WithTenant returns a context in which all work is done for t.

@@ -119,7 +119,9 @@ func (tx *Tx) Savepoint(ctx context.Context, fn func(tx *Tx) error) (err error) 
 
 // InTx runs fn in one transaction as RoleApp in the scope of ctx's tenant. It commits
 // when fn returns nil and rolls back when fn returns an error or panics. It returns
-// ErrNoTenant without a tenant, fn's error as it is, or the error of the commit.
+// ErrNoTenant without a tenant, fn's error as it is, or the error of the commit. In the
+// scope of a domain it returns, and fn is not called, ErrMoving while the domain is being
+// moved, and ErrNotFound when it is deleted or is not where the tenant has it any more.
 func (db *DB) InTx(ctx context.Context, fn func(tx *Tx) error) error {
 	t, err := TenantFrom(ctx)
 	if err != nil {
@@ -153,13 +155,17 @@ func (db *DB) begin(ctx context.Context, t Tenant) (*Tx, error) {
 	tx := &Tx{db: db, conn: conn, tenant: t}
 	err = conn.Raw(func(driverConn any) error {
 		var err error
-		// One round trip begins the transaction and sets role and tenant. The ids are
-		// rendered from 16 bytes each, so there is nothing in the text to escape.
-		tx.Tx, err = driverConn.(*stdlib.Conn).Conn().BeginTx(ctx, pgx.TxOptions{BeginQuery: beginSQL(t)})
+		// One round trip begins the transaction, sets role and tenant and passes the fence. The
+		// ids are rendered from 16 bytes each, so there is nothing in the text to escape.
+		c := driverConn.(*stdlib.Conn).Conn()
+		tx.Tx, err = c.BeginTx(ctx, pgx.TxOptions{BeginQuery: db.beginSQL(ctx, t)})
+		if err != nil && !c.IsClosed() && c.PgConn().TxStatus() != 'I' {
+			_, _ = c.Exec(context.WithoutCancel(ctx), "ROLLBACK") // or the pool would throw a good connection away
+		}
 		return err
 	})
 	if err != nil {
-		return nil, errors.Join(setupError(err), conn.Close())
+		return nil, errors.Join(fenceError(setupError(err)), conn.Close())
 	}
 	return tx, nil
 }
@@ -177,9 +183,12 @@ func (tx *Tx) release(ctx context.Context) {
 	_ = tx.conn.Close()
 }
 
-func beginSQL(t Tenant) string {
-	a := settings(RoleApp, t)
-	return fmt.Sprintf("BEGIN ISOLATION LEVEL READ COMMITTED; SELECT set_config('role', '%s', true), set_config('strata.company_id', '%s', true), set_config('strata.workspace_id', '%s', true), set_config('strata.domain_id', '%s', true)", a...)
+func (db *DB) beginSQL(ctx context.Context, t Tenant) string {
+	q := fmt.Sprintf("BEGIN ISOLATION LEVEL READ COMMITTED; SELECT set_config('role', '%s', true), set_config('strata.company_id', '%s', true), set_config('strata.workspace_id', '%s', true), set_config('strata.domain_id', '%s', true)", settings(RoleApp, t)...)
+	if enter := db.enterSQL(ctx, t); enter != "" {
+		q += "; " + enter
+	}
+	return q
 }
 
 // setupError turns "role does not exist" and "permission denied to set role" into what to

@@ -21,6 +21,9 @@ import (
 type Line struct {
 	Name  string
 	Files fs.FS
+	// DomainTables are the tables with rows of domains, without their schema: what goes
+	// through all rows of a domain, such as its move, finds them in tenant_tables.
+	DomainTables []string
 }
 
 // migration is one numbered step of a line.

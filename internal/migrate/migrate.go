@@ -87,6 +87,23 @@ func Up(ctx context.Context, pool *pgxpool.Pool, schema string, lines []Line, lo
 		if err := up(ctx, pool, db, schema, l, log); err != nil {
 			return err
 		}
+		if err := registerTables(ctx, pool, schema, l.DomainTables); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// registerTables notes the tables with rows of domains, of which the first line makes the
+// list.
+func registerTables(ctx context.Context, pool *pgxpool.Pool, schema string, tables []string) error {
+	if len(tables) == 0 {
+		return nil
+	}
+	_, err := pool.Exec(ctx, rewriter(schema)(`INSERT INTO strata.tenant_tables (schema_name, table_name, product)
+		SELECT $1, t, 'strata' FROM unnest($2::text[]) t ON CONFLICT DO NOTHING`), schema, tables)
+	if err != nil {
+		return fmt.Errorf("migrate: register tables: %w", err)
 	}
 	return nil
 }

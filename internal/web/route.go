@@ -29,6 +29,9 @@ type Route struct {
 	// company, workspace or domain that the path names is suspended itself, and not one
 	// above it: to read that level, to let it work again, to delete it. Empty: nobody may.
 	WhenSuspended string
+	// WhileMoving marks a route that changes something and answers even while the domain is
+	// being moved, when no other does: the move itself.
+	WhileMoving bool
 	// Long marks a route that is not held to the server's time limit: a stream, a file.
 	Long bool
 	// Status is the status of success. 0 means 200.

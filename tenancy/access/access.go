@@ -17,6 +17,7 @@ const (
 	WorkspaceRead    Permission = "workspace.read"
 	WorkspaceManage  Permission = "workspace.manage"
 	DomainManage     Permission = "domain.manage"
+	DomainMove       Permission = "domain.move" // to another workspace of the company
 	FieldsRead       Permission = "fields.read"
 	FieldsManage     Permission = "fields.manage"
 	SettingsOverride Permission = "settings.override" // those of a workspace
@@ -45,7 +46,9 @@ var (
 	admin  = append([]Permission{
 		FieldsManage, SettingsOverride, DomainManage, WorkspaceManage, RecipientsManage, JobsManage, AuditRead, UsageRead,
 	}, member...)
-	company = append([]Permission{CompanyManage, WorkspaceCreate, WorkspaceDelete, WorkspaceSuspend, WorkspaceList, SettingsDefaults, CompanyAuditRead}, admin...)
+	company = append([]Permission{
+		CompanyManage, WorkspaceCreate, WorkspaceDelete, WorkspaceSuspend, WorkspaceList, DomainMove, SettingsDefaults, CompanyAuditRead,
+	}, admin...)
 )
 
 // Allows reports whether role has permission p.

@@ -117,6 +117,8 @@ func usable(t tenancy.Tenant, rt web.Route, actor tenancy.Actor) error {
 	switch {
 	case t.Suspended && (rt.WhenSuspended == "" || t.SuspendedLevel != t.Level() || !may(actor, access.Permission(rt.WhenSuspended))):
 		return tenancy.ErrSuspended
+	case t.Moving && !rt.Reads() && !rt.WhileMoving:
+		return tenancy.ErrMoving
 	case t.Access == tenancy.AccessFull, rt.Reads() && (t.Access == tenancy.AccessReadOnly || rt.WhenBlocked):
 		return nil
 	case t.Access == tenancy.AccessReadOnly:

@@ -108,7 +108,8 @@ func TestStateOfTheTenantDecides(t *testing.T) {
 		probe(http.MethodPost, "/domains/{domainID}/search", func(rt *web.Route) { rt.Read = true }),
 		probe(http.MethodGet, "/domains/{domainID}/read", nil),
 		probe(http.MethodGet, "/domains/{domainID}/usage", func(rt *web.Route) { rt.WhenBlocked = true }),
-		probe(http.MethodPost, "/domains/{domainID}/buy", func(rt *web.Route) { rt.WhenBlocked = true }))
+		probe(http.MethodPost, "/domains/{domainID}/buy", func(rt *web.Route) { rt.WhenBlocked = true }),
+		probe(http.MethodPost, "/domains/{domainID}/cancel-move", func(rt *web.Route) { rt.WhileMoving = true }))
 	status := func(method, p string) int { return w.do(t, "a", method, path("/domains/{domainID}"+p, w.A)).Code }
 	three := func() []int {
 		return []int{status(http.MethodPost, "/write"), status(http.MethodPost, "/search"), status(http.MethodGet, "/read")}
@@ -137,6 +138,17 @@ func TestStateOfTheTenantDecides(t *testing.T) {
 	_, err = w.store.SetCompanySuspended(w.A.CompanyCtx, false)
 	require.NoError(t, err)
 	require.Equal(t, []int{200, 200, 200}, three())
+
+	require.NoError(t, w.DB.InTx(w.A.CompanyCtx, func(tx *tenancy.Tx) error {
+		_, err := tx.Exec(t.Context(), `UPDATE strata.domains SET moving_since = now() WHERE company_id = $1`, w.A.CompanyID)
+		if err != nil {
+			return err
+		}
+		return w.store.SetSubscriptionTx(w.A.CompanyCtx, tx, "enterprise", tenancy.AccessFull) // and the resolver hears of it
+	}))
+	require.Equal(t, []int{423, 200, 200}, three(), "a domain that moves is read")
+	require.Equal(t, 200, status(http.MethodPost, "/cancel-move"))
+	requireError(t, w.do(t, "a", http.MethodPost, path("/domains/{domainID}/write", w.A)), 423, "domain_moving")
 }
 
 func TestContextOfAHandler(t *testing.T) {

@@ -1,0 +1,139 @@
+package customfields
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/stratakit/strata/billing"
+	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/move"
+)
+
+var _ move.Participant = (*Registry)(nil)
+
+// difference is what the definitions of a workspace lack for the records of another one.
+type difference struct {
+	missing  []Field // not there at all; archived ones among them
+	options  []Field // as the target has it, with the options that it lacks
+	findings []move.Finding
+}
+
+// fieldsApart holds the fields of the workspace that a domain leaves against those where it goes.
+// Fields go by their keys: what the records have under a key has to mean the same.
+func fieldsApart(source, target []Field) difference {
+	var d difference
+	find := func(severity move.Severity, kind, key, format string, args ...any) {
+		d.findings = append(d.findings, move.Finding{Kind: kind, Severity: severity, Subject: key, Message: fmt.Sprintf(format, args...)})
+	}
+	for _, f := range source {
+		i := slices.IndexFunc(target, func(t Field) bool { return t.Key == f.Key })
+		if i < 0 {
+			d.missing = append(d.missing, f)
+			if f.ArchivedAt == nil {
+				find(move.Warn, "custom_field_missing", f.Key, "the workspace has no custom field %s: it is copied there", f.Key)
+			}
+			continue
+		}
+		t := target[i]
+		lacking := slices.DeleteFunc(slices.Clone(f.Options), func(o string) bool { return slices.Contains(t.Options, o) })
+		switch {
+		case t.Type != f.Type:
+			find(move.Block, "custom_field_type", f.Key, "the custom field %s is %s here and %s there", f.Key, f.Type, t.Type)
+		case f.ArchivedAt == nil && t.ArchivedAt != nil:
+			find(move.Block, "custom_field_archived", f.Key, "the workspace has archived its custom field %s", f.Key)
+		case t.ArchivedAt != nil || len(lacking) == 0:
+		case len(t.Options)+len(lacking) > maxOptions:
+			find(move.Block, "custom_field_options", f.Key, "the custom field %s would have more than %d options", f.Key, maxOptions)
+		default:
+			find(move.Warn, "custom_field_options", f.Key, "the custom field %s lacks the options %s there: they are added", f.Key, strings.Join(lacking, ", "))
+			t.Options = append(slices.Clone(t.Options), lacking...)
+			d.options = append(d.options, t)
+		}
+	}
+	for _, t := range target {
+		known := slices.ContainsFunc(source, func(f Field) bool { return f.Key == t.Key && f.Required && f.ArchivedAt == nil })
+		if t.Required && t.ArchivedAt == nil && !known {
+			find(move.Warn, "custom_field_required", t.Key, "the workspace requires the custom field %s: records without it stay as they are", t.Key)
+		}
+	}
+	return d
+}
+
+func (d difference) live() (n int64) {
+	for _, f := range d.missing {
+		if f.ArchivedAt == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// PreviewMove finds the custom fields that the workspace of m.Target has not, or has
+// otherwise. Missing ones are copied with the move, and options are added; another type, or
+// a field that was archived there, is for a person to decide.
+func (r *Registry) PreviewMove(ctx context.Context, m move.Move) ([]move.Finding, error) {
+	source, err := r.List(tenancy.WithTenant(ctx, m.Source()))
+	if err != nil {
+		return nil, err
+	}
+	target, err := r.List(tenancy.WithTenant(ctx, m.Target()))
+	if err != nil {
+		return nil, err
+	}
+	d := fieldsApart(source, target)
+	room, err := r.limits.PeekMove(ctx, m, billing.ResourceCustomFields, d.live())
+	return append(d.findings, room...), err
+}
+
+// DomainMoved copies the custom fields that the workspace of m.Target lacks, and adds
+// options. What it cannot bring together is a *move.BlockedError.
+func (r *Registry) DomainMoved(ctx context.Context, tx *tenancy.Tx, m move.Move) error {
+	source, err := list(ctx, tx, m.From.WorkspaceID)
+	if err != nil || len(source) == 0 {
+		return err
+	}
+	return tx.As(ctx, m.Target(), func(ctx context.Context, tx *tenancy.Tx) error {
+		if _, err := r.change(ctx, tx); err != nil { // other changes wait from here on
+			return err
+		}
+		target, err := list(ctx, tx, m.To.WorkspaceID)
+		if err != nil {
+			return err
+		}
+		d := fieldsApart(source, target)
+		var blocked []move.Finding
+		for _, f := range d.findings {
+			if f.Severity == move.Block {
+				blocked = append(blocked, f)
+			}
+		}
+		if len(blocked) > 0 {
+			return &move.BlockedError{Findings: blocked}
+		}
+		for _, f := range d.options {
+			if _, err := r.UpdateTx(ctx, tx, f.Key, Change{Options: &f.Options}); err != nil {
+				return err
+			}
+		}
+		for _, f := range d.missing {
+			if err := r.copyTx(ctx, tx, m.Target(), f); err != nil {
+				return err
+			}
+		}
+		return r.limits.Consume(ctx, tx, billing.ResourceCustomFields, d.live())
+	})
+}
+
+// copyTx adds a field of another workspace, archived when it is.
+func (r *Registry) copyTx(ctx context.Context, tx *tenancy.Tx, to tenancy.Tenant, f Field) error {
+	f.ID = tenancy.NewID[Field]()
+	_, err := tx.Exec(ctx, tx.SQL(`INSERT INTO strata.custom_fields (workspace_id, id, company_id, key, label, type, options, required, filterable, position, archived_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`),
+		to.WorkspaceID, f.ID, to.CompanyID, f.Key, f.Label, string(f.Type), append([]string{}, f.Options...), f.Required, f.Filterable, f.Position, f.ArchivedAt)
+	if err != nil {
+		return fmt.Errorf("customfields: copy a field: %w", err)
+	}
+	return r.record(ctx, tx, "custom_field.created", f)
+}
