@@ -69,27 +69,34 @@ func (p *proof) prove(ctx context.Context, t *table) error {
 	return nil
 }
 
-// cannot reports a table for which no row could be made.
+// cannot reports a table for which no row could be made, or none in a table that it refers to.
 func (p *proof) cannot(t *table, err error) {
 	p.t.Helper()
+	culprit := t
+	var of *rowError
+	if errors.As(err, &of) {
+		culprit = of.table
+	}
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "42501" && strings.Contains(pg.Message, "row-level security") {
+	if !errors.As(err, &pg) {
+		p.fail(t, "not proven", culprit.hook(), "no row could be made: %v", err)
+		return
+	}
+	if pg.Code == "42501" && strings.Contains(pg.Message, "row-level security") && culprit == t {
 		p.fail(t, "insert, right scope", t.WantPolicy(), "a tenant cannot insert its own row: %v", err)
 		return
 	}
 	var columns []string
-	if pg != nil {
-		for _, k := range t.Checks {
-			if k.Name == pg.ConstraintName {
-				columns = append(columns, k.Columns...)
-				err = fmt.Errorf("%w (%s)", err, k.Definition)
-			}
-		}
-		if pg.ColumnName != "" {
-			columns = append(columns, pg.ColumnName)
+	for _, k := range culprit.Checks {
+		if k.Name == pg.ConstraintName {
+			columns = append(columns, k.Columns...)
+			err = fmt.Errorf("%w (%s)", err, k.Definition)
 		}
 	}
-	p.fail(t, "not proven", t.hook(columns...), "no row could be made: %v", err)
+	if pg.ColumnName != "" {
+		columns = append(columns, pg.ColumnName)
+	}
+	p.fail(t, "not proven", culprit.hook(columns...), "no row could be made: %v", err)
 }
 
 // where is the condition that finds a row, its arguments beginning with $n.

@@ -134,7 +134,9 @@ func (p *proof) run(ctx context.Context, pool *pgxpool.Pool) error {
 			p.t.Errorf("tenancytest: Config.Rows has %q, which is no table with rows of tenants", name)
 		}
 	}
-	for _, t := range proven {
+	names := make([]string, len(proven))
+	for i, t := range proven {
+		names[i] = t.String()
 		facts, err := p.table(ctx, t.OID)
 		if err != nil {
 			return err
@@ -143,6 +145,7 @@ func (p *proof) run(ctx context.Context, pool *pgxpool.Pool) error {
 			return fmt.Errorf("%s: %w", t, err)
 		}
 	}
+	p.t.Logf("tenancytest: tried %s", strings.Join(names, ", "))
 	return nil
 }
 

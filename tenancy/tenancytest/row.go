@@ -91,7 +91,7 @@ func (p *proof) make(ctx context.Context, t *table, of party) (row, error) {
 	for range maxTries {
 		values, err := p.values(ctx, t, of)
 		if err != nil {
-			return nil, err
+			return nil, t.cannot(err)
 		}
 		r, err := p.insert(ctx, t, of, values)
 		if err == nil {
@@ -102,7 +102,25 @@ func (p *proof) make(ctx context.Context, t *table, of party) (row, error) {
 			break
 		}
 	}
-	return nil, last
+	return nil, t.cannot(last)
+}
+
+// rowError says of which table no row could be made.
+type rowError struct {
+	table *table
+	err   error
+}
+
+func (e *rowError) Error() string { return e.err.Error() }
+func (e *rowError) Unwrap() error { return e.err }
+
+// cannot blames t for err, unless it is a parent's.
+func (t *table) cannot(err error) error {
+	var of *rowError
+	if err == nil || errors.As(err, &of) {
+		return err
+	}
+	return &rowError{t, err}
 }
 
 // insert inserts a row and keeps it.
