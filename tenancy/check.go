@@ -78,7 +78,8 @@ func (e *CheckError) Of(s Severity) *CheckError {
 // are granted to RoleApp. A table that is not granted to it is none of Strata's business.
 //
 // Each such table must have row-level security, enabled and forced, whose policies for
-// RoleApp compare a tenant column with the setting of the scope; foreign keys and unique
+// RoleApp compare a tenant column with the setting of the scope (and may show rows whose
+// tenant column is null to everybody, in a policy FOR SELECT); foreign keys and unique
 // indexes that contain a tenant column; and no grant of TRUNCATE, REFERENCES or TRIGGER.
 // Views over it must be security_invoker, and none materialised. A unique index over uuid
 // columns alone is let be, because random ids cannot be probed for; one whose uniqueness

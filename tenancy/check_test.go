@@ -118,6 +118,7 @@ func TestCheckLeavesAloneWhatIsRight(t *testing.T) {
 		"a comparison and more":           `CREATE POLICY also ON shop.goods FOR SELECT TO strata_app USING (` + scoped + ` AND sku <> 'a AND (b')`,
 		"a comparison without SELECT":     `CREATE POLICY bare ON shop.goods FOR DELETE TO strata_app USING (domain_id = nullif(current_setting('strata.domain_id', true), '')::uuid)`,
 		"a policy that only takes away":   `CREATE POLICY less ON shop.goods AS RESTRICTIVE TO strata_app USING (sku <> '' OR true)`,
+		"rows of nobody":                  `CREATE POLICY everybodys ON shop.goods FOR SELECT TO strata_app USING (domain_id IS NULL)`,
 		"unique everywhere, on purpose":   `CREATE UNIQUE INDEX goods_barcode ON shop.goods (sku); COMMENT ON INDEX shop.goods_barcode IS 'global: a bar code names one thing in the world'`,
 		"a foreign key with the tenant":   `ALTER TABLE shop.goods ADD COLUMN instead_of uuid, ADD FOREIGN KEY (domain_id, instead_of) REFERENCES shop.goods (domain_id, id)`,
 		"a foreign key to the hierarchy":  `ALTER TABLE shop.goods ADD FOREIGN KEY (company_id, domain_id) REFERENCES strata.domains (company_id, id), ADD FOREIGN KEY (company_id) REFERENCES strata.companies (id)`,
