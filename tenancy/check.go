@@ -123,9 +123,11 @@ func (db *DB) problems(ctx context.Context, tx pgx.Tx) ([]Problem, error) {
 	}
 	problems = append(problems, viewProblems(c)...)
 	for _, f := range c.Functions {
-		problems = append(problems, Problem{Severity: Warn, Subject: "function " + f.Name,
+		problems = append(problems, Problem{
+			Severity: Warn, Subject: "function " + f.Name,
 			Message: fmt.Sprintf("it runs with the rights of %s, which no policy binds, and %s may call it", f.Owner, RoleApp),
-			Want:    "SECURITY INVOKER, or an owner that neither is a superuser nor has BYPASSRLS"})
+			Want:    "SECURITY INVOKER, or an owner that neither is a superuser nor has BYPASSRLS",
+		})
 	}
 	if !r.CanBecome {
 		return problems, nil

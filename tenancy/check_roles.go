@@ -12,7 +12,6 @@ import (
 type roles struct {
 	Version                     int
 	Login                       string
-	LoginUnbound                bool // a superuser or BYPASSRLS
 	App, Query                  bool // exist
 	AppUnbound, QuerySuperuser  bool
 	CanBecome, Inherits         bool // the login, RoleApp
@@ -25,10 +24,10 @@ type roles struct {
 const rolesSQL = `
 WITH v AS (SELECT current_setting('server_version_num')::int AS version),
 	m AS (SELECT CASE WHEN version >= 160000 THEN 'SET' ELSE 'MEMBER' END AS become FROM v),
-	login AS (SELECT oid, rolname, rolsuper OR rolbypassrls AS unbound FROM pg_roles WHERE rolname = session_user),
+	login AS (SELECT oid, rolname FROM pg_roles WHERE rolname = session_user),
 	app AS (SELECT oid, rolsuper, rolsuper OR rolbypassrls AS unbound FROM pg_roles WHERE rolname = $1),
 	query AS (SELECT oid, rolsuper FROM pg_roles WHERE rolname = $2)
-SELECT v.version, login.rolname::text, login.unbound, app.oid IS NOT NULL, query.oid IS NOT NULL, coalesce(app.unbound, false), coalesce(query.rolsuper, false),
+SELECT v.version, login.rolname::text, app.oid IS NOT NULL, query.oid IS NOT NULL, coalesce(app.unbound, false), coalesce(query.rolsuper, false),
 	coalesce(pg_has_role(login.oid, app.oid, m.become), false), coalesce(pg_has_role(login.oid, app.oid, 'USAGE'), false),
 	coalesce(pg_has_role(app.oid, query.oid, m.become), false), coalesce(pg_has_role(app.oid, query.oid, 'USAGE') AND NOT app.rolsuper, false),
 	ARRAY(SELECT r.rolname::text FROM pg_roles r WHERE NOT app.rolsuper AND (r.rolsuper OR r.rolbypassrls) AND r.oid NOT IN (app.oid, query.oid)
@@ -37,11 +36,13 @@ SELECT v.version, login.rolname::text, login.unbound, app.oid IS NOT NULL, query
 FROM v, m, login LEFT JOIN app ON true LEFT JOIN query ON true`
 
 func readRoles(ctx context.Context, tx pgx.Tx) (r roles, err error) {
-	err = tx.QueryRow(ctx, rolesSQL, RoleApp, RoleQuery).Scan(&r.Version, &r.Login, &r.LoginUnbound, &r.App, &r.Query, &r.AppUnbound, &r.QuerySuperuser,
+	err = tx.QueryRow(ctx, rolesSQL, RoleApp, RoleQuery).Scan(&r.Version, &r.Login, &r.App, &r.Query, &r.AppUnbound, &r.QuerySuperuser,
 		&r.CanBecome, &r.Inherits, &r.CanQuery, &r.AppInheritsQuery, &r.AppUnboundBy, &r.QueryMemberOf)
 	return r, err
 }
 
+// problems judges the roles. What the login itself may see is its own affair: in a scope it is
+// RoleApp, also when it is a superuser.
 func (r roles) problems(schema string) []Problem {
 	var all []Problem
 	add := func(when bool, s Severity, subject, message, want string) {
@@ -67,8 +68,6 @@ func (r roles) problems(schema string) []Problem {
 	add(r.App && !r.CanBecome, Refuse, login, "it cannot become "+RoleApp, fmt.Sprintf("GRANT %s TO %q", RoleApp, r.Login))
 	add(r.App && r.CanBecome && !r.Inherits, Refuse, login, "it does not inherit what "+RoleApp+" may do, so its statements cannot be prepared",
 		fmt.Sprintf("ALTER ROLE %q INHERIT, and since PostgreSQL 16 GRANT %s TO %q WITH INHERIT TRUE", r.Login, RoleApp, r.Login))
-	add(r.LoginUnbound, Warn, login, "no policy binds it: what the program does through the pool itself, without a tenancy.DB, sees every tenant",
-		"a login that is a member of "+RoleApp+" and no more")
 	return all
 }
 
@@ -106,6 +105,8 @@ func serverProblems(version int) []Problem {
 	if len(open) == 0 {
 		return nil
 	}
-	return []Problem{{Severity: Warn, Subject: subject, Message: "its row-level security has known holes: " + strings.Join(open, ", "),
-		Want: fmt.Sprintf("PostgreSQL %d.%d or later", major, upgrade)}}
+	return []Problem{{
+		Severity: Warn, Subject: subject, Message: "its row-level security has known holes: " + strings.Join(open, ", "),
+		Want: fmt.Sprintf("PostgreSQL %d.%d or later", major, upgrade),
+	}}
 }

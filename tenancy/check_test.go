@@ -58,40 +58,70 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 		subject        string
 		says           []string
 	}{
-		{"disabled", `ALTER TABLE shop.goods DISABLE ROW LEVEL SECURITY`, `ALTER TABLE shop.goods ENABLE ROW LEVEL SECURITY`,
-			tenancy.Refuse, "shop.goods", []string{"not enabled", "ALTER TABLE shop.goods ENABLE ROW LEVEL SECURITY"}},
-		{"not forced", `ALTER TABLE shop.goods NO FORCE ROW LEVEL SECURITY`, `ALTER TABLE shop.goods FORCE ROW LEVEL SECURITY`,
-			tenancy.Refuse, "shop.goods", []string{"not forced"}},
+		{
+			"disabled", `ALTER TABLE shop.goods DISABLE ROW LEVEL SECURITY`, `ALTER TABLE shop.goods ENABLE ROW LEVEL SECURITY`,
+			tenancy.Refuse, "shop.goods",
+			[]string{"not enabled", "ALTER TABLE shop.goods ENABLE ROW LEVEL SECURITY"},
+		},
+		{
+			"not forced", `ALTER TABLE shop.goods NO FORCE ROW LEVEL SECURITY`, `ALTER TABLE shop.goods FORCE ROW LEVEL SECURITY`,
+			tenancy.Refuse, "shop.goods",
+			[]string{"not forced"},
+		},
 		{"true", policy(`true`), policy(scoped), tenancy.Refuse, "shop.goods", []string{"policy tenant", "every row of every tenant", "CREATE POLICY tenant ON shop.goods TO strata_app USING " + scoped}},
 		{"or", policy(scoped + ` OR sku = 'public'`), policy(scoped), tenancy.Refuse, "shop.goods", []string{"OR opens it"}},
 		{"cast", policy(`domain_id::text = current_setting('strata.domain_id', true)`), policy(scoped), tenancy.Refuse, "shop.goods", []string{"cast of the column"}},
 		{"no nullif", policy(`domain_id = current_setting('strata.domain_id', true)::uuid`), policy(scoped), tenancy.Refuse, "shop.goods", []string{"an error instead of no rows"}},
-		{"level", policy(`workspace_id = (SELECT nullif(current_setting('strata.workspace_id', true), '')::uuid)`), policy(scoped),
-			tenancy.Refuse, "shop.goods", []string{"its rows are of a domain: others of the same workspace see them"}},
-		{"crossed", policy(`workspace_id = (SELECT nullif(current_setting('strata.domain_id', true), '')::uuid)`), policy(scoped),
-			tenancy.Refuse, "shop.goods", []string{"a setting of another level"}},
-		{"a second policy", `CREATE POLICY more ON shop.goods FOR SELECT TO PUBLIC USING (true)`, `DROP POLICY more ON shop.goods`,
-			tenancy.Refuse, "shop.goods", []string{"policy more", "every row"}},
+		{
+			"level", policy(`workspace_id = (SELECT nullif(current_setting('strata.workspace_id', true), '')::uuid)`), policy(scoped),
+			tenancy.Refuse, "shop.goods",
+			[]string{"its rows are of a domain: others of the same workspace see them"},
+		},
+		{
+			"crossed", policy(`workspace_id = (SELECT nullif(current_setting('strata.domain_id', true), '')::uuid)`), policy(scoped),
+			tenancy.Refuse, "shop.goods",
+			[]string{"a setting of another level"},
+		},
+		{
+			"a second policy", `CREATE POLICY more ON shop.goods FOR SELECT TO PUBLIC USING (true)`, `DROP POLICY more ON shop.goods`,
+			tenancy.Refuse, "shop.goods",
+			[]string{"policy more", "every row"},
+		},
 		{"for everybody", `ALTER POLICY tenant ON shop.goods TO PUBLIC`, `ALTER POLICY tenant ON shop.goods TO strata_app`, tenancy.Warn, "shop.goods", []string{"is for every role"}},
 		{"no policy", `ALTER POLICY tenant ON shop.goods TO strata_query`, `ALTER POLICY tenant ON shop.goods TO strata_app`, tenancy.Refuse, "shop.goods", []string{"no policy for strata_app"}},
 		{"truncate", `GRANT TRUNCATE ON shop.goods TO strata_app`, `REVOKE TRUNCATE ON shop.goods FROM strata_app`, tenancy.Refuse, "shop.goods", []string{"REVOKE TRUNCATE ON shop.goods FROM strata_app"}},
 		{"query writes", `GRANT DELETE ON shop.goods TO strata_query`, `REVOKE DELETE ON shop.goods FROM strata_query`, tenancy.Refuse, "shop.goods", []string{"DELETE is granted to strata_query"}},
 		{"unique", `CREATE UNIQUE INDEX goods_sku ON shop.goods (lower(sku))`, `DROP INDEX shop.goods_sku`, tenancy.Warn, "shop.goods", []string{"goods_sku", "without domain_id"}},
 		{"unique in the workspace", `CREATE UNIQUE INDEX goods_sku ON shop.goods (workspace_id, sku)`, `DROP INDEX shop.goods_sku`, tenancy.Warn, "shop.goods", []string{"goods_sku"}},
-		{"plain foreign key", strings.Replace(parts, "%s", ` REFERENCES shop.goods (id) ON DELETE CASCADE`, 1), `DROP TABLE shop.parts`,
-			tenancy.Refuse, "shop.parts", []string{"parts_goods_id_fkey", "shop.goods", "deletes rows of other tenants", "FOREIGN KEY (domain_id, goods_id) REFERENCES shop.goods (domain_id, id)"}},
-		{"view", `CREATE VIEW public.every AS SELECT * FROM shop.goods; GRANT SELECT ON public.every TO strata_app`, `DROP VIEW public.every`,
-			tenancy.Refuse, "public.every", []string{"reads shop.goods with the rights of its owner", "ALTER VIEW public.every SET (security_invoker = true)"}},
-		{"view over a view", `CREATE VIEW shop.below AS SELECT * FROM shop.goods;
+		{
+			"plain foreign key", strings.Replace(parts, "%s", ` REFERENCES shop.goods (id) ON DELETE CASCADE`, 1), `DROP TABLE shop.parts`,
+			tenancy.Refuse, "shop.parts",
+			[]string{"parts_goods_id_fkey", "shop.goods", "deletes rows of other tenants", "FOREIGN KEY (domain_id, goods_id) REFERENCES shop.goods (domain_id, id)"},
+		},
+		{
+			"view", `CREATE VIEW public.every AS SELECT * FROM shop.goods; GRANT SELECT ON public.every TO strata_app`, `DROP VIEW public.every`,
+			tenancy.Refuse, "public.every",
+			[]string{"reads shop.goods with the rights of its owner", "ALTER VIEW public.every SET (security_invoker = true)"},
+		},
+		{
+			"view over a view", `CREATE VIEW shop.below AS SELECT * FROM shop.goods;
 			CREATE VIEW shop.above WITH (security_invoker) AS SELECT * FROM shop.below; GRANT SELECT ON shop.above TO strata_app`, `DROP VIEW shop.above, shop.below`,
-			tenancy.Refuse, "shop.above", []string{"view shop.below reads shop.goods"}},
-		{"materialised", `CREATE MATERIALIZED VIEW shop.kept AS SELECT * FROM shop.goods; GRANT SELECT ON shop.kept TO strata_app`, `DROP MATERIALIZED VIEW shop.kept`,
-			tenancy.Refuse, "shop.kept", []string{"rows of every tenant of shop.goods"}},
-		{"partition", `CREATE TABLE shop.log (domain_id uuid NOT NULL, at date NOT NULL, PRIMARY KEY (domain_id, at)) PARTITION BY RANGE (at);
+			tenancy.Refuse, "shop.above",
+			[]string{"view shop.below reads shop.goods"},
+		},
+		{
+			"materialised", `CREATE MATERIALIZED VIEW shop.kept AS SELECT * FROM shop.goods; GRANT SELECT ON shop.kept TO strata_app`, `DROP MATERIALIZED VIEW shop.kept`,
+			tenancy.Refuse, "shop.kept",
+			[]string{"rows of every tenant of shop.goods"},
+		},
+		{
+			"partition", `CREATE TABLE shop.log (domain_id uuid NOT NULL, at date NOT NULL, PRIMARY KEY (domain_id, at)) PARTITION BY RANGE (at);
 			ALTER TABLE shop.log ENABLE ROW LEVEL SECURITY; ALTER TABLE shop.log FORCE ROW LEVEL SECURITY;
 			CREATE POLICY tenant ON shop.log TO strata_app USING ` + scoped + `; GRANT SELECT ON shop.log TO strata_app;
 			CREATE TABLE shop.log_1 PARTITION OF shop.log DEFAULT; GRANT SELECT ON shop.log_1 TO strata_app`, `DROP TABLE shop.log`,
-			tenancy.Refuse, "shop.log_1", []string{"not enabled"}},
+			tenancy.Refuse, "shop.log_1",
+			[]string{"not enabled"},
+		},
 	} {
 		exec(t, e.Pool, c.do)
 		err := e.DB.Check(t.Context())

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/stratakit/strata/internal/dbtest"
 	"github.com/stratakit/strata/internal/tenancytest"
 	"github.com/stratakit/strata/tenancy"
 )
@@ -201,7 +202,8 @@ func TestChangeWithoutItsAuditEntryCannotCommit(t *testing.T) {
 func TestConnectionThatHadAScopeHasNone(t *testing.T) {
 	t.Parallel()
 	e := tenancytest.Open(t)
-	cfg := e.Pool.Config()
+	cfg, err := pgxpool.ParseConfig(dbtest.DirectURL(t, e.Pool))
+	require.NoError(t, err)
 	cfg.MaxConns = 1
 	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
 	require.NoError(t, err)

@@ -96,8 +96,10 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 		{"not enabled", `ALTER TABLE shop.orders DISABLE ROW LEVEL SECURITY`, "shop.orders", []string{"not enabled", "select, wrong scope", "COPY: it is not refused"}},
 		{"not forced", `ALTER TABLE shop.orders NO FORCE ROW LEVEL SECURITY`, "shop.orders", []string{"not forced"}},
 		{"no policy", `DROP POLICY tenant ON shop.orders`, "shop.orders", []string{"no policy for strata_app", "insert, right scope: a tenant cannot insert its own row"}},
-		{"a policy by workspace", policy(`workspace_id = (SELECT nullif(current_setting('strata.workspace_id', true), '')::uuid)`), "shop.orders",
-			[]string{"its rows are of a domain", "select, wrong scope", "in the scope of another domain of its workspace"}},
+		{
+			"a policy by workspace", policy(`workspace_id = (SELECT nullif(current_setting('strata.workspace_id', true), '')::uuid)`), "shop.orders",
+			[]string{"its rows are of a domain", "select, wrong scope", "in the scope of another domain of its workspace"},
+		},
 		{"an error without a scope", policy(`domain_id = current_setting('strata.domain_id', true)::uuid`), "shop.orders", []string{"select, no scope: without a scope it fails"}},
 		{"another policy", `CREATE POLICY support ON shop.orders FOR SELECT TO strata_app USING (status = 'draft')`, "shop.orders", []string{"policy support", "select, wrong scope"}},
 		{"a view with the rights of its owner", `ALTER VIEW shop.placed RESET (security_invoker)`, "shop.placed", []string{"reads shop.orders with the rights of its owner", "reads shop.order_lines"}},

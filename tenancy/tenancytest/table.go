@@ -113,8 +113,10 @@ func (p *proof) table(ctx context.Context, oid uint32) (*table, error) {
 		return nil, err
 	}
 	var c column
-	if _, err = pgx.ForEachRow(rows, []any{&c.Name, &c.Type, &c.Base, &c.Kind, &c.Category, &c.Length, &c.NotNull, &c.HasDefault, &c.Made,
-		&c.Insertable, &c.Domain, &c.Labels, &c.Checks, &c.Unique}, func() error {
+	if _, err = pgx.ForEachRow(rows, []any{
+		&c.Name, &c.Type, &c.Base, &c.Kind, &c.Category, &c.Length, &c.NotNull, &c.HasDefault, &c.Made,
+		&c.Insertable, &c.Domain, &c.Labels, &c.Checks, &c.Unique,
+	}, func() error {
 		read := c
 		t.Columns = append(t.Columns, &read)
 		return nil
