@@ -78,8 +78,9 @@ func (e *CheckError) Of(s Severity) *CheckError {
 // are granted to RoleApp. A table that is not granted to it is none of Strata's business.
 //
 // Each such table must have row-level security, enabled and forced, whose policies for
-// RoleApp compare a tenant column with the setting of the scope (and may show rows whose
-// tenant column is null to everybody, in a policy FOR SELECT); foreign keys and unique
+// RoleApp compare a tenant column, or a generated one that is the coalesce of tenant
+// columns, with the setting of the scope (a policy FOR SELECT may show everybody the rows
+// whose tenant column is null or the platform's); foreign keys and unique
 // indexes that contain a tenant column; and no grant of TRUNCATE, REFERENCES or TRIGGER.
 // Views over it must be security_invoker, and none materialised. A unique index over uuid
 // columns alone is let be, because random ids cannot be probed for; one whose uniqueness

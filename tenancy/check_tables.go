@@ -58,11 +58,11 @@ func policyProblems(t *catalog.Table) []Problem {
 		for _, e := range p.Expressions() {
 			column, level, ok := catalog.Compared(e)
 			switch {
-			case p.Command == "r" && e == "("+t.Column+" IS NULL)":
-				// what belongs to nobody is shown to everybody, and that is all
+			case p.Command == "r" && t.OfNobody(e):
+				// it is shown to everybody, and that is all
 			case !ok:
 				add(Refuse, p, "lets through %s: %s", e, flaw(e))
-			case column != t.Column && catalog.LevelOf(column) != level:
+			case !t.Tells(column, level):
 				add(Refuse, p, "compares %s with a setting of another level: %s", column, e)
 			case level < t.Level:
 				add(Refuse, p, "goes by %s, but its rows are of a %s: others of the same %s see them", column, Level(t.Level), Level(level))

@@ -143,12 +143,15 @@ func TestCheckLeavesAloneWhatIsRight(t *testing.T) {
 	e := tenancytest.Open(t)
 	exec(t, e.Pool, goods)
 	for name, do := range map[string]string{
-		"nobody of Strata's may read it":  `CREATE TABLE shop.reports (company_id uuid PRIMARY KEY); CREATE VIEW shop.all_goods AS SELECT * FROM shop.goods`,
-		"no tenants in it":                `CREATE TABLE shop.countries (code text PRIMARY KEY); GRANT SELECT ON shop.countries TO strata_app`,
-		"a comparison and more":           `CREATE POLICY also ON shop.goods FOR SELECT TO strata_app USING (` + scoped + ` AND sku <> 'a AND (b')`,
-		"a comparison without SELECT":     `CREATE POLICY bare ON shop.goods FOR DELETE TO strata_app USING (domain_id = nullif(current_setting('strata.domain_id', true), '')::uuid)`,
-		"a policy that only takes away":   `CREATE POLICY less ON shop.goods AS RESTRICTIVE TO strata_app USING (sku <> '' OR true)`,
-		"rows of nobody":                  `CREATE POLICY everybodys ON shop.goods FOR SELECT TO strata_app USING (domain_id IS NULL)`,
+		"nobody of Strata's may read it": `CREATE TABLE shop.reports (company_id uuid PRIMARY KEY); CREATE VIEW shop.all_goods AS SELECT * FROM shop.goods`,
+		"no tenants in it":               `CREATE TABLE shop.countries (code text PRIMARY KEY); GRANT SELECT ON shop.countries TO strata_app`,
+		"a comparison and more":          `CREATE POLICY also ON shop.goods FOR SELECT TO strata_app USING (` + scoped + ` AND sku <> 'a AND (b')`,
+		"a comparison without SELECT":    `CREATE POLICY bare ON shop.goods FOR DELETE TO strata_app USING (domain_id = nullif(current_setting('strata.domain_id', true), '')::uuid)`,
+		"a policy that only takes away":  `CREATE POLICY less ON shop.goods AS RESTRICTIVE TO strata_app USING (sku <> '' OR true)`,
+		"rows of nobody":                 `CREATE POLICY everybodys ON shop.goods FOR SELECT TO strata_app USING (domain_id IS NULL)`,
+		"rows of the platform":           `CREATE POLICY platform ON shop.goods FOR SELECT TO strata_app USING (domain_id = 'ffffffff-ffff-ffff-ffff-ffffffffffff')`,
+		"a column made of tenant columns": `ALTER TABLE shop.goods ADD COLUMN owner_id uuid GENERATED ALWAYS AS (coalesce(domain_id, workspace_id)) STORED;
+			CREATE POLICY owner ON shop.goods TO strata_app USING (owner_id = (SELECT nullif(current_setting('strata.domain_id', true), '')::uuid))`,
 		"unique everywhere, on purpose":   `CREATE UNIQUE INDEX goods_barcode ON shop.goods (sku); COMMENT ON INDEX shop.goods_barcode IS 'global: a bar code names one thing in the world'`,
 		"a foreign key with the tenant":   `ALTER TABLE shop.goods ADD COLUMN instead_of uuid, ADD FOREIGN KEY (domain_id, instead_of) REFERENCES shop.goods (domain_id, id)`,
 		"a foreign key to the hierarchy":  `ALTER TABLE shop.goods ADD FOREIGN KEY (company_id, domain_id) REFERENCES strata.domains (company_id, id), ADD FOREIGN KEY (company_id) REFERENCES strata.companies (id)`,

@@ -42,6 +42,8 @@ type Table struct {
 	Policies    []Policy
 	Indexes     []Index
 	ForeignKeys []ForeignKey
+
+	derived map[string][]string // generated columns, and the tenant columns they are made of
 }
 
 // String is schema and name as a person writes them.
@@ -136,9 +138,15 @@ func Read(ctx context.Context, q Querier, schema string) (*Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
+	var column, expression string
 	oids := make([]uint32, len(c.Tables))
 	for i, t := range c.Tables {
 		oids[i] = t.OID
+	}
+	if err = each(ctx, q, generatedSQL, []any{oids}, []any{&oid, &column, &expression}, func() {
+		byOID[oid].derive(column, expression)
+	}); err != nil {
+		return nil, err
 	}
 	var p Policy
 	if err = each(ctx, q, policiesSQL, []any{oids}, []any{&oid, &p.Name, &p.Public, &p.Permissive, &p.Command, &p.Using, &p.Check}, func() {

@@ -3,6 +3,7 @@ package catalog
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -29,8 +30,42 @@ func (p Policy) Expressions() []string {
 
 // comparison is `column = (SELECT nullif(current_setting('strata.column', true), ”)::uuid)`
 // as PostgreSQL prints it, without its parentheses. The SELECT may be missing: where an
-// index is used it makes no difference.
-var comparison = regexp.MustCompile(`^"?(\w+)"? = (?:SELECT )?NULLIFcurrent_setting'strata\.(\w+)'::text, true, ''::text::uuid(?: AS "?\w+"?)?$`)
+// index is used it makes no difference. It may have a WHERE that a deeper setting is empty:
+// then only a scope of that level itself sees the row.
+var comparison = regexp.MustCompile(`^"?(\w+)"? = (?:SELECT )?NULLIFcurrent_setting'strata\.(\w+)'::text, true, ''::text::uuid(?: AS "?\w+"?)?(?: WHERE NULLIFcurrent_setting'strata\.\w+'::text, true, ''::text IS NULL)?$`)
+
+// platform is the company of rows that belong to the platform, which is no company.
+const platform = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid"
+
+// OfNobody reports whether an expression lets through only rows that belong to no tenant:
+// those of the platform, or without an owner.
+func (t *Table) OfNobody(expression string) bool {
+	return expression == "("+t.Column+" IS NULL)" || expression == "("+t.Column+" = "+platform+")"
+}
+
+// Tells reports whether a column tells whose a row is, at a level: the tenant column does,
+// and one that PostgreSQL makes of tenant columns.
+func (t *Table) Tells(column string, level int) bool {
+	return LevelOf(column) == level || column == t.Column && level == t.Level || slices.Contains(t.derived[column], tenantColumns[level-1])
+}
+
+var coalesced = regexp.MustCompile(`^COALESCE\(([a-z_, ]+)\)$`)
+
+// derive notes a generated column that is the deepest of the tenant columns that are set.
+func (t *Table) derive(column, expression string) {
+	m := coalesced.FindStringSubmatch(expression)
+	if m == nil {
+		return
+	}
+	of := strings.Split(m[1], ", ")
+	if slices.ContainsFunc(of, func(c string) bool { return LevelOf(c) == 0 }) {
+		return
+	}
+	if t.derived == nil {
+		t.derived = map[string][]string{}
+	}
+	t.derived[column] = of
+}
 
 // Compared returns the column that expression compares with the setting of the scope of
 // that level, when it does so in every case: it is that comparison, or it and more.

@@ -95,3 +95,8 @@ WHERE p.prosecdef AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 	AND has_function_privilege('strata_app', p.oid, 'EXECUTE') AND has_schema_privilege('strata_app', n.oid, 'USAGE')
 	AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
 ORDER BY 1`
+
+const generatedSQL = `
+SELECT a.attrelid, a.attname::text, pg_get_expr(d.adbin, d.adrelid)
+FROM pg_attribute a JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE a.attrelid = ANY ($1) AND a.attgenerated <> '' AND a.atttypid = 'uuid'::regtype AND NOT a.attisdropped`

@@ -170,7 +170,8 @@ func (p *proof) proveReads(ctx context.Context, s subject) error {
 		p.fail(s.table, "select, right scope", s.want, "a tenant sees %d rows instead of the one it inserted: %v", n, err)
 	}
 	mine, owner := s.mine(s.a)
-	shared := pgx.Identifier{s.Column}.Sanitize() + ` IS NULL` // rows of nobody, which a policy may show to everybody
+	// Rows of nobody and of the platform, which a policy may show to everybody.
+	shared := `coalesce(` + pgx.Identifier{s.Column}.Sanitize() + `, 'ffffffff-ffff-ffff-ffff-ffffffffffff') = 'ffffffff-ffff-ffff-ffff-ffffffffffff'`
 	all, err := p.count(ctx, s.a, s.Level, `SELECT count(*) FROM `+s.SQL)
 	own, ownErr := p.count(ctx, s.a, s.Level, `SELECT count(*) FROM `+s.SQL+` WHERE `+mine+` OR `+shared, owner...)
 	if err != nil || ownErr != nil || all != own {
