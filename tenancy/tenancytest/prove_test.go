@@ -209,7 +209,7 @@ func TestNothingToProveIsNoProof(t *testing.T) {
 	require.NotEmpty(t, prove(t, empty, nil).failures, "a database without Strata")
 }
 
-// A program may be given another pool, and its context may end.
+// A proof that could not be finished is none, and gives its connection back.
 func TestTheProofBreaksOff(t *testing.T) {
 	t.Parallel()
 	pool := shop(t)
