@@ -80,7 +80,9 @@ type Strata struct {
 // Stop; a nil client is legal: everything works without Redis, slower. A client should
 // have redis.Options.ContextTimeoutEnabled: without it go-redis lets a Redis that does
 // not answer hold a call beyond its context. New returns ErrSchemaTooOld or
-// ErrSchemaTooNew when the database does not fit: run Migrate first.
+// ErrSchemaTooNew when the database does not fit: run Migrate first. It returns a *tenancy.CheckError that
+// names everything through which one tenant could reach another's rows (tenancy.DB.Check),
+// and logs what is less than that.
 func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, cfg *Config) (_ *Strata, err error) {
 	var c Config
 	if cfg != nil {
@@ -104,6 +106,9 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 			s.close()
 		}
 	}()
+	if err := s.check(ctx); err != nil {
+		return nil, err
+	}
 	if s.Audit, err = audit.NewRecorder(s.DB, nil); err != nil {
 		return nil, err
 	}
@@ -175,6 +180,25 @@ func (s *Strata) participants() []move.Participant {
 		out = append(out, s.Imports)
 	}
 	return out
+}
+
+// check refuses to start where tenants are not kept apart, and logs what should be put
+// right.
+func (s *Strata) check(ctx context.Context) error {
+	err := s.DB.Check(ctx)
+	var found *tenancy.CheckError
+	if !errors.As(err, &found) {
+		return err
+	}
+	if warnings := found.Of(tenancy.Warn); warnings != nil {
+		for _, p := range warnings.Problems {
+			s.log.WarnContext(ctx, "tenants are kept apart, but not as well as they could be", "subject", p.Subject, "problem", p.Message, "want", p.Want)
+		}
+	}
+	if refused := found.Of(tenancy.Refuse); refused != nil {
+		return fmt.Errorf("strata: %w", refused)
+	}
+	return nil
 }
 
 // housekeeping is how often what expired is cleaned away.

@@ -7,9 +7,11 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/stratakit/strata/internal/dbtest"
 	"github.com/stratakit/strata/internal/tenancytest"
 	"github.com/stratakit/strata/tenancy"
 )
@@ -193,4 +195,35 @@ func TestChangeWithoutItsAuditEntryCannotCommit(t *testing.T) {
 		return err
 	})
 	require.ErrorContains(t, err, "workspaces", "the guard of the test databases must be on")
+}
+
+// After a scope its settings are empty and not NULL, unlike on a connection that never had
+// one. Both are no scope, and neither is an error.
+func TestConnectionThatHadAScopeHasNone(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	cfg, err := pgxpool.ParseConfig(dbtest.DirectURL(t, e.Pool))
+	require.NoError(t, err)
+	cfg.MaxConns = 1
+	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	require.NoError(t, err)
+	defer pool.Close()
+	db, err := tenancy.NewDB(pool, nil)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	look := func() (setting *string, rows int) {
+		err := pool.QueryRow(t.Context(), `SELECT current_setting('strata.company_id', true), (SELECT count(*) FROM strata.companies)`).Scan(&setting, &rows)
+		require.NoError(t, err)
+		return setting, rows
+	}
+	_, rows := look()
+	require.Zero(t, rows)
+	require.NoError(t, db.InTx(e.A.Ctx, func(tx *tenancy.Tx) error {
+		return tx.QueryRow(e.A.Ctx, `SELECT count(*) FROM strata.companies`).Scan(&rows)
+	}))
+	require.Equal(t, 1, rows)
+	setting, rows := look()
+	require.NotNil(t, setting)
+	require.Empty(t, *setting)
+	require.Zero(t, rows)
 }

@@ -17,6 +17,9 @@
 // policies of every table compare with. Without a tenant there is [ErrNoTenant], and
 // SQL that gets past that sees no rows.
 //
+// [DB.Check] says whether the database holds tenants apart, a product's own tables
+// included; package tenancytest tries it, in a test of the product.
+//
 // # Suspending and deleting
 //
 // Each level can be suspended, and with it all that is below: [Tenant].Suspended says

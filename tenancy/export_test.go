@@ -27,3 +27,6 @@ func (r *Resolver) Sweeper() func(context.Context) error {
 	done := r.notSwept()
 	return func(ctx context.Context) error { return r.sweep(ctx, done) }
 }
+
+// ServerProblems judges a release of PostgreSQL.
+func ServerProblems(version int) []Problem { return serverProblems(version) }

@@ -135,3 +135,23 @@ func TestSavepointUndoesWhenItsContextHasEnded(t *testing.T) {
 	require.Error(t, err)
 	require.NotEqual(t, "undone", workspaceName(t, e))
 }
+
+// SQL that goes to another tenant in a savepoint is not there any more when it is undone.
+func TestSavepointUndoesAChangeOfScope(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	require.NoError(t, e.DB.InTx(e.A.Ctx, func(tx *tenancy.Tx) error {
+		company := func() (id string) {
+			require.NoError(t, tx.QueryRow(e.A.Ctx, `SELECT id::text FROM strata.companies`).Scan(&id))
+			return id
+		}
+		require.Error(t, tx.Savepoint(e.A.Ctx, func(tx *tenancy.Tx) error {
+			_, err := tx.Exec(e.A.Ctx, `SELECT set_config('strata.company_id', $1, true)`, e.B.CompanyID.String())
+			require.NoError(t, err)
+			require.Equal(t, e.B.CompanyID.String(), company(), "row-level security stops mistakes, not SQL that is not ours")
+			return errors.New("undo")
+		}))
+		require.Equal(t, e.A.CompanyID.String(), company())
+		return nil
+	}))
+}

@@ -7,6 +7,7 @@ ALTER TABLE strata.domains
 	ADD COLUMN verification_token text NOT NULL DEFAULT replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''),
 	ADD COLUMN verified_at timestamptz;
 CREATE UNIQUE INDEX domains_verified_name ON strata.domains (domain_name) WHERE verified_at IS NOT NULL AND deleted_at IS NULL;
+COMMENT ON INDEX strata.domains_verified_name IS 'global: a name in the DNS has one owner in the world, and who has proven a name may know that another has';
 
 -- What is known of the checks of a name: who checks now, and when what was found. A row is
 -- no mutation that a user asked for; what follows from it is one of strata.domains.
