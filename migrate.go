@@ -19,6 +19,7 @@ import (
 	"github.com/stratakit/strata/internal/migrate"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/blueprint"
 	"github.com/stratakit/strata/tenancy/library"
 	"github.com/stratakit/strata/tenancy/settings"
 )
@@ -55,6 +56,7 @@ func lines() []migrate.Line {
 		tenancy.Migrations(),
 		settings.Migrations(),
 		library.Migrations(),
+		blueprint.Migrations(),
 		audit.Migrations(),
 		billing.Migrations(),
 		bulk.Migrations(),
