@@ -60,7 +60,7 @@ func (s *Store) perform(ctx context.Context, tx *tenancy.Tx, k *Kind, d row, ver
 	defer cancel()
 	result, err := safely(func() (Result, error) { return k.apply(limited, tx, o) })
 	if errors.Is(context.Cause(limited), ErrTimeout) { // also when Apply made nothing of it
-		err = fmt.Errorf("%s: %w", s.cfg.ApplyTimeout, ErrTimeout)
+		err = ErrTimeout
 	}
 	if err != nil {
 		return p, &applyError{err}

@@ -36,7 +36,7 @@ var (
 	ErrDied error = fault.New(fault.Unavailable, "process_died", "each process that applied this died: see its log")
 
 	// ErrTimeout is what an attempt fails with that took longer than Config.ApplyTimeout.
-	ErrTimeout error = fault.New(fault.Unavailable, "apply_timeout", "it took longer than it may")
+	ErrTimeout error = fault.New(fault.Unavailable, "apply_timeout", "Apply took longer than blueprint.Config.ApplyTimeout")
 )
 
 type permanentError struct{ error }
