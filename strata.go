@@ -46,7 +46,8 @@ type Config struct {
 	// Runner configures the background work. A product that shares the database with
 	// others names a Runner.Queue of its own.
 	Runner bulk.Config
-	// Blueprints are the kinds of blueprints that this process applies once it is started.
+	// Blueprints are the kinds of blueprints that this process knows, and applies once it is
+	// started. Default none.
 	Blueprints []*blueprint.Kind
 	// Bucket keeps uploaded files; the caller closes it after Stop. Nil: no imports.
 	Bucket *blob.Bucket

@@ -155,7 +155,7 @@ func (s *Store) plan(ctx context.Context, k *Kind, t target, w tenancy.Workspace
 	}
 	tenant.WorkspaceID = w
 	ctx = tenancy.WithTenant(ctx, tenant)
-	out := Planned{WorkspaceID: w}
+	out := Planned{WorkspaceID: w, Changes: []Change{}, Overrides: []Override{}}
 	err = s.db.InTx(ctx, func(tx *tenancy.Tx) error {
 		d, err := s.read(ctx, tx, t.id, unlocked)
 		if errors.Is(err, ErrNotFound) {
@@ -170,7 +170,8 @@ func (s *Store) plan(ctx context.Context, k *Kind, t target, w tenancy.Workspace
 			return errPlanned
 		}
 		p, err := s.perform(ctx, tx, k, d, t.version)
-		out.Overrides, out.Changes, out.Outcome = overridden(d.overrides, p.own), p.changes, UpToDate
+		out.Overrides, out.Outcome = overridden(d.overrides, p.own), UpToDate
+		out.Changes = append(out.Changes, p.changes...)
 		if slices.ContainsFunc(p.changes, func(c Change) bool { return c.Action != Kept }) {
 			out.Outcome = WouldChange
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -79,6 +80,10 @@ func TestOverrideIsKept(t *testing.T) {
 	_, err = s.Override(w.at(here), id, "seats", "many")
 	require.ErrorAs(t, err, &v)
 	require.Equal(t, "invalid_type", v.Fields[0].Code)
+	for _, title := range []string{"a\x00", strings.Repeat("a", 1<<20)} {
+		_, err = s.Override(w.at(here), id, "title", title)
+		require.ErrorAs(t, err, &v)
+	}
 }
 
 // Whatever is overridden, paused and deployed in whatever order: the plan is what happens,
@@ -388,6 +393,14 @@ func TestWhatCannotBe(t *testing.T) {
 	}
 	_, err = s.Deploy(ctx, id, 0, blueprint.Targets{})
 	require.ErrorAs(t, err, &v)
+
+	for _, table := range []string{"blueprint_versions", "blueprint_runs"} { // they never change
+		err = w.DB.InTx(ctx, func(tx *tenancy.Tx) error {
+			_, err := tx.Exec(ctx, `UPDATE strata.`+table+` SET version = version`)
+			return err
+		})
+		require.ErrorContains(t, err, "permission denied")
+	}
 
 	spec := blueprint.Spec[campaign]{}
 	for _, k := range []*blueprint.Kind{

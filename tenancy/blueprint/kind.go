@@ -28,7 +28,8 @@ type Spec[T any] struct {
 	// it can. It is asked of the blueprint, and again with the overrides of a workspace
 	// laid over. Nil: everything that T can hold is right.
 	Validate func(definition T) error
-	// Locked lists fields, by their JSON names, that a workspace cannot override.
+	// Locked lists fields, by their JSON names, that a workspace cannot override. One that
+	// was overridden before it was locked stays so until ClearOverride.
 	Locked []string
 }
 
@@ -109,6 +110,9 @@ func NewKind[T any](name string, spec Spec[T]) *Kind {
 		}
 	}
 	decode := func(raw json.RawMessage) (definition T, err error) {
+		if len(raw) > maxBody {
+			return definition, tooLarge()
+		}
 		if err = json.Unmarshal(raw, &definition); err == nil && spec.Validate != nil {
 			err = spec.Validate(definition)
 		}
@@ -153,7 +157,7 @@ func fieldsOf(t reflect.Type) []string {
 	names := map[string]bool{}
 	for _, f := range reflect.VisibleFields(t) {
 		tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		inlined := f.Anonymous && tag == "" // its own fields are visible too
+		inlined := f.Anonymous && tag == "" && isStruct(f.Type) // its own fields are visible too
 		switch {
 		case !f.IsExported() || inlined || f.Tag.Get("json") == "-":
 		case tag != "":
@@ -165,8 +169,18 @@ func fieldsOf(t reflect.Type) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
+func isStruct(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct || t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Struct
+}
+
 // maxBody is the largest definition, in bytes of JSON.
 const maxBody = 1 << 20
+
+func tooLarge() error {
+	var v tenancy.ValidationError
+	v.Add("body", "too_large", "must have at most 1 MiB as JSON")
+	return v.OrNil()
+}
 
 // parse returns a definition in the one form that it is stored in, or a
 // *tenancy.ValidationError.
@@ -175,11 +189,10 @@ func (k *Kind) parse(body any) (json.RawMessage, error) {
 	if err != nil {
 		return nil, invalid(err)
 	}
-	var v tenancy.ValidationError
 	if len(raw) > maxBody {
-		v.Add("body", "too_large", "must have at most 1 MiB as JSON")
-		return nil, v.OrNil()
+		return nil, tooLarge()
 	}
+	var v tenancy.ValidationError
 	var o object
 	if err := json.Unmarshal(raw, &o); err != nil || o == nil {
 		v.Add("body", "invalid_type", "must be a JSON object")

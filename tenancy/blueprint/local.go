@@ -79,12 +79,12 @@ func (s *Store) OverrideTx(ctx context.Context, tx *tenancy.Tx, id ID, field str
 			return err
 		}
 		overrides := maps.Clone(d.overrides)
-		overrides[field] = override{Value: raw}
+		overrides[field] = override{Value: plain(raw)}
 		definition, own, err := laidOver(version, overrides)
 		if err != nil {
 			return err
 		}
-		overrides[field] = override{Value: raw, Base: own[field]}
+		overrides[field] = override{Value: plain(raw), Base: own[field]}
 		if err := k.validate(definition); err != nil {
 			return err
 		}
@@ -115,7 +115,7 @@ func (s *Store) setOverrides(ctx context.Context, tx *tenancy.Tx, d row, overrid
 	t := tx.Tenant()
 	if _, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.blueprint_deployments SET overrides = $4, updated_at = now() WHERE company_id = $1 AND workspace_id = $2 AND blueprint_id = $3`),
 		t.CompanyID, t.WorkspaceID, d.blueprint, overrides); err != nil {
-		return err
+		return unstorable(err, "body."+field)
 	}
 	if !d.paused {
 		if err := s.again(ctx, tx, d, ByOverride); err != nil {

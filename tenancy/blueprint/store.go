@@ -268,11 +268,18 @@ func (s *Store) insertVersion(ctx context.Context, tx *tenancy.Tx, b Blueprint, 
 		VALUES ($1, $2, $3, $4, $5, $6) RETURNING `+versionColumns),
 		tx.Tenant().CompanyID, b.ID, b.LatestVersion, []byte(body), note, tenancy.ActorFrom(ctx).ID)
 	v, err := one(rows, err, scanVersion)
+	return v, unstorable(err, "body")
+}
+
+// unstorable says of U+0000, which JSON can hold and jsonb cannot, what is wrong.
+func unstorable(err error, field string) error {
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "22P05" { // \u0000, which jsonb cannot hold
-		return Version{}, &tenancy.ValidationError{Fields: []tenancy.FieldError{{Field: "body", Code: "invalid_text", Message: "must not contain the character U+0000"}}}
+	if errors.As(err, &pg) && pg.Code == "22P05" {
+		var v tenancy.ValidationError
+		v.Add(field, "invalid_text", "must not contain the character U+0000")
+		return v.OrNil()
 	}
-	return v, err
+	return err
 }
 
 // one returns the one row of a statement; none is ErrNotFound.
