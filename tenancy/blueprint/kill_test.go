@@ -45,7 +45,7 @@ func standStill(url string) error {
 		return err
 	}
 	calls := 0
-	cfg := quick()
+	cfg := mortal()
 	cfg.Workers, cfg.Log = 1, slog.Default()
 	s, err := blueprint.NewStore(db, recorder, cfg, campaigns(func(ctx context.Context, tx *tenancy.Tx, o blueprint.Order[campaign]) error {
 		if calls++; calls < 3 {
@@ -68,7 +68,7 @@ func standStill(url string) error {
 func TestKilledInTheMiddle(t *testing.T) {
 	t.Parallel()
 	w := open(t, 5)
-	s := w.store(t, quick(), nil)
+	s := w.store(t, mortal(), nil)
 	run := w.deploy(t, s, w.create(t, s, campaign{Title: "Welcome"}), 0, blueprint.All())
 
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
@@ -94,9 +94,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 		c, applied := w.item(t, id)
 		require.Equal(t, []any{"Welcome", 1}, []any{c.Title, applied})
 		if id == victim {
-			require.Equal(t, 2, o.Attempts)
-		} else {
-			require.Equal(t, 1, o.Attempts)
+			require.Greater(t, o.Attempts, 1)
 		}
 	}
 	var rows int

@@ -91,9 +91,19 @@ const itemsSQL = `CREATE TABLE items (deployment_id uuid PRIMARY KEY, workspace_
 	owner text NOT NULL, applied integer NOT NULL DEFAULT 1);
 	GRANT SELECT, INSERT, UPDATE ON items TO strata_app`
 
-// quick is a Config in which what takes seconds takes moments.
+// quick is a Config in which what takes seconds takes moments, but for the takeover: where
+// no process dies, none is to be taken for dead because the machine is busy.
 func quick() *blueprint.Config {
-	return &blueprint.Config{Poll: 50 * time.Millisecond, Backoff: 10 * time.Millisecond, MaxAttempts: 3, Log: slog.New(slog.DiscardHandler)}
+	return &blueprint.Config{
+		Poll: 50 * time.Millisecond, Backoff: 10 * time.Millisecond, Takeover: time.Minute, MaxAttempts: 3, Log: slog.New(slog.DiscardHandler),
+	}
+}
+
+// mortal is a Config for processes that die.
+func mortal() *blueprint.Config {
+	cfg := quick()
+	cfg.Takeover, cfg.MaxAttempts = 100*time.Millisecond, 50
+	return cfg
 }
 
 // world is an Env with a product, and a company A of some workspaces.

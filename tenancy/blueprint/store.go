@@ -53,9 +53,13 @@ type Config struct {
 	ApplyTimeout time.Duration
 	// MaxAttempts is how often a workspace is tried before it has failed. Default 5.
 	MaxAttempts int
-	// Backoff is the pause after the first attempt; it doubles with each, up to 1 min. It
-	// is also how soon an attempt whose process died is begun again. Default 1 s.
+	// Backoff is the pause after the first attempt; it doubles with each, up to 1 min.
+	// Default 1 s.
 	Backoff time.Duration
+	// Takeover is what is added to that pause before an attempt is taken for one whose
+	// process has died: how long a process may take from writing down that it begins to
+	// locking what it works on. Default 5 s.
+	Takeover time.Duration
 	// Log receives what goes wrong in the background. Default slog.Default().
 	Log *slog.Logger
 }
@@ -96,6 +100,9 @@ func NewStore(db *tenancy.DB, audit tenancy.Auditor, cfg *Config, kinds ...*Kind
 	}
 	if s.cfg.Backoff <= 0 {
 		s.cfg.Backoff = time.Second
+	}
+	if s.cfg.Takeover <= 0 {
+		s.cfg.Takeover = 5 * time.Second
 	}
 	if s.cfg.Log == nil {
 		s.cfg.Log = slog.Default()

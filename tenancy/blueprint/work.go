@@ -150,7 +150,7 @@ func (s *Store) begin(ctx context.Context, t *task) (began, ended bool, err erro
 		}
 		began, t.attempt = true, attempts+1
 		_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.blueprint_tasks SET attempts = $4, next_attempt_at = now() + $5::interval
-			WHERE company_id = $1 AND run_id = $2 AND workspace_id = $3`), t.tenant.CompanyID, t.run, t.tenant.WorkspaceID, t.attempt, s.pause(t.attempt))
+			WHERE company_id = $1 AND run_id = $2 AND workspace_id = $3`), t.tenant.CompanyID, t.run, t.tenant.WorkspaceID, t.attempt, s.cfg.Takeover+s.pause(t.attempt))
 		return err
 	})
 	switch {
@@ -162,7 +162,7 @@ func (s *Store) begin(ctx context.Context, t *task) (began, ended bool, err erro
 	return began, ended, nil
 }
 
-// pause is how long after an attempt has begun the next may begin.
+// pause is how long the next attempt waits.
 func (s *Store) pause(attempt int) time.Duration {
 	const most = time.Minute
 	return min(s.cfg.Backoff<<min(attempt-1, 16), max(most, s.cfg.Backoff))

@@ -134,7 +134,7 @@ func TestApplyTimeout(t *testing.T) {
 func TestFrozenProcess(t *testing.T) {
 	t.Parallel()
 	w := open(t, 1)
-	cfg := quick()
+	cfg := mortal()
 	cfg.ApplyTimeout = 500 * time.Millisecond
 	cfg.Workers = 1
 	began, thaw := make(chan struct{}), make(chan struct{})
@@ -147,7 +147,7 @@ func TestFrozenProcess(t *testing.T) {
 	run := w.deploy(t, frozen, id, 0, blueprint.All())
 	stop := working(t, frozen)
 	<-began
-	other := w.store(t, quick(), nil)
+	other := w.store(t, mortal(), nil)
 	working(t, other)
 	require.Equal(t, 1, w.await(t, other, run.ID).Applied)
 	close(thaw)
@@ -157,7 +157,7 @@ func TestFrozenProcess(t *testing.T) {
 	require.Equal(t, 1, now.Applied)
 	_, applied := w.item(t, w.A.WorkspaceID)
 	require.Equal(t, 1, applied)
-	require.Equal(t, 2, w.outcomes(t, other, run.ID)[w.A.WorkspaceID].Attempts)
+	require.Greater(t, w.outcomes(t, other, run.ID)[w.A.WorkspaceID].Attempts, 1)
 }
 
 // Whoever does what at the same time: nobody waits in a circle, and in the end each
