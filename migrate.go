@@ -19,6 +19,7 @@ import (
 	"github.com/stratakit/strata/internal/migrate"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/blueprint"
 	"github.com/stratakit/strata/tenancy/library"
 	"github.com/stratakit/strata/tenancy/move"
 	"github.com/stratakit/strata/tenancy/settings"
@@ -57,6 +58,7 @@ func lines() []migrate.Line {
 		move.Migrations(),
 		settings.Migrations(),
 		library.Migrations(),
+		blueprint.Migrations(),
 		audit.Migrations(),
 		billing.Migrations(),
 		bulk.Migrations(),

@@ -20,6 +20,7 @@ import (
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/blueprint"
 	"github.com/stratakit/strata/tenancy/domainproof"
 	"github.com/stratakit/strata/tenancy/library"
 	"github.com/stratakit/strata/tenancy/move"
@@ -46,6 +47,9 @@ type Config struct {
 	// Runner configures the background work. A product that shares the database with
 	// others names a Runner.Queue of its own.
 	Runner bulk.Config
+	// Blueprints are the kinds of blueprints that this process knows, and applies once it is
+	// started. Default none.
+	Blueprints []*blueprint.Kind
 	// Bucket keeps uploaded files; the caller closes it after Stop. Nil: no imports.
 	Bucket *blob.Bucket
 	// Imports configures imports.
@@ -63,6 +67,7 @@ type Strata struct {
 	Tenancy    *tenancy.Store
 	Settings   *settings.Store
 	Library    *library.Store
+	Blueprints *blueprint.Store
 	Audit      *audit.Recorder
 	Limits     *billing.Limits
 	Fields     *customfields.Registry
@@ -147,6 +152,9 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	if s.Settings, err = settings.NewStore(s.DB, s.Tenancy, s.Audit, keys, &c.Settings); err != nil {
 		return nil, err
 	}
+	if s.Blueprints, err = blueprint.NewStore(s.DB, s.Audit, &blueprint.Config{Log: c.Log}, c.Blueprints...); err != nil {
+		return nil, err
+	}
 	if s.Recipients, err = recipients.NewStore(s.DB, s.Fields, s.Limits, s.Audit, nil); err != nil {
 		return nil, err
 	}
@@ -205,9 +213,9 @@ func (s *Strata) check(ctx context.Context) error {
 const housekeeping = 5 * time.Minute
 
 // Start begins the background work of this process: runs that were submitted here or
-// whose process died, moves of domains, word of changed tenants, and housekeeping. A process that only
-// serves requests need not start; it then notices changed tenants after 30 s. ctx
-// bounds the start only.
+// whose process died, moves of domains, blueprints, word of changed tenants, and
+// housekeeping. A process that only serves requests need not start; it then notices
+// changed tenants after 30 s. ctx bounds the start only.
 func (s *Strata) Start(ctx context.Context) error {
 	if s.cancel != nil {
 		return errors.New("strata: started already")
@@ -219,6 +227,7 @@ func (s *Strata) Start(ctx context.Context) error {
 	s.cancel = cancel
 	s.done.Go(func() { _ = s.Resolver.Run(work) }) // returns the context's error
 	s.done.Go(func() { _ = s.Mover.Run(work) })
+	s.done.Go(func() { _ = s.Blueprints.Work(work) })
 	s.done.Go(func() { s.keepHouse(work) })
 	return nil
 }
