@@ -22,7 +22,7 @@ type Training struct {
 var trainings = blueprint.NewKind("training", blueprint.Spec[Training]{
 	Apply: func(ctx context.Context, tx *tenancy.Tx, o blueprint.Order[Training]) (blueprint.Result, error) {
 		_, err := tx.Exec(ctx, `INSERT INTO trainings (id, workspace_id, title, days) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (id) DO UPDATE SET title = $3, days = $4`, o.DeploymentID, tx.Tenant().WorkspaceID, o.Definition.Title, o.Definition.Days)
+			ON CONFLICT (workspace_id, id) DO UPDATE SET title = $3, days = $4`, o.DeploymentID, tx.Tenant().WorkspaceID, o.Definition.Title, o.Definition.Days)
 		change := blueprint.Change{Action: blueprint.Created, Subject: o.Definition.Title}
 		if o.Previous != nil {
 			change.Action = blueprint.Changed
@@ -42,7 +42,9 @@ func Example() {
 			panic(err)
 		}
 	}
-	_, err := env.Pool.Exec(company, `CREATE TABLE trainings (id uuid PRIMARY KEY, workspace_id uuid, title text, days int);
+	_, err := env.Pool.Exec(company, `CREATE TABLE trainings (workspace_id uuid, id uuid, title text, days int, PRIMARY KEY (workspace_id, id));
+		ALTER TABLE trainings ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+		CREATE POLICY tenant ON trainings TO strata_app USING (workspace_id = (SELECT nullif(current_setting('strata.workspace_id', true), '')::uuid));
 		GRANT SELECT, INSERT, UPDATE ON trainings TO strata_app`)
 	check(err)
 	s, err := strata.New(company, env.Pool, env.Redis, &strata.Config{Blueprints: []*blueprint.Kind{trainings}})
