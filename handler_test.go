@@ -183,10 +183,10 @@ func TestEveryRouteHidesEveryOtherCompany(t *testing.T) {
 
 	of := func(c *tenancytest.Company) *strings.Replacer {
 		return strings.NewReplacer("{companyID}", c.CompanyID.String(), "{workspaceID}", c.WorkspaceID.String(), "{domainID}", c.DomainID.String(),
-			"{id}", recipient, "{jobID}", job, "{key}", "tier")
+			"{id}", recipient, "{jobID}", job, "{key}", "tier", "{actorID}", "somebody")
 	}
 	nobody := tenancy.NewID[tenancy.Company]().String()
-	absent := strings.NewReplacer("{companyID}", nobody, "{workspaceID}", nobody, "{domainID}", nobody, "{id}", nobody, "{jobID}", nobody, "{key}", "nope")
+	absent := strings.NewReplacer("{companyID}", nobody, "{workspaceID}", nobody, "{domainID}", nobody, "{id}", nobody, "{jobID}", nobody, "{key}", "nope", "{actorID}", "nobody")
 	foreign, deep := 0, 0
 	for _, rt := range x.s.Routes(x.cfg) {
 		if !strings.Contains(rt.Path, "{") {
@@ -221,7 +221,7 @@ func TestEveryRouteWantsAPrincipal(t *testing.T) {
 			continue
 		}
 		status, answer := x.do(t, "nobody", rt.Method, strings.NewReplacer("{companyID}", x.A.CompanyID.String(), "{workspaceID}", x.A.WorkspaceID.String(),
-			"{domainID}", x.A.DomainID.String(), "{id}", "x", "{jobID}", "x", "{key}", "x").Replace(rt.Path), "")
+			"{domainID}", x.A.DomainID.String(), "{id}", "x", "{jobID}", "x", "{key}", "x", "{actorID}", "x").Replace(rt.Path), "")
 		require.Equal(t, 401, status, "%s %s", rt.Method, rt.Path)
 		require.NotContains(t, answer, "no such token")
 	}
