@@ -47,8 +47,9 @@ type CatalogConfig struct {
 type Catalog struct {
 	definitions []Definition // by Bit
 	bits        map[Permission]Bit
-	roles       map[string]Set // the built-in ones
-	workspace   Set            // what roles of a workspace may grant
+	roles       [len(columns)]Set // of the built-in roles
+	none        Set
+	workspace   Set // what roles of a workspace may grant
 	companyRead Bit
 	owners      Bit
 }
@@ -76,10 +77,7 @@ func NewCatalog(cfg *CatalogConfig) (*Catalog, error) {
 	if len(definitions) > maxPermissions {
 		return nil, fmt.Errorf("access: %d permissions with the library's own: a catalog has room for %d", len(definitions), maxPermissions)
 	}
-	c := &Catalog{bits: map[Permission]Bit{}, roles: map[string]Set{}}
-	for _, role := range columns {
-		c.roles[role] = Set{}
-	}
+	c := &Catalog{bits: map[Permission]Bit{}}
 	for i, d := range definitions {
 		if d.Level == "" {
 			d.Level = LevelWorkspace
@@ -91,7 +89,8 @@ func NewCatalog(cfg *CatalogConfig) (*Catalog, error) {
 		bit := Bit(i)
 		c.definitions, c.bits[d.Name] = append(c.definitions, d), bit
 		for _, role := range d.Roles {
-			c.roles[role] = c.roles[role].Add(bit)
+			set := c.builtIn(role)
+			*set = set.Add(bit)
 		}
 		if d.Level == LevelWorkspace {
 			c.workspace = c.workspace.Add(bit)
@@ -158,7 +157,22 @@ func (c *Catalog) Has(s Set, p Permission) bool {
 }
 
 // Role returns what a built-in role grants; any other grants nothing here.
-func (c *Catalog) Role(role string) Set { return c.roles[role] }
+func (c *Catalog) Role(role string) Set {
+	if set := c.builtIn(role); set != nil {
+		return *set
+	}
+	return Set{}
+}
+
+// builtIn returns the Set of a built-in role, or nil.
+func (c *Catalog) builtIn(role string) *Set {
+	for i := range columns {
+		if columns[i] == role {
+			return &c.roles[i]
+		}
+	}
+	return nil
+}
 
 // Names returns the permissions of s, in the order of the catalog.
 func (c *Catalog) Names(s Set) []Permission {

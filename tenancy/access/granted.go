@@ -1,6 +1,7 @@
 package access
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -42,11 +43,34 @@ func (c *Catalog) exceeds(g, own granted) []string {
 // holdings is what one actor has from the database in one company.
 type holdings struct {
 	// asOf is a version of a Tenant of the company: whatever changed up to it is in here.
-	asOf       int64
-	company    granted
-	workspaces map[tenancy.WorkspaceID]granted // nil: a member of none
+	asOf    int64
+	company granted
+	// workspaces is where the actor is a member, in the order of the ids.
+	workspaces []place
 	// companyRead is set for members of any workspace that grants CompanyRead.
 	companyRead Set
+}
+
+type place struct {
+	workspace tenancy.WorkspaceID
+	granted   granted
+}
+
+// in returns what is granted in a workspace alone.
+func (h *holdings) in(workspace tenancy.WorkspaceID) *granted {
+	from, to := 0, len(h.workspaces)
+	for from < to {
+		i := (from + to) / 2
+		switch p := &h.workspaces[i]; bytes.Compare(p.workspace[:], workspace[:]) {
+		case 0:
+			return &p.granted
+		case -1:
+			from = i + 1
+		default:
+			to = i
+		}
+	}
+	return nil
 }
 
 // at returns what counts for t.
@@ -54,18 +78,33 @@ func (h *holdings) at(t *tenancy.Tenant) granted {
 	if t.WorkspaceID.IsZero() {
 		return h.company.union(granted{set: h.companyRead})
 	}
-	return h.company.union(h.workspaces[t.WorkspaceID])
+	if there := h.in(t.WorkspaceID); there != nil {
+		return h.company.union(*there)
+	}
+	return h.company
 }
 
 // setAt is the set of at. It allocates nothing.
 func (h *holdings) setAt(t *tenancy.Tenant) Set {
-	switch {
-	case t.WorkspaceID.IsZero():
+	if t.WorkspaceID.IsZero() {
 		return h.company.set.Union(h.companyRead)
-	case h.workspaces == nil:
-		return h.company.set
 	}
-	return h.company.set.Union(h.workspaces[t.WorkspaceID].set)
+	if there := h.in(t.WorkspaceID); there != nil {
+		return h.company.set.Union(there.set)
+	}
+	return h.company.set
+}
+
+// has reports whether b is in setAt.
+func (h *holdings) has(t *tenancy.Tenant, b Bit) bool {
+	if h.company.set.Has(b) {
+		return true
+	}
+	if t.WorkspaceID.IsZero() {
+		return h.companyRead.Has(b)
+	}
+	there := h.in(t.WorkspaceID)
+	return there != nil && there.set.Has(b)
 }
 
 // holder is an actor of a company, as far as the database is asked about it.
@@ -76,16 +115,17 @@ type holder struct {
 
 // of returns the holder that an actor is in a company and the set of a built-in role that it
 // is said to have there. ok is false for an actor of another company.
-func (c *Catalog) of(company tenancy.CompanyID, a *tenancy.Actor) (h holder, claimed Set, ok bool) {
-	if a.CompanyID != company {
+func (c *Catalog) of(company *tenancy.CompanyID, a *tenancy.Actor) (h holder, claimed *Set, ok bool) {
+	h.actor, claimed = a.ID, &c.none
+	if a.CompanyID != *company {
 		// Without a company of its own it can be a member of several, and what the product
 		// says of its role is said of none.
-		return holder{actor: a.ID}, Set{}, a.CompanyID.IsZero()
+		return h, claimed, a.CompanyID.IsZero()
 	}
-	h.actor = a.ID
 	if a.Role != "" {
-		var builtIn bool
-		if claimed, builtIn = c.roles[a.Role]; !builtIn {
+		if set := c.builtIn(a.Role); set != nil {
+			claimed = set
+		} else {
 			h.role = a.Role
 		}
 	}
@@ -136,8 +176,8 @@ func (c *Catalog) read(ctx context.Context, db reader, t *tenancy.Tenant, h hold
 
 // grants returns what a role grants; permissions are those of a custom one.
 func (c *Catalog) grants(role string, permissions []string) granted {
-	if set, ok := c.roles[role]; ok {
-		return granted{set: set}
+	if set := c.builtIn(role); set != nil {
+		return granted{set: *set}
 	}
 	return c.named(permissions)
 }
@@ -151,8 +191,9 @@ func (h *holdings) add(c *Catalog, workspace tenancy.WorkspaceID, g granted) {
 	if g.set.Has(c.companyRead) {
 		h.companyRead = h.companyRead.Add(c.companyRead)
 	}
-	if h.workspaces == nil {
-		h.workspaces = map[tenancy.WorkspaceID]granted{}
+	i, found := slices.BinarySearchFunc(h.workspaces, workspace, func(p place, id tenancy.WorkspaceID) int { return bytes.Compare(p.workspace[:], id[:]) })
+	if !found {
+		h.workspaces = slices.Insert(h.workspaces, i, place{workspace: workspace})
 	}
-	h.workspaces[workspace] = h.workspaces[workspace].union(g)
+	h.workspaces[i].granted = h.workspaces[i].granted.union(g)
 }

@@ -27,6 +27,7 @@ type Guard struct {
 	db      *tenancy.DB // nil: there are no members
 	catalog *Catalog
 	memory  memory
+	nothing holdings // what everybody holds without a db
 }
 
 // NewGuard returns a Guard over the members in db. A nil catalog has the library's own
@@ -74,12 +75,15 @@ func (g *Guard) Permissions(ctx context.Context) (Set, error) {
 	if err != nil {
 		return Set{}, err
 	}
-	h, claimed, ok := g.catalog.of(t.CompanyID, &a)
+	h, claimed, ok := g.catalog.of(&t.CompanyID, &a)
 	if !ok {
 		return Set{}, nil
 	}
-	held, err := g.held(ctx, &t, h)
-	return claimed.Union(held), err
+	e, err := g.holdings(ctx, &t, &h)
+	if err != nil {
+		return Set{}, err
+	}
+	return claimed.Union(e.setAt(&t)), nil
 }
 
 // Allows reports whether ctx's actor has p. An error says that it could not be found out:
@@ -118,38 +122,40 @@ func (g *Guard) check(ctx context.Context, p Permission) (allowed, something boo
 	if err != nil {
 		return false, false, err
 	}
-	h, set, ok := g.catalog.of(t.CompanyID, &a)
+	h, claimed, ok := g.catalog.of(&t.CompanyID, &a)
 	if !ok {
 		return false, false, nil
 	}
 	bit, known := g.catalog.bits[p]
-	in := func() bool { return known && set.Has(bit) || p == "" && !set.IsEmpty() }
-	if in() {
+	if known && claimed.Has(bit) || p == "" && !claimed.IsEmpty() {
 		return true, true, nil
 	}
-	held, err := g.held(ctx, &t, h)
+	e, err := g.holdings(ctx, &t, &h)
 	if err != nil {
 		return false, false, err
 	}
-	set = set.Union(held)
-	return in(), !set.IsEmpty(), nil
+	if known && e.has(&t, bit) {
+		return true, true, nil
+	}
+	something = !claimed.IsEmpty() || !e.setAt(&t).IsEmpty()
+	return something && p == "", something, nil
 }
 
-// held returns what h has from the database.
-func (g *Guard) held(ctx context.Context, t *tenancy.Tenant, h holder) (Set, error) {
+// holdings returns what h has from the database.
+func (g *Guard) holdings(ctx context.Context, t *tenancy.Tenant, h *holder) (*holdings, error) {
 	if g.db == nil {
-		return Set{}, nil
+		return &g.nothing, nil
 	}
-	if e := g.memory.get(t.CompanyID, h); e != nil && e.asOf >= t.Version {
-		return e.setAt(t), nil
+	if e := g.memory.get(&t.CompanyID, h); e != nil && e.asOf >= t.Version {
+		return e, nil
 	}
-	generation := g.memory.generation(t.CompanyID)
-	e, err := g.catalog.read(ctx, g.db, t, h)
+	generation := g.memory.generation(&t.CompanyID)
+	e, err := g.catalog.read(ctx, g.db, t, *h)
 	if err != nil {
-		return Set{}, err
+		return nil, err
 	}
-	g.memory.keep(t.CompanyID, h, e, generation)
-	return e.setAt(t), nil
+	g.memory.keep(t.CompanyID, *h, e, generation)
+	return e, nil
 }
 
 // PermissionsTx is Permissions for the tenant of tx, as the transaction sees it now: for
@@ -165,13 +171,13 @@ func (g *Guard) grantedTx(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant)
 	if a.Platform() {
 		return granted{set: everything()}, nil
 	}
-	h, claimed, ok := g.catalog.of(t.CompanyID, &a)
+	h, claimed, ok := g.catalog.of(&t.CompanyID, &a)
 	if !ok || g.db == nil {
-		return granted{set: claimed}, nil
+		return granted{set: *claimed}, nil
 	}
 	e, err := g.catalog.read(ctx, tx, &t, h)
 	if err != nil {
 		return granted{}, err
 	}
-	return e.at(&t).union(granted{set: claimed}), nil
+	return e.at(&t).union(granted{set: *claimed}), nil
 }
