@@ -95,13 +95,15 @@ func TestAllows(t *testing.T) {
 func TestCatalogOfAProduct(t *testing.T) {
 	t.Parallel()
 	c, err := access.NewCatalog(&access.CatalogConfig{Permissions: []access.Definition{
-		{Name: "campaigns.send", Summary: "Send campaigns", Roles: []string{access.CompanyOwner, access.WorkspaceAdmin}},
+		{Name: "campaigns.send", Summary: "Send campaigns", Role: access.WorkspaceAdmin},
 		{Name: "brands.manage", Summary: "Change brands", Level: access.LevelCompany},
 	}})
 	require.NoError(t, err)
 	require.True(t, c.Has(c.Role(access.WorkspaceAdmin), "campaigns.send"))
-	require.False(t, c.Has(c.Role(access.CompanyAdmin), "campaigns.send"), "only who is listed")
-	require.False(t, c.Has(c.Role(access.CompanyOwner), "brands.manage"))
+	require.True(t, c.Has(c.Role(access.CompanyAdmin), "campaigns.send"), "and who is above")
+	require.False(t, c.Has(c.Role(access.WorkspaceMember), "campaigns.send"))
+	require.True(t, c.Has(c.Role(access.CompanyOwner), "brands.manage"), "owners have everything")
+	require.False(t, c.Has(c.Role(access.CompanyAdmin), "brands.manage"))
 	require.False(t, access.Allows(access.WorkspaceAdmin, "campaigns.send"), "it is this catalog's own")
 	all := c.Definitions()
 	require.Equal(t, access.Permission("brands.manage"), all[len(all)-1].Name)
@@ -115,8 +117,8 @@ func TestCatalogOfAProduct(t *testing.T) {
 		"is there already":             {{Name: access.CompanyRead, Summary: "x"}},
 		"of the form campaigns.send":   {{Name: "Campaigns", Summary: "x"}},
 		"needs a Summary":              {{Name: "a.b", Summary: " "}},
-		`did you mean "company_owner"`: {{Name: "a.b", Summary: "x", Roles: []string{"company_ownr"}}},
-		"workspace_admin cannot":       {{Name: "a.b", Summary: "x", Level: access.LevelCompany, Roles: []string{access.WorkspaceAdmin}}},
+		`did you mean "company_owner"`: {{Name: "a.b", Summary: "x", Role: "company_ownr"}},
+		"workspace_admin cannot":       {{Name: "a.b", Summary: "x", Level: access.LevelCompany, Role: access.WorkspaceAdmin}},
 		"want company or workspace":    {{Name: "a.b", Summary: "x", Level: "domain"}},
 		"has room for 256":             many,
 	} {

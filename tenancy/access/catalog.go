@@ -32,8 +32,10 @@ type Definition struct {
 	// Level is LevelCompany when only roles of a company may have it. The zero Level is
 	// LevelWorkspace.
 	Level Level `json:"level"`
-	// Roles are the built-in roles that have it. None: only custom roles can.
-	Roles []string `json:"-"`
+	// Role is the least built-in role that has it: those above it, in the order
+	// CompanyOwner, CompanyAdmin, WorkspaceAdmin, WorkspaceMember, have it too. Empty: only
+	// owners, and the roles that they make.
+	Role string `json:"role,omitempty"`
 }
 
 // CatalogConfig configures a Catalog. The zero value is legal.
@@ -82,15 +84,15 @@ func NewCatalog(cfg *CatalogConfig) (*Catalog, error) {
 		if d.Level == "" {
 			d.Level = LevelWorkspace
 		}
-		d.Roles = slices.Clone(d.Roles)
 		if err := c.check(d); err != nil {
 			return nil, err
 		}
 		bit := Bit(i)
 		c.definitions, c.bits[d.Name] = append(c.definitions, d), bit
-		for _, role := range d.Roles {
-			set := c.builtIn(role)
-			*set = set.Add(bit)
+		if d.Level != LevelPlatform {
+			for at := range max(0, slices.Index(columns[:], d.Role)) + 1 {
+				c.roles[at] = c.roles[at].Add(bit)
+			}
 		}
 		if d.Level == LevelWorkspace {
 			c.workspace = c.workspace.Add(bit)
@@ -114,14 +116,15 @@ func (c *Catalog) check(d Definition) error {
 	case !slices.Contains([]Level{LevelCompany, LevelWorkspace, LevelPlatform}, d.Level):
 		return wrong("level %q: want %s or %s", d.Level, LevelCompany, LevelWorkspace)
 	}
-	for _, role := range d.Roles {
-		level, known := builtInLevel(role)
-		switch {
-		case !known:
-			return wrong("role %q is none of %s%s", role, strings.Join(columns[:], ", "), didYouMean(suggest.Closest(role, columns[:])))
-		case d.Level == LevelPlatform, d.Level == LevelCompany && level == LevelWorkspace:
-			return wrong("is of the %s: %s cannot have it", d.Level, role)
-		}
+	if d.Role == "" {
+		return nil
+	}
+	level, known := builtInLevel(d.Role)
+	switch {
+	case !known:
+		return wrong("role %q is none of %s%s", d.Role, strings.Join(columns[:], ", "), didYouMean(suggest.Closest(d.Role, columns[:])))
+	case d.Level == LevelPlatform, d.Level == LevelCompany && level == LevelWorkspace:
+		return wrong("is of the %s: %s cannot have it", d.Level, d.Role)
 	}
 	return nil
 }
@@ -190,7 +193,6 @@ func (c *Catalog) Definitions() []Definition {
 	var out []Definition
 	for _, d := range c.definitions {
 		if d.Level != LevelPlatform {
-			d.Roles = slices.Clone(d.Roles)
 			out = append(out, d)
 		}
 	}
