@@ -22,7 +22,7 @@ type Permission string
 
 // The permissions of the library. Those of a product are Definitions of its Catalog.
 const (
-	CompanyRead   Permission = "company.read" // the one thing that a role in a workspace grants at the company
+	CompanyRead   Permission = "company.read" // members of a workspace have it too, and nothing else, at their company
 	CompanyManage Permission = "company.manage"
 	// OwnersManage is what sets an owner apart from an administrator: without it nobody can
 	// make, change or remove an owner.

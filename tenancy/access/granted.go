@@ -47,7 +47,7 @@ type holdings struct {
 	company granted
 	// workspaces is where the actor is a member, in the order of the ids.
 	workspaces []place
-	// companyRead is set for members of any workspace that grants CompanyRead.
+	// companyRead is CompanyRead for members of any workspace.
 	companyRead Set
 }
 
@@ -188,7 +188,7 @@ func (h *holdings) add(c *Catalog, workspace tenancy.WorkspaceID, g granted) {
 		return
 	}
 	g.set = g.set.Intersect(c.workspace)
-	if g.set.Has(c.companyRead) {
+	if !g.set.IsEmpty() { // or a request that names both would be one for a company that is not there
 		h.companyRead = h.companyRead.Add(c.companyRead)
 	}
 	i, found := slices.BinarySearchFunc(h.workspaces, workspace, func(p place, id tenancy.WorkspaceID) int { return bytes.Compare(p.workspace[:], id[:]) })

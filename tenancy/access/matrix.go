@@ -6,54 +6,44 @@ var columns = [...]string{CompanyOwner, CompanyAdmin, WorkspaceAdmin, WorkspaceM
 // matrix is the permissions of the library: the last of columns that has each, and the level
 // of the roles that can. What is not here is denied.
 func matrix() []Definition {
-	rows := []struct {
-		name    Permission
-		role    string
-		level   Level
-		summary string
-	}{
-		{CompanyRead, WorkspaceMember, LevelWorkspace, "Read the company's own record"},
-		{CompanyManage, CompanyAdmin, LevelCompany, "Rename and delete the company"},
-		{OwnersManage, CompanyOwner, LevelCompany, "Make and remove owners of the company"},
-		{CompanyMembersRead, CompanyAdmin, LevelCompany, "List the members of the company"},
-		{CompanyMembersManage, CompanyAdmin, LevelCompany, "Add, change and remove members of the company"},
-		{MembersRead, WorkspaceAdmin, LevelWorkspace, "List the members of a workspace"},
-		{MembersManage, WorkspaceAdmin, LevelWorkspace, "Add, change and remove members of a workspace"},
-		{RolesRead, WorkspaceAdmin, LevelWorkspace, "List roles and what they allow"},
-		{RolesManage, CompanyAdmin, LevelCompany, "Make, change and delete roles"},
-		{UsageRead, WorkspaceAdmin, LevelWorkspace, "See what the plan allows and what is used"},
-		{WorkspaceCreate, CompanyAdmin, LevelCompany, "Create workspaces"},
-		{WorkspaceDelete, CompanyAdmin, LevelCompany, "Delete workspaces"},
-		{WorkspaceSuspend, CompanyAdmin, LevelCompany, "Suspend workspaces and let them work again"},
-		{WorkspaceList, CompanyAdmin, LevelCompany, "See all workspaces of the company"},
-		{WorkspaceRead, WorkspaceMember, LevelWorkspace, "Read a workspace and its domains"},
-		{WorkspaceManage, WorkspaceAdmin, LevelWorkspace, "Change a workspace"},
-		{DomainManage, WorkspaceAdmin, LevelWorkspace, "Create, verify and change domains"},
-		{DomainMove, CompanyAdmin, LevelCompany, "Move a domain to another workspace"},
-		{SettingsDefaults, CompanyAdmin, LevelCompany, "Change the company's default settings"},
-		{SettingsOverride, WorkspaceAdmin, LevelWorkspace, "Override settings in a workspace"},
-		{CompanyLibraryManage, CompanyAdmin, LevelCompany, "Change the library items of the company"},
-		{LibraryManage, WorkspaceAdmin, LevelWorkspace, "Create and change items in a workspace"},
-		{LibraryRead, WorkspaceMember, LevelWorkspace, "Read library items"},
-		{BlueprintManage, CompanyAdmin, LevelCompany, "Create and deploy blueprints"},
-		{BlueprintPause, WorkspaceAdmin, LevelWorkspace, "Pause a blueprint's item in a workspace"},
-		{FieldsRead, WorkspaceMember, LevelWorkspace, "Read custom field definitions"},
-		{FieldsManage, WorkspaceAdmin, LevelWorkspace, "Change custom field definitions"},
-		{RecipientsRead, WorkspaceMember, LevelWorkspace, "Read recipients"},
-		{RecipientsManage, WorkspaceAdmin, LevelWorkspace, "Create, change, import and delete recipients"},
-		{PersonsLinkAcross, CompanyAdmin, LevelCompany, "Link persons across workspaces"},
-		{PersonsLink, WorkspaceAdmin, LevelWorkspace, "Link persons inside a workspace"},
-		{JobsRead, WorkspaceMember, LevelWorkspace, "Follow background work"},
-		{JobsManage, WorkspaceAdmin, LevelWorkspace, "Cancel, pause and retry background work"},
-		{CompanyReportsRead, CompanyAdmin, LevelCompany, "Read reports on the company"},
-		{WorkspaceReportsRead, WorkspaceAdmin, LevelWorkspace, "Read reports on a workspace"},
-		{CompanyAuditRead, CompanyAdmin, LevelCompany, "Read the audit trail of the company"},
-		{AuditRead, WorkspaceAdmin, LevelWorkspace, "Read the audit trail of a workspace"},
-		{PlatformManage, "", LevelPlatform, "Administer the installation"},
+	return []Definition{
+		{CompanyRead, "Read the company's own record", LevelWorkspace, WorkspaceMember},
+		{CompanyManage, "Rename and delete the company", LevelCompany, CompanyAdmin},
+		{OwnersManage, "Make and remove owners of the company", LevelCompany, CompanyOwner},
+		{CompanyMembersRead, "List the members of the company", LevelCompany, CompanyAdmin},
+		{CompanyMembersManage, "Add, change and remove members of the company", LevelCompany, CompanyAdmin},
+		{MembersRead, "List the members of a workspace", LevelWorkspace, WorkspaceAdmin},
+		{MembersManage, "Add, change and remove members of a workspace", LevelWorkspace, WorkspaceAdmin},
+		{RolesRead, "List roles and what they allow", LevelWorkspace, WorkspaceAdmin},
+		{RolesManage, "Make, change and delete roles", LevelCompany, CompanyAdmin},
+		{UsageRead, "See what the plan allows and what is used", LevelWorkspace, WorkspaceAdmin},
+		{WorkspaceCreate, "Create workspaces", LevelCompany, CompanyAdmin},
+		{WorkspaceDelete, "Delete workspaces", LevelCompany, CompanyAdmin},
+		{WorkspaceSuspend, "Suspend workspaces and let them work again", LevelCompany, CompanyAdmin},
+		{WorkspaceList, "See all workspaces of the company", LevelCompany, CompanyAdmin},
+		{WorkspaceRead, "Read a workspace and its domains", LevelWorkspace, WorkspaceMember},
+		{WorkspaceManage, "Change a workspace", LevelWorkspace, WorkspaceAdmin},
+		{DomainManage, "Create, verify and change domains", LevelWorkspace, WorkspaceAdmin},
+		{DomainMove, "Move a domain to another workspace", LevelCompany, CompanyAdmin},
+		{SettingsDefaults, "Change the company's default settings", LevelCompany, CompanyAdmin},
+		{SettingsOverride, "Override settings in a workspace", LevelWorkspace, WorkspaceAdmin},
+		{CompanyLibraryManage, "Change the library items of the company", LevelCompany, CompanyAdmin},
+		{LibraryManage, "Create and change items in a workspace", LevelWorkspace, WorkspaceAdmin},
+		{LibraryRead, "Read library items", LevelWorkspace, WorkspaceMember},
+		{BlueprintManage, "Create and deploy blueprints", LevelCompany, CompanyAdmin},
+		{BlueprintPause, "Pause a blueprint's item in a workspace", LevelWorkspace, WorkspaceAdmin},
+		{FieldsRead, "Read custom field definitions", LevelWorkspace, WorkspaceMember},
+		{FieldsManage, "Change custom field definitions", LevelWorkspace, WorkspaceAdmin},
+		{RecipientsRead, "Read recipients", LevelWorkspace, WorkspaceMember},
+		{RecipientsManage, "Create, change, import and delete recipients", LevelWorkspace, WorkspaceAdmin},
+		{PersonsLinkAcross, "Link persons across workspaces", LevelCompany, CompanyAdmin},
+		{PersonsLink, "Link persons inside a workspace", LevelWorkspace, WorkspaceAdmin},
+		{JobsRead, "Follow background work", LevelWorkspace, WorkspaceMember},
+		{JobsManage, "Cancel, pause and retry background work", LevelWorkspace, WorkspaceAdmin},
+		{CompanyReportsRead, "Read reports on the company", LevelCompany, CompanyAdmin},
+		{WorkspaceReportsRead, "Read reports on a workspace", LevelWorkspace, WorkspaceAdmin},
+		{CompanyAuditRead, "Read the audit trail of the company", LevelCompany, CompanyAdmin},
+		{AuditRead, "Read the audit trail of a workspace", LevelWorkspace, WorkspaceAdmin},
+		{PlatformManage, "Administer the installation", LevelPlatform, ""},
 	}
-	out := make([]Definition, len(rows))
-	for i, r := range rows {
-		out[i] = Definition{Name: r.name, Summary: r.summary, Level: r.level, Role: r.role}
-	}
-	return out
 }

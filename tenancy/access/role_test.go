@@ -30,13 +30,14 @@ func TestRoleOfACompany(t *testing.T) {
 	p.add(t, first, "ann", "editor")
 	p.add(t, company, "bob", "editor")
 	require.Equal(t, []access.Permission{access.RecipientsRead, access.RecipientsManage}, p.names(t, as(first, "ann")))
-	require.Empty(t, p.names(t, as(company, "ann")), "company.read is not in it")
+	require.Equal(t, []access.Permission{access.CompanyRead}, p.names(t, as(company, "ann")), "as every member of a workspace")
+	require.False(t, p.allows(t, as(first, "ann"), access.CompanyRead), "there the role decides")
 
 	name := "Reader"
-	r, err = p.store.UpdateRole(company, "editor", access.RoleChange{Name: &name, Permissions: &[]access.Permission{access.CompanyRead}})
+	r, err = p.store.UpdateRole(company, "editor", access.RoleChange{Name: &name, Permissions: &[]access.Permission{access.JobsRead}})
 	require.NoError(t, err)
 	require.Equal(t, "Reader", r.Name)
-	require.Equal(t, []access.Permission{access.CompanyRead}, p.names(t, as(company, "ann")))
+	require.Equal(t, []access.Permission{access.JobsRead}, p.names(t, as(first, "ann")))
 
 	var inUse *access.RoleInUseError
 	require.ErrorAs(t, p.store.DeleteRole(company, "editor"), &inUse)
