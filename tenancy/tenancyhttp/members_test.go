@@ -142,3 +142,18 @@ func TestCompanyIsCreatedWithItsOwner(t *testing.T) {
 	e := requireError(t, w.do(t, "admin", http.MethodPost, "/companies", `{"name":"Other","owner":{"email":"x"}}`), 422, "validation_failed")
 	require.Equal(t, "owner.actorId", e.Errors[0].Field)
 }
+
+// What a body asks for and what a suspended tenant allows is held to memberships too.
+func TestMembershipSuspendsAndResumes(t *testing.T) {
+	t.Parallel()
+	w := open(t, tenancyhttp.Config{})
+	w.member(t, w.A.CompanyCtx, "adam", access.CompanyAdmin)
+	w.member(t, w.A.WorkspaceCtx, "ann", access.WorkspaceAdmin)
+	workspace := path("/workspaces/{workspaceID}", w.A)
+	requireError(t, w.do(t, "ann", http.MethodPatch, workspace, `{"suspended":true}`), 403, "forbidden")
+	require.Equal(t, 200, w.do(t, "adam", http.MethodPatch, workspace, `{"suspended":true}`).Code)
+	requireError(t, w.do(t, "ann", http.MethodGet, workspace), 403, "suspended")
+	requireError(t, w.do(t, "ann", http.MethodPatch, workspace, `{"suspended":false}`), 403, "suspended")
+	require.Equal(t, 200, w.do(t, "adam", http.MethodPatch, workspace, `{"suspended":false}`).Code)
+	require.Equal(t, 200, w.do(t, "ann", http.MethodGet, workspace).Code)
+}
