@@ -17,6 +17,7 @@ import (
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/recipients/recipientshttp"
 	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/access/accesshttp"
 	"github.com/stratakit/strata/tenancy/move/movehttp"
 	"github.com/stratakit/strata/tenancy/settings/settingshttp"
 	"github.com/stratakit/strata/tenancy/tenancyhttp"
@@ -62,13 +63,14 @@ func (s *Strata) Server(principal func(*http.Request) (tenancy.Actor, error), cf
 	}
 	return tenancyhttp.NewServer(s.Resolver, principal, &tenancyhttp.Config{
 		Prefix: c.Prefix, Log: c.Log, Ready: s.Ready, MaxBody: c.MaxBody, Timeout: c.Timeout,
-		TrustedProxies: c.TrustedProxies, Sources: c.Sources,
+		TrustedProxies: c.TrustedProxies, Sources: c.Sources, Guard: s.Guard,
 	})
 }
 
 func (s *Strata) apis(cfg *HandlerConfig) []web.API {
 	apis := []web.API{
 		tenancyhttp.New(s.Tenancy),
+		accesshttp.New(s.Access, s.Guard),
 		movehttp.New(s.Mover),
 		settingshttp.New(s.Settings),
 		audithttp.New(s.Audit),

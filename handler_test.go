@@ -24,6 +24,7 @@ import (
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/internal/tenancytest"
 	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/access"
 )
 
 // site is a whole Strata served over HTTP, with a token for the owner of each company.
@@ -57,6 +58,8 @@ func openSiteOn(t *testing.T, e *tenancytest.Env, client redis.UniversalClient, 
 			return e.A.Actor, nil
 		case "Bearer b":
 			return e.B.Actor, nil
+		case "Bearer ann":
+			return tenancy.Actor{ID: "ann", Type: tenancy.ActorUser, CompanyID: e.A.CompanyID}, nil
 		}
 		return tenancy.Actor{}, errors.New("no such token")
 	}, x.cfg)
@@ -183,10 +186,10 @@ func TestEveryRouteHidesEveryOtherCompany(t *testing.T) {
 
 	of := func(c *tenancytest.Company) *strings.Replacer {
 		return strings.NewReplacer("{companyID}", c.CompanyID.String(), "{workspaceID}", c.WorkspaceID.String(), "{domainID}", c.DomainID.String(),
-			"{id}", recipient, "{jobID}", job, "{key}", "tier")
+			"{id}", recipient, "{jobID}", job, "{key}", "tier", "{actorID}", "somebody")
 	}
 	nobody := tenancy.NewID[tenancy.Company]().String()
-	absent := strings.NewReplacer("{companyID}", nobody, "{workspaceID}", nobody, "{domainID}", nobody, "{id}", nobody, "{jobID}", nobody, "{key}", "nope")
+	absent := strings.NewReplacer("{companyID}", nobody, "{workspaceID}", nobody, "{domainID}", nobody, "{id}", nobody, "{jobID}", nobody, "{key}", "nope", "{actorID}", "nobody")
 	foreign, deep := 0, 0
 	for _, rt := range x.s.Routes(x.cfg) {
 		if !strings.Contains(rt.Path, "{") {
@@ -213,6 +216,23 @@ func TestEveryRouteHidesEveryOtherCompany(t *testing.T) {
 	x.ok(t, http.MethodGet, "/companies/"+x.A.CompanyID.String(), "", nil)
 }
 
+// Of whom the product says no role, memberships decide, on every route.
+func TestMembershipsDecide(t *testing.T) {
+	t.Parallel()
+	x := openSite(t)
+	workspace, recipients := "/workspaces/"+x.A.WorkspaceID.String(), "/domains/"+x.A.DomainID.String()+"/recipients"
+	status, _ := x.do(t, "ann", http.MethodGet, recipients, "")
+	require.Equal(t, 404, status)
+	x.ok(t, http.MethodPost, workspace+"/members", `{"actorId":"ann","role":"workspace_member"}`, nil)
+	status, _ = x.do(t, "ann", http.MethodGet, recipients, "")
+	require.Equal(t, 200, status)
+	status, _ = x.do(t, "ann", http.MethodPost, recipients, `{"email":"x@example.com"}`)
+	require.Equal(t, 403, status)
+	x.ok(t, http.MethodPatch, workspace+"/members/ann", `{"role":"workspace_admin"}`, nil)
+	status, _ = x.do(t, "ann", http.MethodPost, recipients, `{"email":"x@example.com"}`)
+	require.Equal(t, 201, status)
+}
+
 func TestEveryRouteWantsAPrincipal(t *testing.T) {
 	t.Parallel()
 	x := openSite(t)
@@ -221,7 +241,7 @@ func TestEveryRouteWantsAPrincipal(t *testing.T) {
 			continue
 		}
 		status, answer := x.do(t, "nobody", rt.Method, strings.NewReplacer("{companyID}", x.A.CompanyID.String(), "{workspaceID}", x.A.WorkspaceID.String(),
-			"{domainID}", x.A.DomainID.String(), "{id}", "x", "{jobID}", "x", "{key}", "x").Replace(rt.Path), "")
+			"{domainID}", x.A.DomainID.String(), "{id}", "x", "{jobID}", "x", "{key}", "x", "{actorID}", "x").Replace(rt.Path), "")
 		require.Equal(t, 401, status, "%s %s", rt.Method, rt.Path)
 		require.NotContains(t, answer, "no such token")
 	}
@@ -242,6 +262,8 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 		require.False(t, names[rt.Name], "%s is there twice", rt.Name)
 		names[rt.Name] = true
 		require.NotEmpty(t, rt.Summary, rt.Path)
+		_, known := x.s.Guard.Catalog().Bit(access.Permission(rt.Permission))
+		require.True(t, known || rt.Permission == "", "%s: no role can have %q", rt.Path, rt.Permission)
 	}
 	status, _ := x.do(t, "", http.MethodGet, "/readyz", "")
 	require.Equal(t, 200, status)

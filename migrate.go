@@ -19,6 +19,7 @@ import (
 	"github.com/stratakit/strata/internal/migrate"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/access"
 	"github.com/stratakit/strata/tenancy/blueprint"
 	"github.com/stratakit/strata/tenancy/library"
 	"github.com/stratakit/strata/tenancy/move"
@@ -55,6 +56,7 @@ type MigrateConfig struct {
 func lines() []migrate.Line {
 	return []migrate.Line{
 		tenancy.Migrations(),
+		access.Migrations(),
 		move.Migrations(),
 		settings.Migrations(),
 		library.Migrations(),

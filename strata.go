@@ -20,6 +20,7 @@ import (
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/access"
 	"github.com/stratakit/strata/tenancy/blueprint"
 	"github.com/stratakit/strata/tenancy/domainproof"
 	"github.com/stratakit/strata/tenancy/library"
@@ -34,6 +35,8 @@ type Config struct {
 	Schema, RiverSchema string
 	// Catalog holds the plans. Default: the four standard ones (billing.NewCatalog).
 	Catalog *billing.Catalog
+	// Permissions are those of the product, beside the library's. Default none.
+	Permissions []access.Definition
 	// SettingKeys are the settings that the product has. Default none.
 	SettingKeys []settings.AnyKey
 	// Settings configures them, such as what the plans have.
@@ -65,6 +68,8 @@ type Strata struct {
 	DB         *tenancy.DB
 	Resolver   *tenancy.Resolver
 	Tenancy    *tenancy.Store
+	Guard      *access.Guard
+	Access     *access.Store
 	Settings   *settings.Store
 	Library    *library.Store
 	Blueprints *blueprint.Store
@@ -131,6 +136,10 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	if s.Fields, err = customfields.NewRegistry(s.DB, client, s.Limits, s.Audit, nil); err != nil {
 		return nil, err
 	}
+	founder, err := access.NewFounder(s.Audit)
+	if err != nil {
+		return nil, err
+	}
 	if c.Proof.Prover == nil {
 		if c.Proof.Prover, err = domainproof.NewVerifier(nil); err != nil {
 			return nil, err
@@ -138,8 +147,18 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	}
 	if s.Tenancy, err = tenancy.NewStore(s.DB, s.Audit, &tenancy.StoreConfig{
 		Provisioner: s.Limits, Limits: s.Limits, Configuration: s.Fields, Resolver: s.Resolver,
-		Features: c.Features, Proof: c.Proof,
+		Features: c.Features, Proof: c.Proof, Owners: founder,
 	}); err != nil {
+		return nil, err
+	}
+	permissions, err := access.NewCatalog(&access.CatalogConfig{Permissions: c.Permissions})
+	if err != nil {
+		return nil, err
+	}
+	if s.Guard, err = access.NewGuard(s.DB, permissions, nil); err != nil {
+		return nil, err
+	}
+	if s.Access, err = access.NewStore(s.Guard, s.Tenancy, s.Audit); err != nil {
 		return nil, err
 	}
 	if s.Library, err = library.NewStore(s.DB, s.Audit, nil); err != nil {

@@ -40,8 +40,19 @@ type Domain struct {
 }
 
 // NewCompany is what CreateCompany needs. Slug may be empty: it is made from Name.
-// Plan may be empty: DefaultPlan.
-type NewCompany struct{ Name, Slug, Plan string }
+// Plan may be empty: DefaultPlan. Owner may be zero: the company has no member then, and
+// only platform actors, or those whose role the product knows, can make one.
+type NewCompany struct {
+	Name, Slug, Plan string
+	Owner            Owner
+}
+
+// Owner is the actor that a new company belongs to. Email may be empty.
+type Owner struct {
+	// ActorID is the product's own identifier, as in Actor.
+	ActorID string `json:"actorId"`
+	Email   string `json:"email,omitempty"`
+}
 
 // NewWorkspace is what CreateWorkspace needs. Slug may be empty: it is made from Name.
 type NewWorkspace struct{ Name, Slug string }

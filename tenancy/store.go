@@ -49,6 +49,11 @@ type StoreConfig struct {
 		Consume(ctx context.Context, tx *Tx, resource string, n int64) error
 		Release(ctx context.Context, tx *Tx, resource string, n int64) error
 	}
+	// Owners makes NewCompany.Owner a member inside CreateCompany. Nil: a company cannot be
+	// created with one. access.Founder is one.
+	Owners interface {
+		AddOwnerTx(ctx context.Context, tx *Tx, owner Owner) error
+	}
 	// Configuration is told inside DeleteWorkspace. Nil: nothing more is given back.
 	Configuration Configuration
 	// Features may add and take away what the size of the company of ctx's tenant asks
@@ -88,6 +93,7 @@ func NewStore(db *DB, audit Auditor, cfg *StoreConfig) (*Store, error) {
 func (s *Store) Bootstrap(ctx context.Context, company NewCompany, domain NewDomain) (Tenant, error) {
 	var v ValidationError
 	company.check(&v)
+	s.checkOwner(&v, company.Owner)
 	checkDomainName(&v, domain.DomainName)
 	if err := v.OrNil(); err != nil {
 		return Tenant{}, err
@@ -128,9 +134,17 @@ func (in *NewCompany) check(v *ValidationError) {
 	}
 }
 
+// checkOwner refuses an owner that nobody would make a member.
+func (s *Store) checkOwner(v *ValidationError, owner Owner) {
+	if owner != (Owner{}) && s.cfg.Owners == nil {
+		v.Add("owner", "not_supported", "must be left out: this installation keeps no members")
+	}
+}
+
 func (s *Store) createCompany(ctx context.Context, in NewCompany, then func(context.Context, *Tx, Company) error) error {
 	var v ValidationError
 	in.check(&v)
+	s.checkOwner(&v, in.Owner)
 	if err := v.OrNil(); err != nil {
 		return err
 	}
@@ -154,6 +168,11 @@ func (s *Store) createCompany(ctx context.Context, in NewCompany, then func(cont
 			Metadata: map[string]any{"name": c.Name, "slug": c.Slug, "plan": c.Plan},
 		}); err != nil {
 			return err
+		}
+		if in.Owner != (Owner{}) {
+			if err := s.cfg.Owners.AddOwnerTx(ctx, tx, in.Owner); err != nil {
+				return err
+			}
 		}
 		return then(ctx, tx, c)
 	})

@@ -95,16 +95,20 @@ const (
 
 // Actor is who acts, and from where: what the audit trail writes down.
 type Actor struct {
-	// ID is the product's own identifier of the user, key or administrator.
+	// ID is the product's own identifier of the user, key or administrator. Memberships are
+	// those of an ID, whatever the Type: no two actors may share one.
 	ID    string
 	Type  ActorType
 	Email string
 
-	// CompanyID is the only company the actor may touch. It is zero for ActorAdmin
-	// and ActorSystem, which may touch any.
+	// CompanyID is the only company the actor may touch. It is zero for ActorAdmin and
+	// ActorSystem, which may touch any, and for one that may touch all it is a member of;
+	// what Role says then counts nowhere.
 	CompanyID CompanyID
 
-	// Role decides the permissions inside the company (package access).
+	// Role is what the product says the actor is: a role, built in or the company's own, that
+	// counts in the whole company beside what memberships grant (package access). Empty: only
+	// memberships count.
 	Role string
 
 	// IP, UserAgent and RequestID describe the request, when there was one.

@@ -63,7 +63,8 @@ func (s secret) derive(purpose string) []byte {
 type tokens map[string]tenancy.Actor
 
 // devTokens makes a token for the seeded company's owner and one for an administrator,
-// and adds those of STRATA_DEV_TOKENS: token=userID:companyID:role, separated by commas.
+// and adds those of STRATA_DEV_TOKENS: token=userID:companyID:role, separated by commas. With
+// an empty role what counts is what the user is a member of.
 func devTokens(s secret, f *facts) (tokens, error) {
 	f.Token = "dev_" + hex.EncodeToString(s.derive("token:" + f.CompanyID.String())[:16])
 	f.AdminToken = "adm_" + hex.EncodeToString(s.derive("admin")[:16])
@@ -84,7 +85,7 @@ func devTokens(s secret, f *facts) (tokens, error) {
 		if err != nil {
 			return nil, fmt.Errorf("STRATA_DEV_TOKENS: company of %q: %w", parts[0], err)
 		}
-		if parts[0] == "" || !access.Allows(parts[2], access.CompanyRead) {
+		if parts[0] == "" || parts[2] != "" && !access.Allows(parts[2], access.CompanyRead) {
 			return nil, fmt.Errorf("STRATA_DEV_TOKENS: %q: want a user id and a role such as %s", who, access.WorkspaceAdmin)
 		}
 		t[token] = tenancy.Actor{ID: parts[0], Type: tenancy.ActorUser, CompanyID: company, Role: parts[2]}

@@ -10,10 +10,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/access"
 )
 
-// measureCalls times what is done at every request: finding the tenant, and one small
-// read in its scope.
+// measureCalls times what is done at every request: finding the tenant, asking whether the
+// actor may, and one small read in its scope.
 func measureCalls(ctx context.Context, w *world, _ options) ([]row, error) {
 	ctx, t, err := w.company(ctx)
 	if err != nil {
@@ -23,6 +24,17 @@ func measureCalls(ctx context.Context, w *world, _ options) ([]row, error) {
 		_, err := w.strata.Resolver.ResolveDomain(ctx, t.DomainID)
 		return err
 	})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.strata.Access.AddMember(ctx, access.NewMember{ActorID: "member", Role: access.WorkspaceAdmin}); err != nil {
+		return nil, err
+	}
+	if t, err = w.strata.Resolver.ResolveDomain(ctx, t.DomainID); err != nil {
+		return nil, err
+	}
+	member := tenancy.WithActor(tenancy.WithTenant(ctx, t), tenancy.Actor{ID: "member", Type: tenancy.ActorUser, CompanyID: t.CompanyID})
+	check, err := perCall(func() error { return w.strata.Guard.Require(member, access.RecipientsManage) })
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +71,10 @@ func measureCalls(ctx context.Context, w *world, _ options) ([]row, error) {
 		{
 			work: "tenant resolved from memory", strata: time.Duration(hit.NsPerOp()), budget: "200 ns, 0 allocations",
 			note: fmt.Sprintf("%d allocations", hit.AllocsPerOp()),
+		},
+		{
+			work: "permission of a member checked", strata: time.Duration(check.NsPerOp()), budget: "100 ns, 0 allocations",
+			note: fmt.Sprintf("%d allocations", check.AllocsPerOp()),
 		},
 		{work: "one row read in the tenant's scope, against the bare statement", strata: s / times, floor: f / times, budget: "no extra round trip"},
 	}, nil

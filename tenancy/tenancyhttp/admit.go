@@ -2,6 +2,7 @@ package tenancyhttp
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -40,30 +41,28 @@ func (s *Server) admit(rt web.Route, r *http.Request) (context.Context, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, tenant := range named {
-		if !actor.Platform() && actor.CompanyID != tenant.CompanyID {
-			return nil, tenancy.ErrNotFound
+	permission := access.Permission(rt.Permission)
+	if len(named) == 0 {
+		// There is no place to be a member of: only what the product says of the actor counts.
+		if c := s.cfg.Guard.Catalog(); permission != "" && !actor.Platform() && !c.Has(c.Role(actor.Role), permission) {
+			return nil, ErrForbidden
 		}
+		return ctx, nil
 	}
-	if len(named) > 0 {
-		tenant, err := deepest(named)
-		if err != nil {
+	for _, tenant := range named { // before anything is said that is true of one of them only
+		if err := s.cfg.Guard.Require(tenancy.WithTenant(ctx, tenant), ""); err != nil {
 			return nil, err
 		}
-		if err := usable(tenant, rt, actor); err != nil {
-			return nil, err
-		}
-		ctx = tenancy.WithTenant(ctx, tenant)
 	}
-	if rt.Permission != "" && !may(actor, access.Permission(rt.Permission)) {
-		return nil, ErrForbidden
+	tenant, err := deepest(named)
+	if err != nil {
+		return nil, err
 	}
-	return ctx, nil
-}
-
-// may reports whether actor has a permission in the company that it belongs to.
-func may(actor tenancy.Actor, p access.Permission) bool {
-	return actor.Platform() || access.Allows(actor.Role, p)
+	ctx = context.WithValue(tenancy.WithTenant(ctx, tenant), guardKey{}, s.cfg.Guard)
+	if err := s.usable(ctx, tenant, rt); err != nil {
+		return nil, err
+	}
+	return ctx, s.cfg.Guard.Require(ctx, permission)
 }
 
 // whileAdmitted returns a context that ends, soon after, when the request would not be
@@ -112,11 +111,21 @@ func (s *Server) authenticate(r *http.Request) (tenancy.Actor, error) {
 	return actor, nil
 }
 
-// usable says what the state of the tenant allows.
-func usable(t tenancy.Tenant, rt web.Route, actor tenancy.Actor) error {
+// usable says what the state of the tenant of ctx allows.
+func (s *Server) usable(ctx context.Context, t tenancy.Tenant, rt web.Route) error {
+	if t.Suspended {
+		if rt.WhenSuspended == "" || t.SuspendedLevel != t.Level() {
+			return tenancy.ErrSuspended
+		}
+		err := s.cfg.Guard.Require(ctx, access.Permission(rt.WhenSuspended))
+		if errors.Is(err, ErrForbidden) {
+			err = tenancy.ErrSuspended
+		}
+		if err != nil {
+			return err
+		}
+	}
 	switch {
-	case t.Suspended && (rt.WhenSuspended == "" || t.SuspendedLevel != t.Level() || !may(actor, access.Permission(rt.WhenSuspended))):
-		return tenancy.ErrSuspended
 	case t.Moving && !rt.Reads() && !rt.WhileMoving:
 		return tenancy.ErrMoving
 	case t.Access == tenancy.AccessFull, rt.Reads() && (t.Access == tenancy.AccessReadOnly || rt.WhenBlocked):
@@ -125,4 +134,16 @@ func usable(t tenancy.Tenant, rt web.Route, actor tenancy.Actor) error {
 		return tenancy.ErrReadOnly
 	}
 	return tenancy.ErrBlocked // and whatever is not known
+}
+
+type guardKey struct{}
+
+// needs is Guard.Require for the handlers of this package, when what they need is in the
+// body: it asks the Guard of the Server that admitted the request.
+func needs(ctx context.Context, p access.Permission) error {
+	guard, ok := ctx.Value(guardKey{}).(*access.Guard)
+	if !ok {
+		return ErrForbidden
+	}
+	return guard.Require(ctx, p)
 }

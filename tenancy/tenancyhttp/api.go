@@ -21,6 +21,8 @@ type newCompany struct {
 	Name string `json:"name" maxLength:"200" validate:"required"`
 	Slug string `description:"Made from the name when empty." json:"slug,omitempty"`
 	Plan string `json:"plan,omitempty"`
+
+	Owner tenancy.Owner `description:"Becomes the company's first member, as its owner." json:"owner,omitzero"`
 }
 
 type newWorkspace struct {

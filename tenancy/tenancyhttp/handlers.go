@@ -39,16 +39,14 @@ func (a *API) updateCompany(w http.ResponseWriter, r *http.Request) error {
 // allowed holds an update that suspends or resumes to the permission for that. What is
 // suspended can be resumed, and nothing else done with it.
 func (u update) allowed(ctx context.Context, suspend access.Permission) error {
-	t, err := tenancy.TenantFrom(ctx)
-	switch {
-	case err != nil:
-		return err
-	case u.Suspended != nil && !may(tenancy.ActorFrom(ctx), suspend):
-		return ErrForbidden
-	case u.Suspended == nil && t.Suspended:
-		return tenancy.ErrSuspended
+	if u.Suspended != nil {
+		return needs(ctx, suspend)
 	}
-	return nil
+	t, err := tenancy.TenantFrom(ctx)
+	if err == nil && t.Suspended {
+		err = tenancy.ErrSuspended
+	}
+	return err
 }
 
 func (a *API) deleteCompany(w http.ResponseWriter, r *http.Request) error {

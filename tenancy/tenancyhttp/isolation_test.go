@@ -89,7 +89,11 @@ func TestRolesDecide(t *testing.T) {
 	read := 0
 	for _, rt := range tenancyhttp.New(w.store).Routes() {
 		p := path(rt.Path, w.A)
-		requireError(t, w.do(t, "stranger", rt.Method, p, `{}`), 403, "forbidden")
+		if strings.Contains(rt.Path, "{") {
+			requireError(t, w.do(t, "stranger", rt.Method, p, `{}`), 404, "not_found")
+		} else {
+			requireError(t, w.do(t, "stranger", rt.Method, p, `{}`), 403, "forbidden")
+		}
 		if rt.Reads() && access.Allows(access.WorkspaceMember, access.Permission(rt.Permission)) {
 			read++
 			require.Equal(t, 200, w.do(t, "member", rt.Method, p).Code, p)

@@ -31,6 +31,7 @@ type world struct {
 	server *tenancyhttp.Server
 	*tenancytest.Env
 	store   *tenancy.Store
+	access  *access.Store
 	handler http.Handler
 	log     *syncBuffer
 
@@ -70,6 +71,8 @@ func open(t *testing.T, cfg tenancyhttp.Config, more ...web.Route) *world {
 	resolver, err := tenancy.NewResolver(e.DB, e.Redis, nil)
 	require.NoError(t, err)
 	t.Cleanup(resolver.Close)
+	founder, err := access.NewFounder(e.Audit)
+	require.NoError(t, err)
 	w := &world{Env: e, log: &syncBuffer{}, texts: func(string) ([]string, error) { return nil, nil }, refuse: errors.New("no such token"), actors: map[string]tenancy.Actor{
 		"a": e.A.Actor, "b": e.B.Actor,
 		"member":   {ID: "m", Type: tenancy.ActorUser, CompanyID: e.A.CompanyID, Role: access.WorkspaceMember},
@@ -79,8 +82,12 @@ func open(t *testing.T, cfg tenancyhttp.Config, more ...web.Route) *world {
 		"zero":     {},
 	}}
 	w.store, err = tenancy.NewStore(e.DB, e.Audit, &tenancy.StoreConfig{
-		Provisioner: e.Limits, Limits: e.Limits, Resolver: resolver, Proof: tenancy.ProofConfig{Prover: w},
+		Provisioner: e.Limits, Limits: e.Limits, Resolver: resolver, Proof: tenancy.ProofConfig{Prover: w}, Owners: founder,
 	})
+	require.NoError(t, err)
+	cfg.Guard, err = access.NewGuard(e.DB, nil, nil)
+	require.NoError(t, err)
+	w.access, err = access.NewStore(cfg.Guard, w.store, e.Audit)
 	require.NoError(t, err)
 	cfg.Log = slog.New(slog.NewTextHandler(w.log, nil))
 	server, err := tenancyhttp.NewServer(resolver, func(r *http.Request) (tenancy.Actor, error) {

@@ -15,14 +15,15 @@ import (
 	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/internal/web"
 	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/access"
 )
 
 // The errors of requests that never reach a handler.
 var (
 	// ErrUnauthenticated is the answer to a request without a principal.
 	ErrUnauthenticated error = fault.New(fault.Unauthenticated, "unauthenticated", "authentication is required")
-	// ErrForbidden is the answer when the principal's role does not have the route's permission.
-	ErrForbidden error = fault.New(fault.Forbidden, "forbidden", "your role does not allow this")
+	// ErrForbidden is the answer when no role of the principal has the route's permission.
+	ErrForbidden = access.ErrForbidden
 )
 
 // Config configures a Server. The zero value is legal.
@@ -45,6 +46,10 @@ type Config struct {
 	// name one must agree, and the deepest is the request's tenant. Without one that names a
 	// tenant the request has none. Default: FromPath alone, which Strata's own routes need.
 	Sources []Source
+	// Guard says what the principal may do. Who may do nothing at all with a tenant is answered
+	// as if it were not there. Default: what the built-in role in Actor.Role allows
+	// (access.RolesOnly).
+	Guard *access.Guard
 	// Ready says whether the process can serve: GET /readyz asks it. Nil: always.
 	Ready func(ctx context.Context) error
 }
@@ -80,6 +85,9 @@ func NewServer(resolver *tenancy.Resolver, principal func(*http.Request) (tenanc
 	}
 	if s.cfg.Sources == nil {
 		s.cfg.Sources = []Source{FromPath}
+	}
+	if s.cfg.Guard == nil {
+		s.cfg.Guard = access.RolesOnly(nil)
 	}
 	if s.cfg.MaxBody < 0 {
 		return nil, errors.New("tenancyhttp: Config.MaxBody is negative")

@@ -132,7 +132,7 @@ func TestProtect(t *testing.T) {
 	mine := "/domains/" + w.A.DomainID.String() + "/campaigns"
 	requireError(t, w.do(t, "", http.MethodGet, mine), 401, "unauthenticated")
 	requireError(t, w.do(t, "b", http.MethodGet, mine), 404, "not_found")
-	requireError(t, w.do(t, "stranger", http.MethodGet, mine), 403, "forbidden")
+	requireError(t, w.do(t, "stranger", http.MethodGet, mine), 404, "not_found")
 	rec := w.do(t, "member", http.MethodGet, mine)
 	require.Equal(t, 200, rec.Code, rec.Body)
 	require.Contains(t, rec.Body.String(), `"actor":"m"`)

@@ -1,0 +1,1 @@
+DROP TABLE strata.roles, strata.members;
