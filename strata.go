@@ -202,7 +202,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 // participants are the packages that have a say in the move of a domain, in the order of the
 // counters that they touch.
 func (s *Strata) participants() []move.Participant {
-	out := []move.Participant{s.Settings, s.Fields, s.Limits, s.Recipients, s.Runner}
+	out := []move.Participant{s.Access, s.Settings, s.Fields, s.Limits, s.Recipients, s.Runner}
 	if s.Imports != nil {
 		out = append(out, s.Imports)
 	}
