@@ -135,7 +135,12 @@ func noteCheck(ctx context.Context, tx *Tx, d Domain, set string, args ...any) e
 	return nil
 }
 
+// nothingLearnt puts off the next check of RecheckDomains, and only that: who may ask for
+// checks, and break them off, could otherwise keep a proof from being looked at for ever.
 func (c *check) nothingLearnt(ctx context.Context, tx *Tx) error {
+	if !c.routine {
+		return nil
+	}
 	return noteCheck(ctx, tx, c.name.Domain, `due_at = CASE WHEN due_at IS NOT NULL THEN greatest(due_at, now() + $3::interval) END`, retryCheck)
 }
 

@@ -423,6 +423,24 @@ func TestRecheckDomains(t *testing.T) {
 	require.True(t, proof.Verified, "it can be proven again")
 }
 
+// Whoever has lost a name cannot keep its proof by asking for checks and breaking them off.
+func TestChecksThatAreBrokenOffPutNothingOff(t *testing.T) {
+	t.Parallel()
+	p := prove(t)
+	id := p.due(t, "one.acme.example")
+	held := hold(p.verifier(t))
+	slow := p.newStore(t, held)
+	ctx, cancel := context.WithCancel(p.A.CompanyCtx)
+	checked := make(chan error, 1)
+	go func() { checked <- second(slow.VerifyDomain(ctx, id)) }()
+	<-held.asked
+	cancel()
+	require.ErrorIs(t, <-checked, context.Canceled)
+	n, err := p.store.RecheckDomains(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, n, "it is due as before")
+}
+
 // A proof that ends while the name is checked again is not begun anew by that check.
 func TestAProofThatLapsesWhileItIsCheckedAgain(t *testing.T) {
 	t.Parallel()
