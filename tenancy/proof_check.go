@@ -43,8 +43,8 @@ type check struct {
 	s       *Store
 	name    provenName
 	id      ID[check]
-	routine bool // of RecheckDomains: it keeps a proof, or lets it lapse, and begins none
-	since   time.Time
+	routine bool      // of RecheckDomains: it keeps a proof, or lets it lapse, and begins none
+	since   time.Time // before DNS is asked, by PostgreSQL's clock
 }
 
 // claimCheck claims the check of a name. Until it is settled, or its time is over because
