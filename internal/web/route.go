@@ -20,6 +20,9 @@ type Route struct {
 	Permission string
 	// Public routes have no principal. A tenant named in the path is resolved all the same.
 	Public bool
+	// Untenanted marks a public route that is for no tenant, whatever the request names: its
+	// answer tells of none.
+	Untenanted bool
 	// Read marks a POST that only reads, such as a search with a body.
 	Read bool
 	// WhenBlocked marks a route that reads and answers even while the subscription blocks

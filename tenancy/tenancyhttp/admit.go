@@ -36,6 +36,9 @@ func (s *Server) admit(rt web.Route, r *http.Request) (context.Context, error) {
 	}
 	actor.RequestID = web.RequestID(r.Context())
 	ctx := tenancy.WithActor(r.Context(), actor)
+	if rt.Untenanted {
+		return ctx, nil
+	}
 
 	named, err := s.tenants(r)
 	if err != nil {
