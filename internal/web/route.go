@@ -30,7 +30,8 @@ type Route struct {
 	WhenBlocked bool
 	// WhenSuspended is the permission that lets a principal use the route although the
 	// company, workspace or domain that the path names is suspended itself, and not one
-	// above it: to read that level, to let it work again, to delete it. Empty: nobody may.
+	// above it: to read that level, to let it work again, to delete it. Empty: nobody may. The platform
+	// may whatever the subscription allows, too.
 	WhenSuspended string
 	// WhileMoving marks a route that changes something and answers even while the domain is
 	// being moved, when no other does: the move itself.

@@ -131,6 +131,8 @@ func (s *Server) usable(ctx context.Context, t tenancy.Tenant, rt web.Route) err
 	switch {
 	case t.Moving && !rt.Reads() && !rt.WhileMoving:
 		return tenancy.ErrMoving
+	case rt.WhenSuspended != "" && tenancy.ActorFrom(ctx).Platform(): // whoever does not pay can be suspended, resumed and deleted
+		return nil
 	case t.Access == tenancy.AccessFull, rt.Reads() && (t.Access == tenancy.AccessReadOnly || rt.WhenBlocked):
 		return nil
 	case t.Access == tenancy.AccessReadOnly:
