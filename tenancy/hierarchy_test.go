@@ -172,6 +172,17 @@ func TestDeleteDomain(t *testing.T) {
 	require.Equal(t, []any{"domain.deleted", e.A.DomainID, e.A.WorkspaceID}, []any{trail.Items[0].Action, trail.Items[0].DomainID, trail.Items[0].WorkspaceID})
 }
 
+// A context can be older than the deletion of its company.
+func TestNothingIsCreatedBelowADeletedCompany(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	require.NoError(t, e.Store.DeleteCompany(e.A.CompanyCtx))
+	_, err := e.Store.CreateWorkspace(e.A.CompanyCtx, tenancy.NewWorkspace{Name: "Late"})
+	require.ErrorIs(t, err, tenancy.ErrNotFound)
+	_, err = e.Store.CreateDomain(e.A.CompanyCtx, e.A.WorkspaceID, tenancy.NewDomain{DomainName: "late.example"})
+	require.ErrorIs(t, err, tenancy.ErrNotFound)
+}
+
 func second[T any](_ T, err error) error { return err }
 
 func TestNobodyChangesAnotherCompanysDomains(t *testing.T) {

@@ -43,7 +43,8 @@ type check struct {
 	s       *Store
 	name    provenName
 	id      ID[check]
-	routine bool // of RecheckDomains: it keeps a proof, or lets it lapse, and begins none
+	routine bool      // of RecheckDomains: it keeps a proof, or lets it lapse, and begins none
+	since   time.Time // before DNS is asked, by PostgreSQL's clock
 }
 
 // claimCheck claims the check of a name. Until it is settled, or its time is over because
@@ -59,17 +60,17 @@ func (s *Store) claimCheck(ctx context.Context, id DomainID, routine bool) (*che
 		if c.name, err = collectOne(rows, err, scanName); err != nil {
 			return err
 		}
-		tag, err := tx.Exec(ctx, tx.SQL(`INSERT INTO strata.domain_checks AS k (company_id, domain_id, claim, claimed_until)
+		err = tx.QueryRow(ctx, tx.SQL(`INSERT INTO strata.domain_checks AS k (company_id, domain_id, claim, claimed_until)
 			SELECT $1, $2, $3, now() + $4::interval WHERE NOT $5::boolean
 				OR EXISTS (SELECT FROM strata.domain_checks WHERE company_id = $1 AND domain_id = $2)
 			ON CONFLICT (company_id, domain_id) DO UPDATE SET claim = excluded.claim, claimed_until = excluded.claimed_until
-			WHERE (k.claim IS NULL OR k.claimed_until <= now()) AND (NOT $5 OR k.due_at <= now())`),
-			company, id, c.id, s.cfg.Proof.Timeout+claimSlack, routine)
-		if err != nil {
-			return fmt.Errorf("tenancy: claim the check of a domain name: %w", err)
-		}
-		if tag.RowsAffected() == 0 {
+			WHERE (k.claim IS NULL OR k.claimed_until <= now()) AND (NOT $5 OR k.due_at <= now()) RETURNING now()`),
+			company, id, c.id, s.cfg.Proof.Timeout+claimSlack, routine).Scan(&c.since)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
 			return ErrCheckRunning
+		case err != nil:
+			return fmt.Errorf("tenancy: claim the check of a domain name: %w", err)
 		}
 		return nil
 	})
@@ -135,7 +136,12 @@ func noteCheck(ctx context.Context, tx *Tx, d Domain, set string, args ...any) e
 	return nil
 }
 
+// nothingLearnt puts off the next check of RecheckDomains, and only that: who may ask for
+// checks, and break them off, could otherwise keep a proof from being looked at for ever.
 func (c *check) nothingLearnt(ctx context.Context, tx *Tx) error {
+	if !c.routine {
+		return nil
+	}
 	return noteCheck(ctx, tx, c.name.Domain, `due_at = CASE WHEN due_at IS NOT NULL THEN greatest(due_at, now() + $3::interval) END`, retryCheck)
 }
 
@@ -165,7 +171,7 @@ func (c *check) found(ctx context.Context, texts []string) error {
 		if !held(err) {
 			return err
 		}
-		lapsed, err := c.s.lapseOther(ctx, c.name, texts)
+		lapsed, err := c.s.lapseOther(ctx, c.name, texts, c.since)
 		if err != nil {
 			return err
 		}
@@ -202,9 +208,10 @@ func held(err error) bool {
 }
 
 // lapseOther lets the proof of the domain that has n's name lapse, unless its record is
-// among texts, which are all that the name has. It acts as the system: who made it happen
+// among texts, which are all that the name had when they were read, after since: they say
+// nothing of a proof that is younger. It acts as the system: who made it happen
 // is not of that company, whose trail must not tell.
-func (s *Store) lapseOther(ctx context.Context, n provenName, texts []string) (lapsed bool, err error) {
+func (s *Store) lapseOther(ctx context.Context, n provenName, texts []string, since time.Time) (lapsed bool, err error) {
 	var others []provenName
 	err = s.db.ReadTrusted(ctx, `SELECT `+domainColumns+`, verification_token FROM strata.domains
 		WHERE domain_name = $1 AND verified_at IS NOT NULL AND deleted_at IS NULL AND id <> $2`, []any{n.DomainName, n.ID}, func(rows pgx.Rows) (err error) {
@@ -215,7 +222,7 @@ func (s *Store) lapseOther(ctx context.Context, n provenName, texts []string) (l
 		return err == nil, err
 	}
 	other := others[0]
-	if s.record(other).proves(texts) {
+	if s.record(other).proves(texts) || !other.VerifiedAt.Before(since) {
 		return false, nil
 	}
 	ctx = WithActor(inDomain(ctx, other.Domain), Actor{Type: ActorSystem})

@@ -357,6 +357,39 @@ func TestTwoCompaniesRaceForAName(t *testing.T) {
 	}
 }
 
+// lateProver tells what it has read when the test says so.
+type lateProver struct {
+	tenancy.Prover
+	read, goOn chan struct{}
+}
+
+func (l *lateProver) TXT(ctx context.Context, name string) ([]string, error) {
+	texts, err := l.Prover.TXT(ctx, name)
+	l.read <- struct{}{}
+	<-l.goOn
+	return texts, err
+}
+
+// What was read before the other's proof says nothing against it.
+func TestAProofYoungerThanTheLookStands(t *testing.T) {
+	t.Parallel()
+	p := prove(t)
+	a, valueA := p.domain(t, p.A)
+	b, valueB := p.domain(t, p.B)
+	p.zone.Set(challenge, valueA)
+	late := &lateProver{p.verifier(t), make(chan struct{}), make(chan struct{})}
+	s := p.newStore(t, late)
+	checked := make(chan error, 1)
+	go func() { checked <- second(s.VerifyDomain(p.A.CompanyCtx, a)) }()
+	<-late.read
+	p.zone.Set(challenge, valueA, valueB)
+	_, err := p.store.VerifyDomain(p.B.CompanyCtx, b)
+	require.NoError(t, err)
+	close(late.goOn)
+	require.ErrorIs(t, <-checked, tenancy.ErrDomainTaken)
+	require.True(t, p.verified(t, p.B, b), "its record is there")
+}
+
 func TestRecheckDomains(t *testing.T) {
 	t.Parallel()
 	p := prove(t)
@@ -421,6 +454,24 @@ func TestRecheckDomains(t *testing.T) {
 	proof, err := p.store.VerifyDomain(p.A.CompanyCtx, id)
 	require.NoError(t, err)
 	require.True(t, proof.Verified, "it can be proven again")
+}
+
+// Whoever has lost a name cannot keep its proof by asking for checks and breaking them off.
+func TestChecksThatAreBrokenOffPutNothingOff(t *testing.T) {
+	t.Parallel()
+	p := prove(t)
+	id := p.due(t, "one.acme.example")
+	held := hold(p.verifier(t))
+	slow := p.newStore(t, held)
+	ctx, cancel := context.WithCancel(p.A.CompanyCtx)
+	checked := make(chan error, 1)
+	go func() { checked <- second(slow.VerifyDomain(ctx, id)) }()
+	<-held.asked
+	cancel()
+	require.ErrorIs(t, <-checked, context.Canceled)
+	n, err := p.store.RecheckDomains(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 1, n, "it is due as before")
 }
 
 // A proof that ends while the name is checked again is not begun anew by that check.

@@ -243,7 +243,9 @@ func (s *Store) createDomainTx(ctx context.Context, tx *Tx, workspace WorkspaceI
 	}
 	company := tx.Tenant().CompanyID
 	rows, err := tx.Query(ctx, tx.SQL(`INSERT INTO strata.domains (company_id, workspace_id, id, domain_name)
-		SELECT w.company_id, w.id, $3, $4 FROM strata.workspaces w WHERE w.company_id = $1 AND w.id = $2 AND w.deleted_at IS NULL RETURNING `+domainColumns),
+		SELECT w.company_id, w.id, $3, $4 FROM strata.workspaces w WHERE w.company_id = $1 AND w.id = $2 AND w.deleted_at IS NULL
+			AND EXISTS (SELECT FROM strata.companies WHERE id = $1 AND deleted_at IS NULL)
+		RETURNING `+domainColumns),
 		company, workspace, NewID[Domain](), name)
 	d, err := collectOne(rows, err, scanDomain)
 	if err != nil {

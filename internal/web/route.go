@@ -20,6 +20,9 @@ type Route struct {
 	Permission string
 	// Public routes have no principal. A tenant named in the path is resolved all the same.
 	Public bool
+	// Untenanted marks a public route that is for no tenant, whatever the request names: its
+	// answer tells of none.
+	Untenanted bool
 	// Read marks a POST that only reads, such as a search with a body.
 	Read bool
 	// WhenBlocked marks a route that reads and answers even while the subscription blocks
@@ -27,7 +30,8 @@ type Route struct {
 	WhenBlocked bool
 	// WhenSuspended is the permission that lets a principal use the route although the
 	// company, workspace or domain that the path names is suspended itself, and not one
-	// above it: to read that level, to let it work again, to delete it. Empty: nobody may.
+	// above it: to read that level, to let it work again, to delete it. Empty: nobody may. The platform
+	// may whatever the subscription allows, too.
 	WhenSuspended string
 	// WhileMoving marks a route that changes something and answers even while the domain is
 	// being moved, when no other does: the move itself.

@@ -36,6 +36,9 @@ func (s *Server) admit(rt web.Route, r *http.Request) (context.Context, error) {
 	}
 	actor.RequestID = web.RequestID(r.Context())
 	ctx := tenancy.WithActor(r.Context(), actor)
+	if rt.Untenanted {
+		return ctx, nil
+	}
 
 	named, err := s.tenants(r)
 	if err != nil {
@@ -128,6 +131,8 @@ func (s *Server) usable(ctx context.Context, t tenancy.Tenant, rt web.Route) err
 	switch {
 	case t.Moving && !rt.Reads() && !rt.WhileMoving:
 		return tenancy.ErrMoving
+	case rt.WhenSuspended != "" && tenancy.ActorFrom(ctx).Platform(): // whoever does not pay can be suspended, resumed and deleted
+		return nil
 	case t.Access == tenancy.AccessFull, rt.Reads() && (t.Access == tenancy.AccessReadOnly || rt.WhenBlocked):
 		return nil
 	case t.Access == tenancy.AccessReadOnly:

@@ -82,6 +82,29 @@ func TestSuspendAndResume(t *testing.T) {
 	requireError(t, w.do(t, "a", http.MethodGet, workspace), 404, "not_found")
 }
 
+// A company that does not pay is still the platform's to suspend, to look at and to delete.
+func TestThePlatformAdministersWhatIsBlocked(t *testing.T) {
+	t.Parallel()
+	w := open(t, tenancyhttp.Config{})
+	company := path("/companies/{companyID}", w.A)
+	for _, c := range []struct {
+		access tenancy.Access
+		code   string
+	}{{tenancy.AccessReadOnly, "subscription_read_only"}, {tenancy.AccessBlocked, "subscription_blocked"}} {
+		require.NoError(t, w.DB.InTx(w.A.CompanyCtx, func(tx *tenancy.Tx) error {
+			return w.store.SetSubscriptionTx(w.A.CompanyCtx, tx, "free", c.access)
+		}))
+		requireError(t, w.do(t, "a", http.MethodPatch, company, `{"name":"New"}`), 403, c.code)
+		requireError(t, w.do(t, "a", http.MethodDelete, company), 403, c.code)
+		for _, body := range []string{suspend, resume} {
+			require.Equal(t, 200, w.do(t, "admin", http.MethodPatch, company, body).Code, body)
+			require.Equal(t, 200, w.do(t, "admin", http.MethodGet, company).Code)
+		}
+		requireError(t, w.do(t, "admin", http.MethodPost, company+"/workspaces", `{"name":"Second"}`), 403, c.code)
+	}
+	require.Equal(t, 204, w.do(t, "admin", http.MethodDelete, company).Code)
+}
+
 func TestUpdate(t *testing.T) {
 	t.Parallel()
 	w := open(t, tenancyhttp.Config{})

@@ -12,7 +12,7 @@ var errNotReady error = fault.New(fault.Unavailable, "not_ready", "not ready to 
 // own returns the server's own routes.
 func (s *Server) own(document []byte) []web.Route {
 	return append(s.health(), web.Route{
-		Method: http.MethodGet, Path: "/openapi.json", Public: true,
+		Method: http.MethodGet, Path: "/openapi.json", Public: true, Untenanted: true,
 		Handle: func(w http.ResponseWriter, _ *http.Request) error {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = w.Write(document)
@@ -28,11 +28,11 @@ func (s *Server) health() []web.Route {
 	}
 	return []web.Route{
 		{
-			Method: http.MethodGet, Path: "/healthz", Public: true,
+			Method: http.MethodGet, Path: "/healthz", Public: true, Untenanted: true,
 			Handle: func(w http.ResponseWriter, _ *http.Request) error { return ok(w) },
 		},
 		{
-			Method: http.MethodGet, Path: "/readyz", Public: true,
+			Method: http.MethodGet, Path: "/readyz", Public: true, Untenanted: true,
 			Handle: func(w http.ResponseWriter, r *http.Request) error {
 				if s.cfg.Ready == nil {
 					return ok(w)

@@ -126,6 +126,22 @@ func TestSourcesOfTheTenant(t *testing.T) {
 	})
 }
 
+// Whoever is nobody does not learn from the server's own routes which companies there are, nor
+// how they are.
+func TestOwnRoutesTellOfNoTenant(t *testing.T) {
+	t.Parallel()
+	w := open(t, tenancyhttp.Config{Sources: []tenancyhttp.Source{tenancyhttp.FromPath, tenancyhttp.FromHost("app.example.com")}})
+	_, err := w.store.SetCompanySuspended(w.A.CompanyCtx, true)
+	require.NoError(t, err)
+	for _, p := range []string{"/healthz", "/readyz", "/openapi.json"} {
+		for _, slug := range []string{"company-1", "company-2", "nobody"} {
+			r := w.request(t, "", http.MethodGet, p)
+			r.Host = slug + ".app.example.com"
+			require.Equal(t, 200, w.serve(r).Code, "%s at %s", p, slug)
+		}
+	}
+}
+
 func TestProtect(t *testing.T) {
 	t.Parallel()
 	w := product(t, tenancyhttp.FromPath)

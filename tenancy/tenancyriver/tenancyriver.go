@@ -11,6 +11,9 @@
 // tenant is gone, because it was deleted or has moved to another company, is cancelled: to try
 // it again would not bring the tenant back.
 //
+// A job that is unique (river.UniqueOpts) is so in its tenant: one of another tenant with the
+// same arguments is another job.
+//
 // The ids stand in the job's metadata, under the key "strata"; the tenant itself does not,
 // because plan, access and place may have changed since. Strata's own work (package bulk) does
 // not need this.
@@ -19,6 +22,7 @@ package tenancyriver
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -84,22 +88,59 @@ func (m *Middleware) InsertMany(ctx context.Context, jobs []*rivertype.JobInsert
 	if actor := tenancy.ActorFrom(ctx); actor != (tenancy.Actor{Type: tenancy.ActorSystem}) {
 		s.Actor = &actor
 	}
-	if s == (stamp{}) {
-		return inner(ctx)
-	}
-	ours, err := json.Marshal(s)
-	if err != nil {
-		return nil, fmt.Errorf("tenancyriver: %w", err)
-	}
 	for _, job := range jobs {
-		if job.Metadata, err = stamped(job.Metadata, ours); err != nil {
+		var err error
+		if job.Metadata, err = stamped(job.Metadata, s); err == nil {
+			err = separate(job)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("tenancyriver: metadata of a %s job: %w", job.Kind, err)
 		}
 	}
 	return inner(ctx)
 }
 
-func stamped(metadata []byte, ours json.RawMessage) ([]byte, error) {
+// separate keeps a unique job apart from those of other tenants: River knows of its arguments
+// only, and would take that of one tenant for a duplicate of another's, which is never worked.
+func separate(job *rivertype.JobInsertParams) error {
+	if len(job.UniqueKey) == 0 {
+		return nil
+	}
+	s, err := stampOf(job.Metadata)
+	if err != nil || s.CompanyID.IsZero() {
+		return err
+	}
+	deepest := s.CompanyID.String()
+	switch {
+	case !s.DomainID.IsZero():
+		deepest = s.DomainID.String()
+	case !s.WorkspaceID.IsZero():
+		deepest = s.WorkspaceID.String()
+	}
+	key := sha256.Sum256(append([]byte(deepest), job.UniqueKey...))
+	job.UniqueKey = key[:]
+	return nil
+}
+
+func stampOf(metadata []byte) (stamp, error) {
+	var m struct {
+		Strata stamp `json:"strata"`
+	}
+	if len(bytes.TrimSpace(metadata)) == 0 {
+		return m.Strata, nil
+	}
+	err := json.Unmarshal(metadata, &m)
+	return m.Strata, err
+}
+
+func stamped(metadata []byte, s stamp) ([]byte, error) {
+	if s == (stamp{}) {
+		return metadata, nil
+	}
+	ours, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
 	members := map[string]json.RawMessage{}
 	if len(bytes.TrimSpace(metadata)) > 0 {
 		if err := json.Unmarshal(metadata, &members); err != nil {
@@ -116,13 +157,10 @@ func stamped(metadata []byte, ours json.RawMessage) ([]byte, error) {
 // Work restores tenant and actor and runs the job, or cancels it when its tenant is gone. A
 // backend that does not answer fails the attempt.
 func (m *Middleware) Work(ctx context.Context, job *rivertype.JobRow, inner func(context.Context) error) error {
-	var metadata struct {
-		Strata stamp `json:"strata"`
-	}
-	if err := json.Unmarshal(job.Metadata, &metadata); err != nil {
+	s, err := stampOf(job.Metadata)
+	if err != nil {
 		return river.JobCancel(fmt.Errorf("tenancyriver: the job's metadata is unreadable: %w", err))
 	}
-	s := metadata.Strata
 	tenant, err := m.resolve(ctx, s)
 	switch {
 	case errors.Is(err, tenancy.ErrNotFound):

@@ -146,6 +146,28 @@ func TestJobWorksInTheTenantThatItWasInsertedIn(t *testing.T) {
 	require.Equal(t, tenancy.Actor{Type: tenancy.ActorSystem}, got.actor)
 }
 
+// What is unique is so in its tenant: nobody's job is taken for somebody else's.
+func TestUniqueJobsAreOfTheirTenant(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	unique := &river.InsertOpts{UniqueOpts: river.UniqueOpts{ByArgs: true}}
+	duplicate := func(ctx context.Context, opts *river.InsertOpts) bool {
+		t.Helper()
+		res, err := w.client.Insert(ctx, args{}, opts)
+		require.NoError(t, err)
+		return res.UniqueSkippedAsDuplicate
+	}
+	for _, ctx := range []context.Context{t.Context(), w.A.CompanyCtx, w.A.WorkspaceCtx, w.A.Ctx, w.B.Ctx} {
+		require.False(t, duplicate(ctx, unique))
+		require.True(t, duplicate(ctx, unique))
+	}
+	carried := *unique
+	carried.Metadata = []byte(`{"strata": {"companyId": "` + w.A.CompanyID.String() + `", "domainId": "` + w.A.DomainID.String() + `"}}`)
+	require.True(t, duplicate(t.Context(), &carried), "the tenant that it carries is its tenant")
+	other := tenancy.WithActor(w.A.Ctx, tenancy.Actor{ID: "other", Type: tenancy.ActorUser, CompanyID: w.A.CompanyID})
+	require.True(t, duplicate(other, unique), "whoever inserts it")
+}
+
 func TestJobOfATenantThatIsGoneIsCancelled(t *testing.T) {
 	t.Parallel()
 	w := open(t)
