@@ -95,10 +95,14 @@ type Planned struct {
 	Changes []Change `json:"changes"`
 	// Overrides are the fields that the workspace keeps, beside those of the version.
 	Overrides []Override `json:"overrides"`
-	// Error and ErrorCode say why it would fail.
+	// Error and ErrorCode say why it would fail. With ErrorCode "internal" Error may speak
+	// of internals and is for operators only; PublicError is for everybody.
 	Error     string `json:"error,omitempty"`
 	ErrorCode string `json:"errorCode,omitempty"`
 }
+
+// PublicError is Error without what is nobody's business outside.
+func (p Planned) PublicError() string { return public(p.Error, p.ErrorCode) }
 
 // PlannedOutcome is what would become of a workspace.
 type PlannedOutcome string

@@ -103,6 +103,10 @@ func TestOneFailingWorkspace(t *testing.T) {
 		require.Zero(t, applied)
 	}
 	require.Equal(t, 3, w.entries(t, "blueprint.failed"))
+	// What went wrong inside is not for the workspace to read.
+	d, err := s.Deployment(w.at(w.workspaces[1]), run.BlueprintID)
+	require.NoError(t, err)
+	require.Equal(t, []string{"internal error", "internal error"}, []string{d.Error, out[w.workspaces[1]].PublicError()})
 	stop()
 
 	clear(how)
