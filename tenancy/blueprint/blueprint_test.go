@@ -183,6 +183,32 @@ func TestPlanWritesNothing(t *testing.T) {
 	require.Empty(t, sum.Counters)
 }
 
+// Both give Apply the tenant as it is now: by its version settings and other caches know
+// what is too old.
+func TestApplyKnowsTheWorkspacesVersion(t *testing.T) {
+	t.Parallel()
+	w := open(t, 1)
+	versions := make(chan int64, 2)
+	s := w.store(t, quick(), func(ctx context.Context, _ *tenancy.Tx, _ blueprint.Order[campaign]) error {
+		at, err := tenancy.TenantFrom(ctx)
+		versions <- at.Version
+		return err
+	})
+	id := w.create(t, s, campaign{Title: "Welcome"})
+	require.NoError(t, second(w.Store.SetWorkspaceSuspended(w.A.CompanyCtx, w.A.WorkspaceID, true)))
+	require.NoError(t, second(w.Store.SetWorkspaceSuspended(w.A.CompanyCtx, w.A.WorkspaceID, false)))
+	r, err := tenancy.NewResolver(w.DB, nil, nil)
+	require.NoError(t, err)
+	t.Cleanup(r.Close)
+	now, err := r.ResolveWorkspace(t.Context(), w.A.WorkspaceID)
+	require.NoError(t, err)
+	_, err = s.Plan(w.A.CompanyCtx, id, 0, blueprint.All())
+	require.NoError(t, err)
+	working(t, s)
+	w.await(t, s, w.deploy(t, s, id, 0, blueprint.All()).ID)
+	require.Equal(t, []int64{now.Version, now.Version}, []int64{<-versions, <-versions})
+}
+
 func TestPause(t *testing.T) {
 	t.Parallel()
 	w := open(t, 2)
