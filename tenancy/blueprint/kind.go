@@ -83,9 +83,9 @@ const (
 
 // Kind is one kind of blueprint, made with NewKind for NewStore.
 type Kind struct {
-	name      string
-	fields    []string // sorted
-	locked    []string
+	name   string
+	fields []string // sorted
+	locked []string
 	// known refuses what there is no field for, at any depth, which would be lost without a
 	// word. What is stored may be from a newer version of the program, and is not asked.
 	known     func(json.RawMessage) error
