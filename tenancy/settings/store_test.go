@@ -290,3 +290,19 @@ func TestLargestValueIsReadBack(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, settings.SourceCompany, x.Source)
 }
+
+// However many settings a request makes up, it is answered with a few of them: the company
+// is locked while each is looked at.
+func TestManyUnknownSettings(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	s := start(t, e, nil, nil).store
+	c := settings.Change{Set: map[string]any{}, Lock: map[string]bool{}}
+	for i := range 1000 {
+		name := "made.up" + strconv.Itoa(i)
+		c.Set[name], c.Lock[name], c.Clear = json.RawMessage(`1`), true, append(c.Clear, name+"x")
+	}
+	for _, only := range []settings.Change{c, {Clear: c.Clear}, {Lock: c.Lock}} {
+		require.Len(t, wrong(t, s.Change(e.A.CompanyCtx, only)), 100)
+	}
+}
