@@ -10,6 +10,9 @@ import (
 // before they read what TouchTx will announce as changed.
 func (s *Store) LockTx(ctx context.Context, tx *Tx) error { return lockCompany(ctx, tx) }
 
+// ofLiveCompany: the deletion of a company leaves the rows below it as they are.
+const ofLiveCompany = ` AND EXISTS (SELECT FROM strata.companies WHERE id = $1 AND deleted_at IS NULL)`
+
 // TouchTx announces that something has changed which belongs to the tenant of tx and is
 // kept elsewhere, such as its settings: the version of that company, workspace or domain
 // grows, and every process forgets the tenants of the company once tx has committed. So
@@ -24,10 +27,10 @@ func (s *Store) TouchTx(ctx context.Context, tx *Tx) error {
 	q, args := `UPDATE strata.companies SET `+touched+` WHERE id = $1 AND deleted_at IS NULL`, []any{t.CompanyID}
 	switch t.Level() {
 	case LevelDomain:
-		q = `UPDATE strata.domains SET ` + touched + ` WHERE company_id = $1 AND workspace_id = $2 AND id = $3 AND deleted_at IS NULL`
+		q = `UPDATE strata.domains SET ` + touched + ` WHERE company_id = $1 AND workspace_id = $2 AND id = $3 AND deleted_at IS NULL` + ofLiveCompany
 		args = append(args, t.WorkspaceID, t.DomainID)
 	case LevelWorkspace:
-		q = `UPDATE strata.workspaces SET ` + touched + ` WHERE company_id = $1 AND id = $2 AND deleted_at IS NULL`
+		q = `UPDATE strata.workspaces SET ` + touched + ` WHERE company_id = $1 AND id = $2 AND deleted_at IS NULL` + ofLiveCompany
 		args = append(args, t.WorkspaceID)
 	case LevelNone, LevelCompany:
 	}

@@ -57,4 +57,8 @@ func TestTouchReachesWhatIsBelow(t *testing.T) {
 	require.NoError(t, store.DeleteWorkspace(e.A.CompanyCtx, e.A.WorkspaceID))
 	require.ErrorIs(t, touch(e.A.WorkspaceCtx), tenancy.ErrNotFound)
 	require.ErrorIs(t, touch(e.A.Ctx), tenancy.ErrNotFound)
+	require.NoError(t, store.DeleteCompany(e.B.CompanyCtx))
+	for _, ctx := range []context.Context{e.B.CompanyCtx, e.B.WorkspaceCtx, e.B.Ctx} {
+		require.ErrorIs(t, touch(ctx), tenancy.ErrNotFound)
+	}
 }

@@ -95,10 +95,14 @@ type Planned struct {
 	Changes []Change `json:"changes"`
 	// Overrides are the fields that the workspace keeps, beside those of the version.
 	Overrides []Override `json:"overrides"`
-	// Error and ErrorCode say why it would fail.
+	// Error and ErrorCode say why it would fail. With ErrorCode "internal" Error may speak
+	// of internals and is for operators only; PublicError is for everybody.
 	Error     string `json:"error,omitempty"`
 	ErrorCode string `json:"errorCode,omitempty"`
 }
+
+// PublicError is Error without what is nobody's business outside.
+func (p Planned) PublicError() string { return public(p.Error, p.ErrorCode) }
 
 // PlannedOutcome is what would become of a workspace.
 type PlannedOutcome string
@@ -154,6 +158,12 @@ func (s *Store) plan(ctx context.Context, k *Kind, t target, w tenancy.Workspace
 		return Planned{}, err
 	}
 	tenant.WorkspaceID = w
+	// With the company's version Apply would be served what is older than the workspace.
+	tenant.Version, err = readOne(ctx, s.db, `SELECT greatest(c.version, w.version) FROM strata.companies c
+		JOIN strata.workspaces w ON w.company_id = c.id WHERE c.id = $1 AND w.id = $2`, pgx.RowTo[int64], tenant.CompanyID, w)
+	if err != nil {
+		return Planned{}, err
+	}
 	ctx = tenancy.WithTenant(ctx, tenant)
 	out := Planned{WorkspaceID: w, Changes: []Change{}, Overrides: []Override{}}
 	err = s.db.InTx(ctx, func(tx *tenancy.Tx) error {

@@ -183,6 +183,32 @@ func TestPlanWritesNothing(t *testing.T) {
 	require.Empty(t, sum.Counters)
 }
 
+// Both give Apply the tenant as it is now: by its version settings and other caches know
+// what is too old.
+func TestApplyKnowsTheWorkspacesVersion(t *testing.T) {
+	t.Parallel()
+	w := open(t, 1)
+	versions := make(chan int64, 2)
+	s := w.store(t, quick(), func(ctx context.Context, _ *tenancy.Tx, _ blueprint.Order[campaign]) error {
+		at, err := tenancy.TenantFrom(ctx)
+		versions <- at.Version
+		return err
+	})
+	id := w.create(t, s, campaign{Title: "Welcome"})
+	require.NoError(t, second(w.Store.SetWorkspaceSuspended(w.A.CompanyCtx, w.A.WorkspaceID, true)))
+	require.NoError(t, second(w.Store.SetWorkspaceSuspended(w.A.CompanyCtx, w.A.WorkspaceID, false)))
+	r, err := tenancy.NewResolver(w.DB, nil, nil)
+	require.NoError(t, err)
+	t.Cleanup(r.Close)
+	now, err := r.ResolveWorkspace(t.Context(), w.A.WorkspaceID)
+	require.NoError(t, err)
+	_, err = s.Plan(w.A.CompanyCtx, id, 0, blueprint.All())
+	require.NoError(t, err)
+	working(t, s)
+	w.await(t, s, w.deploy(t, s, id, 0, blueprint.All()).ID)
+	require.Equal(t, []int64{now.Version, now.Version}, []int64{<-versions, <-versions})
+}
+
 func TestPause(t *testing.T) {
 	t.Parallel()
 	w := open(t, 2)
@@ -387,6 +413,15 @@ func TestWhatCannotBe(t *testing.T) {
 	id := w.create(t, s, campaign{Title: "x"})
 	_, err = s.Create(ctx, blueprint.New{Kind: "campaign", Name: "Onboarding", Body: campaign{Title: "x"}})
 	require.ErrorIs(t, err, blueprint.ErrNameTaken)
+	// What is refused leaves no trace in a transaction that goes on.
+	require.NoError(t, w.DB.InTx(ctx, func(tx *tenancy.Tx) error {
+		_, err := s.PublishTx(ctx, tx, id, campaign{}, "")
+		require.ErrorAs(t, err, &v)
+		return nil
+	}))
+	latest, err := s.Version(ctx, id, 0)
+	require.NoError(t, err)
+	require.Equal(t, 1, latest.Version)
 	for _, version := range []int{-1, 2, 1 << 40} {
 		_, err = s.Deploy(ctx, id, version, blueprint.All())
 		require.ErrorIs(t, err, blueprint.ErrNotFound)
@@ -413,4 +448,41 @@ func TestWhatCannotBe(t *testing.T) {
 	}
 	_, err = blueprint.NewStore(w.DB, w.Audit, nil, campaigns(nil), campaigns(nil))
 	require.ErrorContains(t, err, "two kinds")
+}
+
+// What a definition holds below its fields is refused, and not lost, when there is no
+// place for it, or when PostgreSQL has none.
+func TestNestedAndUnstorable(t *testing.T) {
+	t.Parallel()
+	w := open(t, 1)
+	type nested struct {
+		Colors struct {
+			Text string `json:"text"`
+		} `json:"colors"`
+		Any json.RawMessage `json:"any,omitempty"`
+	}
+	s, err := blueprint.NewStore(w.DB, w.Audit, quick(), blueprint.NewKind("nested", blueprint.Spec[nested]{
+		Apply: func(context.Context, *tenancy.Tx, blueprint.Order[nested]) (blueprint.Result, error) {
+			return blueprint.Result{}, nil
+		},
+	}))
+	require.NoError(t, err)
+	for body, code := range map[string]string{
+		`{"colors": {"texd": "red"}}`: "invalid", `{"any": 1e200000}`: "not_storable", `{"any": "\ud800"}`: "not_storable", `{"any": "\u0000"}`: "invalid_text",
+	} {
+		_, err = s.Create(w.A.CompanyCtx, blueprint.New{Kind: "nested", Name: "x", Body: json.RawMessage(body)})
+		var v *tenancy.ValidationError
+		require.ErrorAs(t, err, &v, body)
+		require.Equal(t, []string{"body", code}, []string{v.Fields[0].Field, v.Fields[0].Code}, body)
+	}
+	b, err := s.Create(w.A.CompanyCtx, blueprint.New{Kind: "nested", Name: "x", Body: json.RawMessage(`{"colors": {"text": "red"}}`)})
+	require.NoError(t, err)
+	_, err = s.Deploy(w.A.CompanyCtx, b.ID, 0, blueprint.All())
+	require.NoError(t, err)
+	var v *tenancy.ValidationError
+	_, err = s.Override(w.A.WorkspaceCtx, b.ID, "colors", json.RawMessage(`{"texd": "red"}`))
+	require.ErrorAs(t, err, &v)
+	_, err = s.Override(w.A.WorkspaceCtx, b.ID, "any", json.RawMessage(`1e200000`))
+	require.ErrorAs(t, err, &v)
+	require.Equal(t, []string{"body.any", "not_storable"}, []string{v.Fields[0].Field, v.Fields[0].Code})
 }

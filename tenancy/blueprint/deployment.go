@@ -25,7 +25,8 @@ type Deployment struct {
 	WantedVersion  int        `json:"wantedVersion"`
 	AppliedVersion int        `json:"appliedVersion"`
 	AppliedAt      *time.Time `json:"appliedAt,omitempty"`
-	// RunID is the run that asked last; State and Error are where the workspace stands in it.
+	// RunID is the run that asked last; State and Error are where the workspace stands in
+	// it. Error is for everybody: what only operators may know is in the run's Outcome.
 	RunID RunID  `json:"runId"`
 	State State  `json:"state"`
 	Error string `json:"error,omitempty"`
@@ -47,7 +48,7 @@ type Override struct {
 	Conflict bool `json:"conflict"`
 }
 
-const deploymentSQL = `SELECT d.id, d.blueprint_id, d.workspace_id, d.wanted_version, coalesce(d.applied_version, 0), d.applied_at, d.run_id, t.state, t.error,
+const deploymentSQL = `SELECT d.id, d.blueprint_id, d.workspace_id, d.wanted_version, coalesce(d.applied_version, 0), d.applied_at, d.run_id, t.state, t.error, t.error_code,
 		d.overrides, CASE WHEN d.overrides = '{}' THEN '{}' ELSE (SELECT v.body FROM strata.blueprint_versions v
 			WHERE v.company_id = d.company_id AND v.blueprint_id = d.blueprint_id AND v.version = d.wanted_version) END,
 		d.paused_at, d.paused_by
@@ -58,11 +59,12 @@ const deploymentSQL = `SELECT d.id, d.blueprint_id, d.workspace_id, d.wanted_ver
 func scanDeployment(row pgx.CollectableRow) (d Deployment, err error) {
 	var overrides map[string]override
 	var body object
-	if err := row.Scan(&d.ID, &d.BlueprintID, &d.WorkspaceID, &d.WantedVersion, &d.AppliedVersion, &d.AppliedAt, &d.RunID, &d.State, &d.Error,
+	var code string
+	if err := row.Scan(&d.ID, &d.BlueprintID, &d.WorkspaceID, &d.WantedVersion, &d.AppliedVersion, &d.AppliedAt, &d.RunID, &d.State, &d.Error, &code,
 		&overrides, &body, &d.PausedAt, &d.PausedBy); err != nil {
 		return d, err
 	}
-	d.Overrides = overridden(overrides, body)
+	d.Error, d.Overrides = public(d.Error, code), overridden(overrides, body)
 	return d, nil
 }
 

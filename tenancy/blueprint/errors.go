@@ -80,6 +80,14 @@ func kept(err error) (text, code string) {
 	return text, fault.CodeOf(err)
 }
 
+// public is what everybody may read of what kept has kept.
+func public(text, code string) string {
+	if code == string(fault.Internal) {
+		return "internal error"
+	}
+	return text
+}
+
 // storable makes s what PostgreSQL can hold: valid UTF-8 without NUL.
 func storable(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")

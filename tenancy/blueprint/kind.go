@@ -1,6 +1,7 @@
 package blueprint
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,7 +23,9 @@ type Spec[T any] struct {
 	// be called again after a failure, and Plan calls it in a transaction that is rolled
 	// back. What must happen outside the database goes into tx.AfterCommit or a job. ctx
 	// ends after Config.ApplyTimeout. Its error is tried again with growing pauses, unless
-	// it is Permanent. Required.
+	// it is Permanent. It must not ask for more of the same blueprint in this workspace
+	// (OverrideTx, ClearOverrideTx, PauseTx, ResumeTx): each would bring on the next Apply.
+	// Required.
 	Apply func(ctx context.Context, tx *tenancy.Tx, order Order[T]) (Result, error)
 	// Validate says what is wrong with a definition, as a *tenancy.ValidationError where
 	// it can. It is asked of the blueprint, and again with the overrides of a workspace
@@ -80,9 +83,12 @@ const (
 
 // Kind is one kind of blueprint, made with NewKind for NewStore.
 type Kind struct {
-	name      string
-	fields    []string // sorted
-	locked    []string
+	name   string
+	fields []string // sorted
+	locked []string
+	// known refuses what there is no field for, at any depth, which would be lost without a
+	// word. What is stored may be from a newer version of the program, and is not asked.
+	known     func(json.RawMessage) error
 	canonical func(json.RawMessage) (json.RawMessage, error)
 	validate  func(json.RawMessage) error
 	apply     func(context.Context, *tenancy.Tx, order) (Result, error)
@@ -118,7 +124,15 @@ func NewKind[T any](name string, spec Spec[T]) *Kind {
 		}
 		return definition, invalid(err)
 	}
+	k.known = func(raw json.RawMessage) error {
+		dec := json.NewDecoder(bytes.NewReader(raw))
+		dec.DisallowUnknownFields()
+		return invalid(dec.Decode(new(T)))
+	}
 	k.canonical = func(raw json.RawMessage) (json.RawMessage, error) {
+		if err := k.known(raw); err != nil {
+			return nil, err
+		}
 		definition, err := decode(raw)
 		if err != nil {
 			return nil, err

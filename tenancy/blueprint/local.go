@@ -74,6 +74,13 @@ func (s *Store) OverrideTx(ctx context.Context, tx *tenancy.Tx, id ID, field str
 		if slices.Contains(k.locked, field) {
 			return fmt.Errorf("field %q: %w", field, ErrLocked)
 		}
+		alone, err := json.Marshal(object{field: raw})
+		if err == nil {
+			err = k.known(alone)
+		}
+		if err != nil {
+			return err
+		}
 		version, err := readVersion(ctx, tx, id, d.wanted)
 		if err != nil {
 			return err
@@ -166,8 +173,8 @@ func (s *Store) PauseTx(ctx context.Context, tx *tenancy.Tx, id ID) (Deployment,
 }
 
 // Resume lets the workspace of ctx's tenant take part again: with catchUp it is brought at
-// once to what was deployed and overridden meanwhile, without it only what is deployed
-// from now on reaches it. Errors: ErrNotFound.
+// once to what was deployed and overridden meanwhile, without it only with the next
+// Deploy, Override or ClearOverride. Errors: ErrNotFound.
 func (s *Store) Resume(ctx context.Context, id ID, catchUp bool) (Deployment, error) {
 	return s.changed(ctx, func(tx *tenancy.Tx) (Deployment, error) { return s.ResumeTx(ctx, tx, id, catchUp) })
 }

@@ -1,6 +1,7 @@
 package blueprint
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -92,6 +93,7 @@ func readOne[T any](ctx context.Context, db reader, q string, scan pgx.RowToFunc
 // list is what readPage needs to know.
 type list[T any] struct {
 	sql    string // ends in its WHERE clause
+	count  string // the same rows, where sql does more for each than counting needs
 	args   []any
 	key    string // the column whose order it is
 	after  func(cursor string) (any, error)
@@ -110,7 +112,7 @@ func readPage[T any](ctx context.Context, db reader, l list[T], p tenancy.PageRe
 	page := tenancy.Page[T]{Page: p.Page, PageSize: p.PageSize, Total: -1}
 	q := l.sql
 	if p.Cursor == "" {
-		page.Total, err = readOne(ctx, db, `SELECT count(*) FROM (`+q+`) t`, pgx.RowTo[int64], l.args...)
+		page.Total, err = readOne(ctx, db, `SELECT count(*) FROM (`+cmp.Or(l.count, q)+`) t`, pgx.RowTo[int64], l.args...)
 		if err != nil {
 			return page, err
 		}

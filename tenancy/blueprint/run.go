@@ -62,11 +62,16 @@ type Outcome struct {
 	Changes []Change `json:"changes"`
 	// Attempts is how often it was begun.
 	Attempts int `json:"attempts"`
-	// Error and ErrorCode are those of the last attempt that failed.
+	// Error and ErrorCode are those of the last attempt that failed. With ErrorCode
+	// "internal" Error may speak of internals and is for operators only; PublicError is for
+	// everybody.
 	Error      string     `json:"error,omitempty"`
 	ErrorCode  string     `json:"errorCode,omitempty"`
 	FinishedAt *time.Time `json:"finishedAt,omitempty"`
 }
+
+// PublicError is Error without what is nobody's business outside.
+func (o Outcome) PublicError() string { return public(o.Error, o.ErrorCode) }
 
 const runColumns = `r.id, r.blueprint_id, r.version, r.reason, r.requested_by, r.created_at, n.total, n.pending, n.applied, n.failed, n.skipped, n.superseded`
 
@@ -101,7 +106,8 @@ func (s *Store) Runs(ctx context.Context, id ID, p tenancy.PageRequest) (tenancy
 	}
 	return readPage(ctx, s.db, list[Run]{
 		sql: runsSQL + ` AND r.blueprint_id = $2`, args: []any{c, id},
-		key: "r.id", after: uuidCursor, scan: scanRun, cursor: func(r Run) string { return r.ID.String() },
+		count: `SELECT FROM strata.blueprint_runs r WHERE r.company_id = $1 AND r.blueprint_id = $2`,
+		key:   "r.id", after: uuidCursor, scan: scanRun, cursor: func(r Run) string { return r.ID.String() },
 	}, p)
 }
 

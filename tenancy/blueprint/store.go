@@ -229,17 +229,23 @@ func (s *Store) PublishTx(ctx context.Context, tx *tenancy.Tx, id ID, body any, 
 	if err != nil {
 		return Version{}, err
 	}
-	rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.blueprints SET latest_version = latest_version + 1, updated_at = now()
-		WHERE company_id = $1 AND id = $2 RETURNING `+blueprintColumns), c, id)
-	b, err := one(rows, err, scanBlueprint)
+	kind, err := readOne(ctx, tx, `SELECT kind FROM strata.blueprints WHERE company_id = $1 AND id = $2`, pgx.RowTo[string], c, id)
 	if err != nil {
 		return Version{}, err
 	}
-	k, err := s.kind(b.Kind)
+	k, err := s.kind(kind)
 	if err != nil {
 		return Version{}, err
 	}
 	raw, err := checked(&tenancy.ValidationError{}, k, body, note)
+	if err != nil {
+		return Version{}, err
+	}
+	// Only now: what is refused must not leave a number without a version, whatever the
+	// caller does with its transaction.
+	rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.blueprints SET latest_version = latest_version + 1, updated_at = now()
+		WHERE company_id = $1 AND id = $2 RETURNING `+blueprintColumns), c, id)
+	b, err := one(rows, err, scanBlueprint)
 	if err != nil {
 		return Version{}, err
 	}
@@ -278,15 +284,20 @@ func (s *Store) insertVersion(ctx context.Context, tx *tenancy.Tx, b Blueprint, 
 	return v, unstorable(err, "body")
 }
 
-// unstorable says of U+0000, which JSON can hold and jsonb cannot, what is wrong.
+// unstorable says of what JSON can hold and jsonb cannot, such as U+0000, half a surrogate
+// pair or a number of a million digits, what is wrong.
 func unstorable(err error, field string) error {
 	var pg *pgconn.PgError
-	if errors.As(err, &pg) && pg.Code == "22P05" {
-		var v tenancy.ValidationError
+	var v tenancy.ValidationError
+	switch {
+	case !errors.As(err, &pg) || !strings.HasPrefix(pg.Code, "22"):
+		return err
+	case pg.Code == "22P05":
 		v.Add(field, "invalid_text", "must not contain the character U+0000")
-		return v.OrNil()
+	default:
+		v.Add(field, "not_storable", "cannot be stored: "+pg.Message)
 	}
-	return err
+	return v.OrNil()
 }
 
 // one returns the one row of a statement; none is ErrNotFound.

@@ -1,9 +1,11 @@
 package blueprint
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -68,6 +70,7 @@ type task struct {
 	version   int
 	gone      bool // the workspace or the company is deleted
 	attempt   int  // from 1
+	turn      int  // how many of its company are tried before
 }
 
 // scope returns ctx in the task's workspace, as the actor who asked for it.
@@ -75,23 +78,38 @@ func (t task) scope(ctx context.Context) context.Context {
 	return tenancy.WithActor(tenancy.WithTenant(ctx, t.tenant), t.actor)
 }
 
-// looked is how many tasks that are due are looked at: more than are being worked on and
-// have been due for longer.
-const looked = 100
+// looked is how many tasks of a company that are due are looked at: more than are being
+// worked on and have been due for longer. lookedAll is that of all companies together.
+const (
+	looked    = 100
+	lookedAll = 5 * looked
+)
 
-// due returns tasks that may be begun. While a company or a workspace is suspended, or its
-// subscription allows no writes, its tasks wait.
+// due returns tasks that may be begun, of some companies that have any. While a company or
+// a workspace is suspended, or its subscription allows no writes, its tasks wait.
+//
+// Which companies is left to chance, and not to the time: of one that has asked for ten
+// thousand workspaces the last would be done before the first of the next company. waiting
+// goes from one company in the index to the next.
 func (s *Store) due(ctx context.Context) ([]task, error) {
 	var out []task
-	err := s.db.ReadTrusted(ctx, `SELECT t.company_id, t.workspace_id, c.plan, c.access, greatest(c.version, w.version), r.actor, t.blueprint_id, t.run_id, r.version,
-			c.deleted_at IS NOT NULL OR w.deleted_at IS NOT NULL
-		FROM strata.blueprint_tasks t
-		JOIN strata.blueprint_runs r ON r.company_id = t.company_id AND r.id = t.run_id
-		JOIN strata.companies c ON c.id = t.company_id
-		JOIN strata.workspaces w ON w.company_id = t.company_id AND w.id = t.workspace_id
-		WHERE t.state = 'pending' AND t.next_attempt_at <= now() AND t.kind = ANY($1)
-			AND (c.deleted_at IS NOT NULL OR w.deleted_at IS NOT NULL OR c.suspended_at IS NULL AND w.suspended_at IS NULL AND c.access = 'full')
-		ORDER BY t.next_attempt_at LIMIT $2`, []any{s.names, looked}, func(rows pgx.Rows) (err error) {
+	err := s.db.ReadTrusted(ctx, `WITH RECURSIVE waiting AS (
+			(SELECT company_id FROM strata.blueprint_tasks WHERE state = 'pending' ORDER BY company_id LIMIT 1)
+			UNION ALL
+			SELECT n.company_id FROM waiting w CROSS JOIN LATERAL (SELECT t.company_id FROM strata.blueprint_tasks t
+				WHERE t.state = 'pending' AND t.company_id > w.company_id ORDER BY t.company_id LIMIT 1) n)
+		SELECT c.id, t.workspace_id, c.plan, c.access, greatest(c.version, t.workspace_version), t.actor, t.blueprint_id, t.run_id, t.version, t.gone
+		FROM (SELECT c.* FROM waiting JOIN strata.companies c ON c.id = waiting.company_id
+			WHERE c.deleted_at IS NOT NULL OR c.suspended_at IS NULL AND c.access = 'full' ORDER BY random()) c
+		CROSS JOIN LATERAL (SELECT t.workspace_id, w.version AS workspace_version, r.actor, t.blueprint_id, t.run_id, r.version,
+				c.deleted_at IS NOT NULL OR w.deleted_at IS NOT NULL AS gone
+			FROM strata.blueprint_tasks t
+			JOIN strata.blueprint_runs r ON r.company_id = t.company_id AND r.id = t.run_id
+			JOIN strata.workspaces w ON w.company_id = t.company_id AND w.id = t.workspace_id
+			WHERE t.company_id = c.id AND t.state = 'pending' AND t.next_attempt_at <= now() AND t.kind = ANY($1)
+				AND (c.deleted_at IS NOT NULL OR w.deleted_at IS NOT NULL OR w.suspended_at IS NULL)
+			ORDER BY t.next_attempt_at LIMIT $2) t
+		LIMIT $3`, []any{s.names, looked, lookedAll}, func(rows pgx.Rows) (err error) {
 		out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (t task, err error) {
 			err = row.Scan(&t.tenant.CompanyID, &t.tenant.WorkspaceID, &t.tenant.Plan, &t.tenant.Access, &t.tenant.Version, &t.actor, &t.blueprint, &t.run, &t.version, &t.gone)
 			return t, err
@@ -110,8 +128,7 @@ func (s *Store) next(ctx context.Context) bool {
 		}
 		return false
 	}
-	rand.Shuffle(len(due), func(i, j int) { due[i], due[j] = due[j], due[i] }) // all would try the first
-	for _, t := range due {
+	for _, t := range inTurn(due) {
 		began, ended, err := s.begin(t.scope(ctx), &t)
 		switch {
 		case err != nil && ctx.Err() == nil:
@@ -124,6 +141,19 @@ func (s *Store) next(ctx context.Context) bool {
 		}
 	}
 	return false
+}
+
+// inTurn puts tasks in the order in which they are tried: one of each company, then the
+// next of each. Within that it is left to chance, or all would try the first.
+func inTurn(tasks []task) []task {
+	rand.Shuffle(len(tasks), func(i, j int) { tasks[i], tasks[j] = tasks[j], tasks[i] })
+	had := map[tenancy.CompanyID]int{}
+	for i, t := range tasks {
+		tasks[i].turn = had[t.tenant.CompanyID]
+		had[t.tenant.CompanyID]++
+	}
+	slices.SortStableFunc(tasks, func(a, b task) int { return cmp.Compare(a.turn, b.turn) })
+	return tasks
 }
 
 // begin writes down that an attempt begins, unless somebody is at it. When the task cannot

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -102,6 +103,10 @@ func TestOneFailingWorkspace(t *testing.T) {
 		require.Zero(t, applied)
 	}
 	require.Equal(t, 3, w.entries(t, "blueprint.failed"))
+	// What went wrong inside is not for the workspace to read.
+	d, err := s.Deployment(w.at(w.workspaces[1]), run.BlueprintID)
+	require.NoError(t, err)
+	require.Equal(t, []string{"internal error", "internal error"}, []string{d.Error, out[w.workspaces[1]].PublicError()})
 	stop()
 
 	clear(how)
@@ -295,4 +300,35 @@ func TestDeletedAndSuspendedWorkspaces(t *testing.T) {
 	sum, err := s.Summary(w.A.CompanyCtx, id)
 	require.NoError(t, err)
 	require.Equal(t, 2, sum.Workspaces)
+}
+
+// A company that has asked for much does not keep the others waiting until all of it is
+// done.
+func TestOneCompanyDoesNotHoldUpAnother(t *testing.T) {
+	t.Parallel()
+	const many = 150 // more than are looked at for one company
+	w := open(t, many)
+	cfg := quick()
+	cfg.Workers = 1
+	var before, late atomic.Int32
+	s := w.store(t, cfg, func(_ context.Context, tx *tenancy.Tx, _ blueprint.Order[campaign]) error {
+		if tx.Tenant().CompanyID == w.B.CompanyID {
+			late.Store(before.Load())
+		}
+		before.Add(1)
+		return nil
+	})
+	w.deploy(t, s, w.create(t, s, campaign{Title: "Welcome"}), 0, blueprint.All())
+	b, err := s.Create(w.B.CompanyCtx, blueprint.New{Kind: "campaign", Name: "Late", Body: campaign{Title: "Late"}})
+	require.NoError(t, err)
+	run, err := s.Deploy(w.B.CompanyCtx, b.ID, 0, blueprint.All())
+	require.NoError(t, err)
+	working(t, s)
+	require.Eventually(t, func() bool {
+		now, err := s.Run(w.B.CompanyCtx, run.ID)
+		require.NoError(t, err)
+		return now.Applied == 1
+	}, within, 10*time.Millisecond)
+	// Each time it is one of two companies: 40 times the same one is once in 2^40.
+	require.Less(t, late.Load(), int32(40))
 }

@@ -24,7 +24,7 @@ type Change struct {
 
 // Change sets, clears and locks values of the company or workspace of ctx's tenant; in a
 // domain it can only clear. Errors: *tenancy.ValidationError with everything that is
-// wrong, whose fields are the names; ErrDomainLevel; tenancy.ErrNotFound when the tenant
+// wrong, up to 100, whose fields are the names; ErrDomainLevel; tenancy.ErrNotFound when the tenant
 // is gone.
 func (s *Store) Change(ctx context.Context, c Change) error {
 	return s.db.InTx(ctx, func(tx *tenancy.Tx) error { return s.ChangeTx(ctx, tx, c) })
@@ -98,12 +98,20 @@ func (s *Store) change(ctx context.Context, tx *tenancy.Tx, c Change) (int, erro
 	return len(edits), s.tenants.TouchTx(ctx, tx)
 }
 
-// plan returns the edits that change something, or everything that is wrong.
+// maxWrong is how many wrong settings are named: a request can name tens of thousands, to
+// look for what each may mean takes seconds, and the company is locked meanwhile.
+const maxWrong = 100
+
+// plan returns the edits that change something, or everything that is wrong, up to
+// maxWrong.
 func (s *Store) plan(t tenancy.Tenant, stored map[string]rows, c Change) (map[string]edit, error) {
 	var v tenancy.ValidationError
 	edits := map[string]edit{}
 	have := func(name string) *row { return stored[name][indexOf(t.Level())] }
 	for _, name := range slices.Sorted(maps.Keys(c.Set)) {
+		if len(v.Fields) == maxWrong {
+			break
+		}
 		d, why := s.registry.named(name)
 		e := edit{set: true, locked: have(name) != nil && have(name).locked}
 		if why == nil {
@@ -119,6 +127,9 @@ func (s *Store) plan(t tenancy.Tenant, stored map[string]rows, c Change) (map[st
 		edits[name] = e
 	}
 	for _, name := range c.Clear {
+		if len(v.Fields) == maxWrong {
+			break
+		}
 		if _, why := s.registry.named(name); why != nil {
 			v.Fields = append(v.Fields, why.on(name))
 		} else if _, both := c.Set[name]; both {
@@ -128,6 +139,9 @@ func (s *Store) plan(t tenancy.Tenant, stored map[string]rows, c Change) (map[st
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Lock)) {
+		if len(v.Fields) == maxWrong {
+			break
+		}
 		if _, refused := c.Set[name]; refused && !edits[name].set {
 			continue // that is said already
 		}

@@ -267,3 +267,42 @@ func TestConcurrentSets(t *testing.T) {
 		require.JSONEq(t, string(x.Value), string(raw), "all see what was set last")
 	}
 }
+
+// What was small enough to be set is not too large to be read: PostgreSQL writes jsonb
+// longer than it came in.
+func TestLargestValueIsReadBack(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	bits := settings.NewKey("test.bits", settings.Spec[[]int]{})
+	weights := settings.NewKey("test.weights", settings.Spec[[]float64]{})
+	registry, err := settings.NewRegistry(bits, weights)
+	require.NoError(t, err)
+	s := startWith(t, e, nil, registry, nil).store
+	many, huge := make([]int, 30_000), []float64{}
+	for range 1000 {
+		huge = append(huge, 1e300)
+	}
+	require.NoError(t, bits.Set(e.A.CompanyCtx, s, many))
+	require.NoError(t, weights.Set(e.A.CompanyCtx, s, huge))
+	require.Equal(t, many, get(t, e.A.Ctx, s, bits))
+	require.Equal(t, huge, get(t, e.A.Ctx, s, weights))
+	x, err := s.Explain(e.A.Ctx, "test.bits")
+	require.NoError(t, err)
+	require.Equal(t, settings.SourceCompany, x.Source)
+}
+
+// However many settings a request makes up, it is answered with a few of them: the company
+// is locked while each is looked at.
+func TestManyUnknownSettings(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	s := start(t, e, nil, nil).store
+	c := settings.Change{Set: map[string]any{}, Lock: map[string]bool{}}
+	for i := range 1000 {
+		name := "made.up" + strconv.Itoa(i)
+		c.Set[name], c.Lock[name], c.Clear = json.RawMessage(`1`), true, append(c.Clear, name+"x")
+	}
+	for _, only := range []settings.Change{c, {Clear: c.Clear}, {Lock: c.Lock}} {
+		require.Len(t, wrong(t, s.Change(e.A.CompanyCtx, only)), 100)
+	}
+}

@@ -87,7 +87,7 @@ CREATE TABLE strata.blueprint_tasks (
 	FOREIGN KEY (company_id, blueprint_id, workspace_id) REFERENCES strata.blueprint_deployments (company_id, blueprint_id, workspace_id)
 );
 CREATE UNIQUE INDEX blueprint_tasks_pending ON strata.blueprint_tasks (company_id, blueprint_id, workspace_id) WHERE state = 'pending';
-CREATE INDEX blueprint_tasks_due ON strata.blueprint_tasks (next_attempt_at) WHERE state = 'pending';
+CREATE INDEX blueprint_tasks_due ON strata.blueprint_tasks (company_id, next_attempt_at) WHERE state = 'pending';
 
 -- Numbers that a product adds up for a blueprint in a workspace.
 CREATE TABLE strata.blueprint_counters (
