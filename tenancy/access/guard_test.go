@@ -90,6 +90,13 @@ func TestWhatTheProductSaysCountsBesideMemberships(t *testing.T) {
 	inB.Role = "mailer"
 	require.Empty(t, p.names(t, tenancy.WithActor(p.B.WorkspaceCtx, inB)), "B has made no such role")
 	require.True(t, p.allows(t, asRoot(p.A.WorkspaceCtx), "whatever.there_is"))
+	for _, kind := range []tenancy.ActorType{tenancy.ActorAdmin, tenancy.ActorSystem} {
+		its := tenancy.Actor{ID: "it", Type: kind, CompanyID: p.A.CompanyID}
+		require.Empty(t, p.names(t, tenancy.WithActor(p.A.WorkspaceCtx, its)), "%s of one company", kind)
+		require.ErrorIs(t, p.guard.Require(tenancy.WithActor(p.B.WorkspaceCtx, its), ""), tenancy.ErrNotFound)
+		its.Role = access.WorkspaceMember
+		require.Equal(t, p.guard.Catalog().Names(p.guard.Catalog().Role(its.Role)), p.names(t, tenancy.WithActor(p.A.WorkspaceCtx, its)))
+	}
 
 	only := access.RolesOnly(nil)
 	require.NoError(t, only.Require(says(second, access.WorkspaceMember), access.RecipientsRead))
