@@ -131,7 +131,19 @@ func TestDeletedWorkspaceGrantsNothing(t *testing.T) {
 	p := open(t)
 	id, second, _ := p.workspace(t, "second")
 	p.add(t, second, "ann", access.WorkspaceAdmin)
+	company := func(p *process) context.Context {
+		at, err := p.resolver.ResolveCompany(t.Context(), p.A.CompanyID)
+		require.NoError(t, err)
+		return tenancy.WithActor(tenancy.WithTenant(t.Context(), at), user("ann", p.A.CompanyID))
+	}
+	elsewhere := newProcess(t, p.Env, processConfig{lifetime: time.Nanosecond, guard: access.GuardConfig{Lifetime: time.Hour}})
+	for _, process := range []*process{p, elsewhere} {
+		require.True(t, process.allows(t, company(process), access.CompanyRead))
+	}
 	require.NoError(t, p.hierarchy.DeleteWorkspace(p.A.CompanyCtx, id))
+	for _, process := range []*process{p, elsewhere} {
+		require.False(t, process.allows(t, company(process), access.CompanyRead), "nor at the company, for a tenant that is newer")
+	}
 	require.Empty(t, p.names(t, as(p.A.CompanyCtx, "ann")))
 	require.Empty(t, p.names(t, as(second, "ann")))
 	_, err := p.store.AddMember(second, access.NewMember{ActorID: "bob", Role: access.WorkspaceMember})
