@@ -261,12 +261,26 @@ func (s *Store) createDomainTx(ctx context.Context, tx *Tx, workspace WorkspaceI
 	return d, s.consume(ctx, tx, "domains")
 }
 
+// forgotten marks a transaction after whose commit a company has been forgotten.
+type forgotten struct {
+	store   *Store
+	company CompanyID
+}
+
 // forgetAfter makes every process forget the company once tx has committed.
 func (s *Store) forgetAfter(tx *Tx) {
-	if s.cfg.Resolver != nil {
-		company := tx.Tenant().CompanyID
-		tx.AfterCommit(func(ctx context.Context) { s.cfg.Resolver.Forget(ctx, company) })
+	if s.cfg.Resolver == nil {
+		return
 	}
+	key := forgotten{s, tx.Tenant().CompanyID}
+	tx.AfterCommit(func(ctx context.Context) {
+		// Once for all that changed together. It is marked only here: what a savepoint undid
+		// has marked nothing.
+		if !tx.Marked(key) {
+			tx.Mark(key)
+			s.cfg.Resolver.Forget(ctx, key.company)
+		}
+	})
 }
 
 func (s *Store) consume(ctx context.Context, tx *Tx, resource string) error {

@@ -58,7 +58,8 @@ func (s *Store) DeleteWorkspace(ctx context.Context, id WorkspaceID) error {
 		return err
 	}
 	return s.db.InTx(ctx, func(tx *Tx) error {
-		if err := lockCompany(ctx, tx); err != nil {
+		// Members of the workspace lose what they had at the company through it.
+		if err := s.TouchCompanyTx(ctx, tx); err != nil {
 			return err
 		}
 		company := tx.Tenant().CompanyID
@@ -90,7 +91,6 @@ func (s *Store) DeleteWorkspace(ctx context.Context, id WorkspaceID) error {
 				return err
 			}
 		}
-		s.forgetAfter(tx)
 		return s.audit.RecordChange(ctx, tx, Change{
 			Action: "workspace.deleted", ResourceType: "workspace", ResourceID: id.String(),
 			Metadata: map[string]any{"domains": domains.RowsAffected()},

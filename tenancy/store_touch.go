@@ -19,11 +19,20 @@ const ofLiveCompany = ` AND EXISTS (SELECT FROM strata.companies WHERE id = $1 A
 // a Tenant that was resolved afterwards has a larger Version than whatever was read before
 // the change. It takes the lock of LockTx, and returns ErrNotFound for what is deleted.
 // The caller audits the change.
-func (s *Store) TouchTx(ctx context.Context, tx *Tx) error {
+func (s *Store) TouchTx(ctx context.Context, tx *Tx) error { return s.touch(ctx, tx, tx.Tenant()) }
+
+// TouchCompanyTx is TouchTx for what counts in the whole company, such as its members,
+// whatever the level of tx's tenant is: the company's version grows, and with it that of
+// everything below.
+func (s *Store) TouchCompanyTx(ctx context.Context, tx *Tx) error {
+	return s.touch(ctx, tx, Tenant{CompanyID: tx.Tenant().CompanyID})
+}
+
+// touch gives t, in the company of tx, a new version.
+func (s *Store) touch(ctx context.Context, tx *Tx, t Tenant) error {
 	if err := lockCompany(ctx, tx); err != nil {
 		return err
 	}
-	t := tx.Tenant()
 	q, args := `UPDATE strata.companies SET `+touched+` WHERE id = $1 AND deleted_at IS NULL`, []any{t.CompanyID}
 	switch t.Level() {
 	case LevelDomain:

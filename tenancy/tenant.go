@@ -101,9 +101,9 @@ type Actor struct {
 	Type  ActorType
 	Email string
 
-	// CompanyID is the only company the actor may touch. It is zero for ActorAdmin and
-	// ActorSystem, which may touch any, and for one that may touch all it is a member of;
-	// what Role says then counts nowhere.
+	// CompanyID is the only company the actor may touch, whatever its Type. It is zero for
+	// ActorAdmin and ActorSystem, which may then touch any, and for one that may touch all it
+	// is a member of; what Role says then counts nowhere.
 	CompanyID CompanyID
 
 	// Role is what the product says the actor is: a role, built in or the company's own, that
@@ -117,8 +117,11 @@ type Actor struct {
 	RequestID string
 }
 
-// Platform reports whether the actor acts for the platform and not for a company.
-func (a Actor) Platform() bool { return a.Type == ActorAdmin || a.Type == ActorSystem }
+// Platform reports whether the actor acts for the platform and not for a company: an
+// administrator of one company, as a product may call it, is none of all the others.
+func (a Actor) Platform() bool {
+	return (a.Type == ActorAdmin || a.Type == ActorSystem) && a.CompanyID.IsZero()
+}
 
 // contextKey is unexported so that only this package can put a tenant or an actor
 // into a context.

@@ -90,6 +90,13 @@ func TestWhatTheProductSaysCountsBesideMemberships(t *testing.T) {
 	inB.Role = "mailer"
 	require.Empty(t, p.names(t, tenancy.WithActor(p.B.WorkspaceCtx, inB)), "B has made no such role")
 	require.True(t, p.allows(t, asRoot(p.A.WorkspaceCtx), "whatever.there_is"))
+	for _, kind := range []tenancy.ActorType{tenancy.ActorAdmin, tenancy.ActorSystem} {
+		its := tenancy.Actor{ID: "it", Type: kind, CompanyID: p.A.CompanyID}
+		require.Empty(t, p.names(t, tenancy.WithActor(p.A.WorkspaceCtx, its)), "%s of one company", kind)
+		require.ErrorIs(t, p.guard.Require(tenancy.WithActor(p.B.WorkspaceCtx, its), ""), tenancy.ErrNotFound)
+		its.Role = access.WorkspaceMember
+		require.Equal(t, p.guard.Catalog().Names(p.guard.Catalog().Role(its.Role)), p.names(t, tenancy.WithActor(p.A.WorkspaceCtx, its)))
+	}
 
 	only := access.RolesOnly(nil)
 	require.NoError(t, only.Require(says(second, access.WorkspaceMember), access.RecipientsRead))
@@ -124,7 +131,19 @@ func TestDeletedWorkspaceGrantsNothing(t *testing.T) {
 	p := open(t)
 	id, second, _ := p.workspace(t, "second")
 	p.add(t, second, "ann", access.WorkspaceAdmin)
+	company := func(p *process) context.Context {
+		at, err := p.resolver.ResolveCompany(t.Context(), p.A.CompanyID)
+		require.NoError(t, err)
+		return tenancy.WithActor(tenancy.WithTenant(t.Context(), at), user("ann", p.A.CompanyID))
+	}
+	elsewhere := newProcess(t, p.Env, processConfig{lifetime: time.Nanosecond, guard: access.GuardConfig{Lifetime: time.Hour}})
+	for _, process := range []*process{p, elsewhere} {
+		require.True(t, process.allows(t, company(process), access.CompanyRead))
+	}
 	require.NoError(t, p.hierarchy.DeleteWorkspace(p.A.CompanyCtx, id))
+	for _, process := range []*process{p, elsewhere} {
+		require.False(t, process.allows(t, company(process), access.CompanyRead), "nor at the company, for a tenant that is newer")
+	}
 	require.Empty(t, p.names(t, as(p.A.CompanyCtx, "ann")))
 	require.Empty(t, p.names(t, as(second, "ann")))
 	_, err := p.store.AddMember(second, access.NewMember{ActorID: "bob", Role: access.WorkspaceMember})

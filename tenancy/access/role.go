@@ -230,8 +230,13 @@ func (s *Store) assignable(ctx context.Context, tx *tenancy.Tx, c change, v *ten
 			return granted{}, err
 		}
 		keys := slices.Clone(columns[:])
-		for _, r := range own {
-			keys = append(keys, r.Key)
+		if !c.place.WorkspaceID.IsZero() {
+			keys = []string{WorkspaceAdmin, WorkspaceMember}
+		}
+		for _, r := range own { // which of the company's own it has is not told in a workspace
+			if c.place.WorkspaceID.IsZero() || r.Level == LevelWorkspace {
+				keys = append(keys, r.Key)
+			}
 		}
 		closest := suggest.Closest(key, keys)
 		v.Fields = append(v.Fields, tenancy.FieldError{
@@ -251,6 +256,10 @@ func (s *Store) assignable(ctx context.Context, tx *tenancy.Tx, c change, v *ten
 func (s *Store) checkPermissions(v *tenancy.ValidationError, level Level, permissions []Permission, foreign []string) []string {
 	catalog := s.guard.catalog
 	names := []string{}
+	if most := maxPermissions + len(foreign); len(permissions) > most { // each that is wrong has a line of its own in the answer
+		v.Add("permissions", "too_many", fmt.Sprintf("must be at most %d, each of them once", most))
+		return names
+	}
 	for i, p := range permissions {
 		field := fmt.Sprintf("permissions[%d]", i)
 		bit, known := catalog.bits[p]

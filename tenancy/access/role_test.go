@@ -77,6 +77,9 @@ func TestRolesThatAreRefused(t *testing.T) {
 		require.Equal(t, "reserved", refused(access.Role{Key: key, Level: access.LevelCompany})[0].Code)
 	}
 	require.Equal(t, "wrong_level", refused(access.Role{Key: "x", Level: access.LevelWorkspace, Permissions: []access.Permission{access.WorkspaceCreate}})[0].Code)
+	many := refused(access.Role{Key: "x", Level: access.LevelWorkspace, Permissions: make([]access.Permission, 100_000)})
+	require.Len(t, many, 1, "the answer is not longer than what was asked")
+	require.Equal(t, []string{"permissions", "too_many"}, []string{many[0].Field, many[0].Code})
 	roles, err := p.store.Roles(p.A.CompanyCtx)
 	require.NoError(t, err)
 	require.Len(t, roles, 4)

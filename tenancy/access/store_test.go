@@ -95,6 +95,10 @@ func TestMembersAreAskedForProperly(t *testing.T) {
 		fields = append(fields, f.Field+" "+f.Code+" "+f.Suggestion)
 	}
 	require.Equal(t, []string{"actorId required ", "email invalid_email ", "role unknown_role workspace_admin"}, fields)
+	require.ErrorAs(t, p.addErr(p.A.CompanyCtx, "ann", "chieff"), &v)
+	require.Equal(t, "chief", v.Fields[0].Suggestion)
+	require.ErrorAs(t, p.addErr(p.A.WorkspaceCtx, "ann", "chieff"), &v)
+	require.Empty(t, v.Fields[0].Suggestion, "no member of a workspace can have it")
 	for role, code := range map[string]string{access.CompanyAdmin: "wrong_level", "chief": "wrong_level", "chiex": "unknown_role", "": "unknown_role"} {
 		require.ErrorAs(t, p.addErr(p.A.WorkspaceCtx, "ann", role), &v, role)
 		require.Equal(t, code, v.Fields[0].Code)

@@ -137,7 +137,8 @@ func (s *Server) Handler(apis ...web.API) http.Handler {
 		answer := &answer{ResponseWriter: w}
 		defer s.rescue(answer, r)
 		h, pattern := mux.Handler(r)
-		if pattern == "" || path.Clean(r.URL.Path) != r.URL.Path { // the mux would redirect to another path
+		// The mux goes by the path as it was sent: an id with %2F%2F in it is one segment.
+		if sent := r.URL.EscapedPath(); pattern == "" || path.Clean(sent) != sent { // the mux would redirect to another path
 			s.noRoute(answer, r, h)
 			return
 		}

@@ -153,6 +153,9 @@ func TestProtect(t *testing.T) {
 	require.Equal(t, 200, rec.Code, rec.Body)
 	require.Contains(t, rec.Body.String(), `"actor":"m"`)
 	require.NotEmpty(t, rec.Header().Get("X-Request-Id"))
+	require.Equal(t, 200, w.do(t, "member", http.MethodGet, "/campaigns").Code, "what its role allows, without a tenant")
+	w.actors["nowhere"] = tenancy.Actor{ID: "n", Type: tenancy.ActorUser, Role: access.CompanyOwner}
+	requireError(t, w.do(t, "nowhere", http.MethodGet, "/campaigns"), 403, "forbidden") // of no company, its role counts nowhere
 
 	require.NoError(t, w.DB.InTx(w.A.CompanyCtx, func(tx *tenancy.Tx) error {
 		return w.store.SetSubscriptionTx(w.A.CompanyCtx, tx, "free", tenancy.AccessReadOnly)

@@ -101,11 +101,16 @@ func TestMembersOverHTTP(t *testing.T) {
 	tenancytest.RequireError(t, w.Do(t, "ann", "DELETE", members+"/bob"), 404, "member_not_found")
 
 	// An id is the product's own, whatever is in it.
-	odd := "auth0|5/ü %2F?"
-	body, err := json.Marshal(map[string]string{"actorId": odd, "role": access.WorkspaceMember})
-	require.NoError(t, err)
-	tenancytest.RequireData[access.Member](t, w.Do(t, "a", "POST", members, string(body)), 201)
-	require.Equal(t, 204, w.Do(t, "a", "DELETE", members+"/"+url.PathEscape(odd)).Code)
+	for _, odd := range []string{"auth0|5/ü %2F?", "https://login.example/users/5", "a//b/", ".", "..", "x/../y", "a;b=c&d#e+f", "日本 語"} {
+		body, err := json.Marshal(map[string]string{"actorId": odd, "role": access.WorkspaceMember})
+		require.NoError(t, err)
+		tenancytest.RequireData[access.Member](t, w.Do(t, "a", "POST", members, string(body)), 201)
+		one := members + "/" + strings.ReplaceAll(url.PathEscape(odd), ".", "%2E")
+		answer := w.Do(t, "a", "PATCH", one, `{"role":"workspace_admin"}`)
+		require.Equal(t, 200, answer.Code, odd)
+		require.Equal(t, odd, tenancytest.RequireData[access.Member](t, answer, 200).ActorID)
+		require.Equal(t, 204, w.Do(t, "a", "DELETE", one).Code, odd)
+	}
 
 	// The company's.
 	owner := w.company + "/members/olga"
