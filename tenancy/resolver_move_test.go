@@ -39,7 +39,7 @@ func TestSweepFindsADomainThatMoved(t *testing.T) {
 		return now.State == move.Done
 	}, time.Minute, 5*time.Millisecond)
 	stop()
-	<-ended
+	require.ErrorIs(t, <-ended, context.Canceled)
 
 	still, err := r.ResolveDomain(t.Context(), e.A.DomainID)
 	require.NoError(t, err)
