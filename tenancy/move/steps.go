@@ -154,9 +154,11 @@ func (s *session) flip(ctx context.Context) error {
 			return nil, err
 		}
 		tx.AfterCommit(func(ctx context.Context) {
-			s.resolver.Forget(ctx, now.From.CompanyID)
+			// The new one first: that takes the domain, which is its own now, out of Redis. Who then
+			// forgets the old one, where a process still has it, finds nothing old there.
+			s.resolver.Forget(ctx, now.To.CompanyID)
 			if now.CrossCompany() {
-				s.resolver.Forget(ctx, now.To.CompanyID)
+				s.resolver.Forget(ctx, now.From.CompanyID)
 			}
 		})
 		return s.update(ctx, tx, Done, now.progress)
