@@ -234,6 +234,42 @@ func TestDeletedMeanwhile(t *testing.T) {
 	require.Equal(t, 120, w.at(t, "strata.recipients", move.Place{CompanyID: w.A.CompanyID, WorkspaceID: w.A.WorkspaceID}))
 }
 
+// So does the deletion of a domain that was to go to another company, although nothing of it
+// is counted any more; and that of its company, which no domain survives by leaving.
+func TestDeletedBeforeItGoesToAnotherCompany(t *testing.T) {
+	t.Parallel()
+	for name, remove := range map[string]func(*world) error{
+		"domain":  func(w *world) error { return w.Tenancy.DeleteDomain(w.A.CompanyCtx, w.A.DomainID) },
+		"company": func(w *world) error { return w.Tenancy.DeleteCompany(w.A.CompanyCtx) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := open(t)
+			w.fill(t, 120)
+			_, err := w.Mover.Start(platform(w.A.Ctx), w.B.WorkspaceID)
+			require.NoError(t, err)
+			require.NoError(t, remove(w))
+			w.run()
+			m := w.until(t, move.Cancelled)
+			require.Equal(t, "domain_gone", m.ErrorCode)
+			require.Equal(t, 120, w.at(t, "strata.recipients", m.From))
+			require.EqualValues(t, 1, w.used(t, w.B, "domains"))
+		})
+	}
+}
+
+// A domain does not go to a company that was deleted meanwhile: it would be lost there.
+func TestTheTargetIsDeletedMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	_, err := w.Mover.Start(platform(w.A.Ctx), w.B.WorkspaceID)
+	require.NoError(t, err)
+	require.NoError(t, w.Tenancy.DeleteCompany(w.B.CompanyCtx))
+	w.run()
+	m := w.until(t, move.Failed)
+	require.Equal(t, "not_found", m.ErrorCode)
+}
+
 // An error that says nothing of the move is tried again.
 func TestTriedAgain(t *testing.T) {
 	t.Parallel()

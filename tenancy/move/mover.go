@@ -148,7 +148,7 @@ func (m *Mover) Start(ctx context.Context, to tenancy.WorkspaceID) (Move, error)
 		if err != nil {
 			return wrap("start", err)
 		}
-		if err := lockCompanies(ctx, tx, mv.From.CompanyID); err != nil {
+		if _, err := lockCompanies(ctx, tx, mv.From.CompanyID); err != nil {
 			return err
 		}
 		if err := fenceOff(ctx, tx, mv); err != nil {

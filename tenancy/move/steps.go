@@ -91,7 +91,7 @@ func (s *session) rewritten(ctx context.Context, tx *tenancy.Tx, now *record) (*
 	if err := s.verify(ctx, tx, now); err != nil {
 		return nil, err
 	}
-	if err := lockCompanies(ctx, tx, now.From.CompanyID); err != nil {
+	if _, err := lockCompanies(ctx, tx, now.From.CompanyID); err != nil {
 		return nil, err
 	}
 	if err := letIn(ctx, tx, now.Move); err != nil {
@@ -128,10 +128,6 @@ func (s *session) verify(ctx context.Context, tx *tenancy.Tx, now *record) error
 
 // flip makes the domain the target's, in one transaction with all that goes with it.
 func (s *session) flip(ctx context.Context) error {
-	mv := s.rec.Move
-	if err := s.readPlans(ctx, &mv); err != nil {
-		return err
-	}
 	return s.inTx(ctx, func(tx *tenancy.Tx, now *record) (*record, error) {
 		if all, more := s.added(now.progress); more {
 			return s.update(ctx, tx, Copying, all)
@@ -139,7 +135,8 @@ func (s *session) flip(ctx context.Context) error {
 		if err := s.verify(ctx, tx, now); err != nil {
 			return nil, err
 		}
-		if err := lockCompanies(ctx, tx, now.From.CompanyID, now.To.CompanyID); err != nil {
+		mv, err := lockPlaces(ctx, tx, now.Move)
+		if err != nil {
 			return nil, err
 		}
 		for _, participant := range s.cfg.Participants {
