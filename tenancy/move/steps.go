@@ -19,7 +19,7 @@ func (s *session) prepare(ctx context.Context) error {
 		return err
 	}
 	err := s.db.InTx(ctx, func(tx *tenancy.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', $1, true)`, fmt.Sprint(s.cfg.WriterWait.Milliseconds())); err != nil {
+		if _, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', $1, true), `+s.limits(), fmt.Sprint(s.cfg.WriterWait.Milliseconds())); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, tx.SQL(`SELECT strata.await_domain($1)`), s.rec.DomainID)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -146,16 +147,23 @@ func (s *session) step(ctx context.Context) error {
 	return fmt.Errorf("move: nothing to do in state %s", s.rec.State)
 }
 
+// limits is what a transaction of a move selects first. It may be idle for as long as a lease
+// only: a process that is frozen must hold neither the row nor the domain. And its statements
+// take what they take: those that look at every row of a large domain would else meet a limit
+// that is meant for requests, each time again.
+func (s *session) limits() string {
+	ms := min(max(s.cfg.Lease.Milliseconds(), 1), math.MaxInt32) // what PostgreSQL takes; 0 is no limit
+	return fmt.Sprintf(`set_config('idle_in_transaction_session_timeout', '%d', true), set_config('statement_timeout', '0', true)`, ms)
+}
+
 // inTx runs fn in a transaction that has locked the row of a move that is still ours and in
 // the state that we know. In another one, such as after Cancel, the step ends and the next
-// one goes by that. The transaction may be idle for as long as a lease only: a process that
-// is frozen must not hold the row.
+// one goes by that.
 func (s *session) inTx(ctx context.Context, fn func(tx *tenancy.Tx, now *record) (*record, error)) error {
 	next := s.rec
 	err := s.db.InTx(ctx, func(tx *tenancy.Tx) error {
-		now, err := one(tx.Query(ctx, tx.SQL(`SELECT `+moveColumns+` FROM strata.moves, set_config('idle_in_transaction_session_timeout', $4, true)
-			WHERE company_id = $1 AND id = $2 AND lease = $3 FOR NO KEY UPDATE OF moves`),
-			s.rec.From.CompanyID, s.rec.ID, s.rec.token, fmt.Sprint(max(s.cfg.Lease.Milliseconds(), 1))))
+		now, err := one(tx.Query(ctx, tx.SQL(`SELECT `+moveColumns+` FROM strata.moves, (SELECT `+s.limits()+`) limits
+			WHERE company_id = $1 AND id = $2 AND lease = $3 FOR NO KEY UPDATE OF moves`), s.rec.From.CompanyID, s.rec.ID, s.rec.token))
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
 			return errLeaseLost

@@ -101,3 +101,28 @@ func TestTheLastWriterIsWaitedFor(t *testing.T) {
 	m := w.until(t, move.Done)
 	require.Equal(t, 1, w.at(t, "strata.recipients", m.To))
 }
+
+// A limit of the login on the time of a statement, and one on idle transactions of its own,
+// are there for requests. While the mover waits for the last writers, and while it flips, its
+// own hold.
+func TestTheMoversTransactionsAreLimitedByItself(t *testing.T) {
+	t.Parallel()
+	h := &hook{}
+	w := open(t, h)
+	w.exec(t, `CREATE FUNCTION strata.limits() RETURNS text LANGUAGE sql AS
+		$$ SELECT current_setting('idle_in_transaction_session_timeout') || ' ' || current_setting('statement_timeout') $$;
+		CREATE TABLE strata.seen (limits text NOT NULL); GRANT INSERT ON strata.seen TO strata_app;
+		CREATE OR REPLACE FUNCTION strata.await_domain(in_domain uuid) RETURNS void LANGUAGE sql VOLATILE AS
+		$$ INSERT INTO strata.seen SELECT strata.limits() $$`)
+	var flipped string
+	h.moved = func(ctx context.Context, tx *tenancy.Tx, _ move.Move) error {
+		return tx.QueryRow(ctx, `SELECT strata.limits()`).Scan(&flipped)
+	}
+	_, err := w.Mover.Start(w.A.Ctx, w.second)
+	require.NoError(t, err)
+	w.run()
+	w.until(t, move.Done)
+	var waited string
+	require.NoError(t, w.Pool.QueryRow(t.Context(), `SELECT limits FROM strata.seen`).Scan(&waited))
+	require.Equal(t, []string{"30s 0", "30s 0"}, []string{waited, flipped})
+}
