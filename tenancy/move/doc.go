@@ -41,8 +41,8 @@
 //
 // [Mover.Start] refuses with everything that is. What turns up at the flip, such as a plan
 // that has no room any more, leaves the move failed and the domain without writes until
-// somebody decides: [Mover.Retry] goes on, [Mover.Cancel] rewrites the rows back. After the
-// flip a move is undone by another one.
+// somebody decides: [Mover.Retry] goes on, [Mover.Cancel] rewrites the rows back. Where the
+// domain is deleted by then, the move is cancelled by itself. After the flip a move is undone by another one.
 //
 // # Which tables
 //

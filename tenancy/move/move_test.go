@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -199,8 +200,10 @@ func TestNoRoomWhenItGoesOver(t *testing.T) {
 	full = false
 	_, err = w.Mover.Retry(ctx)
 	require.NoError(t, err)
-	w.until(t, move.Done)
+	m = w.until(t, move.Done)
 	require.EqualValues(t, 121, w.used(t, w.B, "recipients"))
+	rewritten, total := m.Rows()
+	require.Equal(t, []int64{251, 251}, []int64{rewritten, total}, "those of the first attempt too")
 }
 
 // Whoever goes round the fence, with SQL outside of tenancy, is found before the domain goes
@@ -256,6 +259,45 @@ func TestDeletedBeforeItGoesToAnotherCompany(t *testing.T) {
 			require.EqualValues(t, 1, w.used(t, w.B, "domains"))
 		})
 	}
+}
+
+// A move that failed waits for a person. When the domain is deleted there is nobody who could
+// get to it any more.
+func TestDeletedAfterItFailed(t *testing.T) {
+	t.Parallel()
+	w := open(t, &hook{moved: func(context.Context, *tenancy.Tx, move.Move) error {
+		return fault.New(fault.Conflict, "no_room", "no room")
+	}})
+	w.fill(t, 120)
+	_, err := w.Mover.Start(w.A.Ctx, w.second)
+	require.NoError(t, err)
+	w.run()
+	m := w.until(t, move.Failed)
+	require.Equal(t, 120, w.at(t, "strata.recipients", m.To))
+	require.NoError(t, w.Tenancy.DeleteDomain(w.A.CompanyCtx, w.A.DomainID))
+	require.Eventually(t, func() bool {
+		m, err = w.Mover.Get(w.A.Ctx)
+		require.NoError(t, err)
+		return m.State == move.Cancelled
+	}, within, 5*time.Millisecond)
+	require.Equal(t, "domain_gone", m.ErrorCode)
+	require.Equal(t, 120, w.at(t, "strata.recipients", m.From))
+}
+
+// What a participant does wrong is an error of the move, and no end of the process.
+func TestAParticipantThatPanics(t *testing.T) {
+	t.Parallel()
+	tries := 0
+	w := open(t, &hook{moved: func(context.Context, *tenancy.Tx, move.Move) error {
+		if tries++; tries == 1 {
+			panic("no map")
+		}
+		return nil
+	}})
+	_, err := w.Mover.Start(w.A.Ctx, w.second)
+	require.NoError(t, err)
+	w.run()
+	w.until(t, move.Done)
 }
 
 // A domain does not go to a company that was deleted meanwhile: it would be lost there.
@@ -354,5 +396,5 @@ func TestAnotherCompanyIsNobodysBusiness(t *testing.T) {
 		_, err = change(w.A.Ctx)
 		require.ErrorIs(t, err, move.ErrPlatform)
 	}
-	require.Zero(t, w.count(t, w.A.CompanyCtx, `SELECT count(*) FROM strata.audit_entries WHERE company_id = $1 AND metadata::text LIKE '%workspaces%'`, w.A.CompanyID))
+	require.Zero(t, w.count(t, w.A.CompanyCtx, `SELECT count(*) FROM strata.audit_entries WHERE company_id = $1 AND metadata::text LIKE ANY ('{%workspaces%,%secret%}')`, w.A.CompanyID))
 }

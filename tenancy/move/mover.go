@@ -216,12 +216,16 @@ func (m *Mover) change(ctx context.Context, action string, same func(*record) bo
 		if !slices.Contains(from, now.State) {
 			return fmt.Errorf("the move is %s: %w", now.State, ErrState)
 		}
-		// Whoever works on it goes on in the new direction, from the first row.
+		// Whoever works on it begins at the first row again, and to count where it turns back.
+		next := to(now)
 		for i := range now.progress {
-			now.progress[i].Cursor, now.progress[i].Done, now.progress[i].Rewritten = nil, false, 0
+			now.progress[i].Cursor, now.progress[i].Done = nil, false
+			if next == Cancelling {
+				now.progress[i].Rewritten = 0
+			}
 		}
 		rec, err = one(tx.Query(ctx, tx.SQL(`UPDATE strata.moves SET state = $3, tables = $4, error = '', error_code = '', failures = 0, next_attempt_at = now(), updated_at = now()
-			WHERE company_id = $1 AND id = $2 RETURNING `+moveColumns), now.From.CompanyID, now.ID, string(to(now)), now.progress))
+			WHERE company_id = $1 AND id = $2 RETURNING `+moveColumns), now.From.CompanyID, now.ID, string(next), now.progress))
 		if err != nil {
 			return wrap("change a move", err)
 		}

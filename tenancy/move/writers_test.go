@@ -68,12 +68,17 @@ func TestTheLastWriterIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	var released atomic.Bool
 	asked := 0
-	w := open(t, &hook{preview: func(context.Context, move.Move) ([]move.Finding, error) {
+	h := &hook{}
+	w := open(t, h)
+	h.preview = func(_ context.Context, m move.Move) ([]move.Finding, error) {
+		if m.DomainID != w.A.DomainID {
+			return nil, nil
+		}
 		if asked++; asked > 1 && !released.Load() {
 			return nil, errors.New("a writer was not waited for")
 		}
 		return nil, nil
-	}})
+	}
 	var began sync.WaitGroup
 	began.Add(1)
 	finish, written := make(chan struct{}), make(chan error, 1)
@@ -95,6 +100,16 @@ func TestTheLastWriterIsWaitedFor(t *testing.T) {
 			AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`).Scan(&waiting))
 		return waiting
 	}, within, time.Millisecond)
+	other, err := w.Store.CreateDomain(w.A.CompanyCtx, w.A.WorkspaceID, tenancy.NewDomain{DomainName: "other.example"})
+	require.NoError(t, err)
+	quick := tenancy.WithTenant(w.A.Ctx, tenancy.Tenant{CompanyID: w.A.CompanyID, WorkspaceID: w.A.WorkspaceID, DomainID: other.ID})
+	_, err = w.Mover.Start(quick, w.second)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { // and no other domain does
+		m, err := w.Mover.Get(quick)
+		require.NoError(t, err)
+		return m.State == move.Done
+	}, within, 5*time.Millisecond)
 	released.Store(true)
 	close(finish)
 	require.NoError(t, <-written)
