@@ -33,7 +33,7 @@
 //
 // The row of the move says everything. It is leased for [Config.Lease] at a time, by the
 // clock of PostgreSQL; every step locks it on condition that the lease is still its own. A
-// process that dies is replaced by any other that runs [Mover.Run], at the last batch that
+// process that dies is replaced by any other that runs [Mover.Run] for the same queue, at the last batch that
 // was committed. A batch that is done twice does nothing the second time. A process that was
 // only frozen finds its lease gone, and its transaction too.
 //

@@ -398,3 +398,40 @@ func TestAnotherCompanyIsNobodysBusiness(t *testing.T) {
 	}
 	require.Zero(t, w.count(t, w.A.CompanyCtx, `SELECT count(*) FROM strata.audit_entries WHERE company_id = $1 AND metadata::text LIKE ANY ('{%workspaces%,%secret%}')`, w.A.CompanyID))
 }
+
+// A process works on the moves of its own queue: another product's has other participants.
+func TestAMoveIsDoneWhereItsParticipantsAre(t *testing.T) {
+	t.Parallel()
+	told := 0
+	w := open(t)
+	theirs := move.Config{Queue: "other", Poll: 20 * time.Millisecond, Participants: []move.Participant{&hook{moved: func(context.Context, *tenancy.Tx, move.Move) error {
+		told++
+		return nil
+	}}}}
+	other, err := move.NewMover(w.DB, w.Resolver, w.Strata.Audit, &theirs)
+	require.NoError(t, err)
+	_, err = other.Start(w.A.Ctx, w.second)
+	require.NoError(t, err)
+	d, err := w.Store.CreateDomain(w.A.CompanyCtx, w.A.WorkspaceID, tenancy.NewDomain{DomainName: "own.example"})
+	require.NoError(t, err)
+	own := tenancy.WithTenant(w.A.Ctx, tenancy.Tenant{CompanyID: w.A.CompanyID, WorkspaceID: w.A.WorkspaceID, DomainID: d.ID})
+	_, err = w.Mover.Start(own, w.second)
+	require.NoError(t, err)
+	w.run()
+	require.Eventually(t, func() bool {
+		m, err := w.Mover.Get(own)
+		require.NoError(t, err)
+		return m.State == move.Done
+	}, within, 5*time.Millisecond)
+	m, err := w.Mover.Get(w.A.Ctx)
+	require.NoError(t, err)
+	require.Equal(t, move.Preparing, m.State, "older, and left alone")
+
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- other.Run(ctx) }()
+	w.until(t, move.Done)
+	stop()
+	<-ended
+	require.Equal(t, 1, told)
+}

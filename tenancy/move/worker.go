@@ -31,8 +31,8 @@ const (
 	handBack = 5 * time.Second
 )
 
-// Run works on moves, those that were started here and those whose process died, until ctx
-// ends. Run it in every process that does background work. It returns ctx's error.
+// Run works on moves of its queue, those that were started here and those whose process
+// died, until ctx ends. Run it in every process that does background work. It returns ctx's error.
 func (m *Mover) Run(ctx context.Context) error {
 	for {
 		for m.next(ctx) {
@@ -72,7 +72,7 @@ func (m *Mover) claim(ctx context.Context) (*record, error) {
 		ID      ID
 	}
 	var due []ref
-	err := m.db.ReadTrusted(ctx, `SELECT company_id, id FROM strata.moves WHERE `+runnable+` ORDER BY next_attempt_at LIMIT 32`, nil, func(rows pgx.Rows) (err error) {
+	err := m.db.ReadTrusted(ctx, `SELECT company_id, id FROM strata.moves WHERE queue = $1 AND `+runnable+` ORDER BY next_attempt_at LIMIT 32`, []any{m.cfg.Queue}, func(rows pgx.Rows) (err error) {
 		due, err = pgx.CollectRows(rows, pgx.RowToStructByPos[ref])
 		return err
 	})
