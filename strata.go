@@ -192,6 +192,9 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 		}
 	}
 	c.Move.Participants = append(s.participants(), c.Move.Participants...)
+	if c.Move.Queue == "" { // it is not done where a participant may be missing
+		c.Move.Queue = c.Runner.Queue
+	}
 	if c.Move.Log == nil {
 		c.Move.Log = c.Log
 	}

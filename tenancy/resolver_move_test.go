@@ -52,3 +52,33 @@ func TestSweepFindsADomainThatMoved(t *testing.T) {
 		require.Greater(t, after.Version, before.Version)
 	}
 }
+
+// Between companies a domain leaves Redis as one of the company that it went to. So that is
+// told first: a process that then forgets the old company would else take from Redis what it
+// has just forgotten.
+func TestWhoeverHasADomainThatMovedIsToldOfItLast(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	told := e.Redis.Subscribe(t.Context(), "strata:tenancy:changed")
+	t.Cleanup(func() { _ = told.Close() })
+	_, err := told.Receive(t.Context())
+	require.NoError(t, err)
+	m, err := move.NewMover(e.DB, newResolver(t, e, e.Redis, tenancy.ResolverConfig{}), e.Audit, nil)
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- m.Run(ctx) }()
+	_, err = m.Start(tenancy.WithActor(e.A.Ctx, tenancy.Actor{ID: "root", Type: tenancy.ActorAdmin}), e.B.WorkspaceID)
+	require.NoError(t, err)
+	var order []string
+	for len(order) < 3 {
+		message, err := told.ReceiveMessage(t.Context())
+		require.NoError(t, err)
+		if id := message.Payload; id == e.A.CompanyID.String() || id == e.B.CompanyID.String() {
+			order = append(order, id)
+		}
+	}
+	require.Equal(t, []string{e.A.CompanyID.String(), e.B.CompanyID.String(), e.A.CompanyID.String()}, order, "it starts, and it goes over")
+	stop()
+	<-ended
+}

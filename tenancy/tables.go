@@ -176,8 +176,8 @@ func scanDomainTable(row pgx.CollectableRow) (t DomainTable, err error) {
 	return t, nil
 }
 
-// UnregisteredTables returns the tables that RoleApp works with, that have a company_id and
-// a domain_id, and that nobody has registered: what goes through all rows of a domain would
+// UnregisteredTables returns the tables that RoleApp works with, that have a domain_id beside
+// a company_id or workspace_id, and that nobody has registered: what goes through all rows of a domain would
 // leave theirs behind. What is in the schema of Strata, or of another installation of it in
 // the same database, is not among them: the library knows its own tables, and that audit
 // entries and moves stay with the company in which they happened.
@@ -186,7 +186,8 @@ func (db *DB) UnregisteredTables(ctx context.Context) ([]Table, error) {
 	err := db.ReadTrusted(ctx, `
 		SELECT n.nspname::text, c.relname::text, '' FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE c.relkind IN ('r', 'p') AND has_table_privilege('strata_app', c.oid, 'SELECT, INSERT, UPDATE, DELETE')
-			AND (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname IN ('company_id', 'domain_id') AND NOT a.attisdropped) = 2
+			AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'domain_id' AND NOT a.attisdropped)
+			AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname IN ('company_id', 'workspace_id') AND NOT a.attisdropped)
 			AND NOT EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid)
 			AND NOT EXISTS (SELECT FROM strata.tenant_tables t WHERE t.schema_name = n.nspname AND t.table_name = c.relname)
 			AND NOT EXISTS (SELECT FROM pg_class l WHERE l.relnamespace = n.oid AND l.relname = 'schema_lines')

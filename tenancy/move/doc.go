@@ -33,7 +33,7 @@
 //
 // The row of the move says everything. It is leased for [Config.Lease] at a time, by the
 // clock of PostgreSQL; every step locks it on condition that the lease is still its own. A
-// process that dies is replaced by any other that runs [Mover.Run], at the last batch that
+// process that dies is replaced by any other that runs [Mover.Run] for the same queue, at the last batch that
 // was committed. A batch that is done twice does nothing the second time. A process that was
 // only frozen finds its lease gone, and its transaction too.
 //
@@ -41,8 +41,8 @@
 //
 // [Mover.Start] refuses with everything that is. What turns up at the flip, such as a plan
 // that has no room any more, leaves the move failed and the domain without writes until
-// somebody decides: [Mover.Retry] goes on, [Mover.Cancel] rewrites the rows back. After the
-// flip a move is undone by another one.
+// somebody decides: [Mover.Retry] goes on, [Mover.Cancel] rewrites the rows back. Where the
+// domain is deleted by then, the move is cancelled by itself. After the flip a move is undone by another one.
 //
 // # Which tables
 //

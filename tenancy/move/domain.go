@@ -18,19 +18,57 @@ import (
 
 const touched = `version = nextval('strata.context_versions'), updated_at = now()`
 
-// lockCompanies makes other changes of the companies wait, in one order for all.
-func lockCompanies(ctx context.Context, tx *tenancy.Tx, companies ...tenancy.CompanyID) error {
-	slices.SortFunc(companies, func(a, b tenancy.CompanyID) int { return strings.Compare(a.String(), b.String()) })
-	for _, company := range slices.Compact(companies) {
-		err := tx.As(ctx, tenancy.Tenant{CompanyID: company}, func(ctx context.Context, tx *tenancy.Tx) error {
-			_, err := tx.Exec(ctx, tx.SQL(`SELECT 1 FROM strata.companies WHERE id = $1 FOR NO KEY UPDATE`), company)
+// company is what a move has to know of one.
+type company struct {
+	plan    string
+	deleted bool
+}
+
+// lockCompanies makes other changes of the companies wait, in one order for all, and returns
+// how they are from then on.
+func lockCompanies(ctx context.Context, tx *tenancy.Tx, ids ...tenancy.CompanyID) (map[tenancy.CompanyID]company, error) {
+	slices.SortFunc(ids, func(a, b tenancy.CompanyID) int { return strings.Compare(a.String(), b.String()) })
+	locked := map[tenancy.CompanyID]company{}
+	for _, id := range slices.Compact(ids) {
+		err := tx.As(ctx, tenancy.Tenant{CompanyID: id}, func(ctx context.Context, tx *tenancy.Tx) error {
+			var c company
+			err := tx.QueryRow(ctx, tx.SQL(`SELECT plan, deleted_at IS NOT NULL FROM strata.companies WHERE id = $1 FOR NO KEY UPDATE`), id).Scan(&c.plan, &c.deleted)
+			locked[id] = c
 			return err
 		})
 		if err != nil {
-			return wrap("lock a company", err)
+			return nil, wrap("lock a company", err)
 		}
 	}
-	return nil
+	return locked, nil
+}
+
+// lockPlaces locks both companies of a move that is about to be done, and returns it with
+// their plans as they are now. Errors: errDomainGone, tenancy.ErrNotFound when the target is
+// gone.
+func lockPlaces(ctx context.Context, tx *tenancy.Tx, mv Move) (Move, error) {
+	companies, err := lockCompanies(ctx, tx, mv.From.CompanyID, mv.To.CompanyID)
+	if err != nil {
+		return mv, err
+	}
+	from, to := companies[mv.From.CompanyID], companies[mv.To.CompanyID]
+	var there bool
+	err = tx.QueryRow(ctx, tx.SQL(`SELECT EXISTS (SELECT FROM strata.domains WHERE company_id = $1 AND id = $2 AND deleted_at IS NULL)`), mv.From.CompanyID, mv.DomainID).Scan(&there)
+	switch {
+	case err != nil:
+		return mv, wrap("look for the domain", err)
+	case from.deleted || !there:
+		return mv, errDomainGone
+	case to.deleted:
+		return mv, fmt.Errorf("the company that the domain was to go to: %w", tenancy.ErrNotFound)
+	}
+	mv.fromPlan, mv.toPlan = from.plan, to.plan
+	return mv, tx.As(ctx, mv.Target(), func(ctx context.Context, tx *tenancy.Tx) error {
+		if err := tx.LiveWorkspace(ctx); err != nil {
+			return fmt.Errorf("the workspace that the domain was to go to: %w", err)
+		}
+		return nil
+	})
 }
 
 // fenceOff keeps writes out of the domain from the commit on, or returns
@@ -54,19 +92,11 @@ func letIn(ctx context.Context, tx *tenancy.Tx, mv Move) error {
 // handOver takes the row of the domain to the target, where it takes writes from the commit
 // on. Its version grows, and so does that of the workspace that it leaves: a process that
 // died before it could tell anybody left that for the sweep of the Resolver, which goes by
-// companies and would not find the domain in its old one. Errors: errDomainGone,
-// tenancy.ErrNotFound when the target is gone, tenancy.ErrConflict for a name that is taken.
+// companies and would not find the domain in its old one. It comes after lockPlaces, and
+// returns tenancy.ErrConflict for a name that is taken.
 func handOver(ctx context.Context, tx *tenancy.Tx, mv Move) error {
 	if _, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.workspaces SET `+touched+` WHERE company_id = $1 AND id = $2`), mv.From.CompanyID, mv.From.WorkspaceID); err != nil {
 		return wrap("touch the workspace", err)
-	}
-	if err := tx.As(ctx, mv.Target(), func(ctx context.Context, tx *tenancy.Tx) error {
-		if err := tx.LiveWorkspace(ctx); err != nil {
-			return fmt.Errorf("the workspace that the domain was to go to: %w", err)
-		}
-		return nil
-	}); err != nil {
-		return err
 	}
 	if !mv.CrossCompany() {
 		tag, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.domains SET workspace_id = $3, moving_since = NULL, `+touched+`

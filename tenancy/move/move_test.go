@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -199,8 +200,10 @@ func TestNoRoomWhenItGoesOver(t *testing.T) {
 	full = false
 	_, err = w.Mover.Retry(ctx)
 	require.NoError(t, err)
-	w.until(t, move.Done)
+	m = w.until(t, move.Done)
 	require.EqualValues(t, 121, w.used(t, w.B, "recipients"))
+	rewritten, total := m.Rows()
+	require.Equal(t, []int64{251, 251}, []int64{rewritten, total}, "those of the first attempt too")
 }
 
 // Whoever goes round the fence, with SQL outside of tenancy, is found before the domain goes
@@ -232,6 +235,81 @@ func TestDeletedMeanwhile(t *testing.T) {
 	m := w.until(t, move.Cancelled)
 	require.Equal(t, "domain_gone", m.ErrorCode)
 	require.Equal(t, 120, w.at(t, "strata.recipients", move.Place{CompanyID: w.A.CompanyID, WorkspaceID: w.A.WorkspaceID}))
+}
+
+// So does the deletion of a domain that was to go to another company, although nothing of it
+// is counted any more; and that of its company, which no domain survives by leaving.
+func TestDeletedBeforeItGoesToAnotherCompany(t *testing.T) {
+	t.Parallel()
+	for name, remove := range map[string]func(*world) error{
+		"domain":  func(w *world) error { return w.Tenancy.DeleteDomain(w.A.CompanyCtx, w.A.DomainID) },
+		"company": func(w *world) error { return w.Tenancy.DeleteCompany(w.A.CompanyCtx) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := open(t)
+			w.fill(t, 120)
+			_, err := w.Mover.Start(platform(w.A.Ctx), w.B.WorkspaceID)
+			require.NoError(t, err)
+			require.NoError(t, remove(w))
+			w.run()
+			m := w.until(t, move.Cancelled)
+			require.Equal(t, "domain_gone", m.ErrorCode)
+			require.Equal(t, 120, w.at(t, "strata.recipients", m.From))
+			require.EqualValues(t, 1, w.used(t, w.B, "domains"))
+		})
+	}
+}
+
+// A move that failed waits for a person. When the domain is deleted there is nobody who could
+// get to it any more.
+func TestDeletedAfterItFailed(t *testing.T) {
+	t.Parallel()
+	w := open(t, &hook{moved: func(context.Context, *tenancy.Tx, move.Move) error {
+		return fault.New(fault.Conflict, "no_room", "no room")
+	}})
+	w.fill(t, 120)
+	_, err := w.Mover.Start(w.A.Ctx, w.second)
+	require.NoError(t, err)
+	w.run()
+	m := w.until(t, move.Failed)
+	require.Equal(t, 120, w.at(t, "strata.recipients", m.To))
+	require.NoError(t, w.Tenancy.DeleteDomain(w.A.CompanyCtx, w.A.DomainID))
+	require.Eventually(t, func() bool {
+		m, err = w.Mover.Get(w.A.Ctx)
+		require.NoError(t, err)
+		return m.State == move.Cancelled
+	}, within, 5*time.Millisecond)
+	require.Equal(t, "domain_gone", m.ErrorCode)
+	require.Equal(t, 120, w.at(t, "strata.recipients", m.From))
+}
+
+// What a participant does wrong is an error of the move, and no end of the process.
+func TestAParticipantThatPanics(t *testing.T) {
+	t.Parallel()
+	tries := 0
+	w := open(t, &hook{moved: func(context.Context, *tenancy.Tx, move.Move) error {
+		if tries++; tries == 1 {
+			panic("no map")
+		}
+		return nil
+	}})
+	_, err := w.Mover.Start(w.A.Ctx, w.second)
+	require.NoError(t, err)
+	w.run()
+	w.until(t, move.Done)
+}
+
+// A domain does not go to a company that was deleted meanwhile: it would be lost there.
+func TestTheTargetIsDeletedMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	_, err := w.Mover.Start(platform(w.A.Ctx), w.B.WorkspaceID)
+	require.NoError(t, err)
+	require.NoError(t, w.Tenancy.DeleteCompany(w.B.CompanyCtx))
+	w.run()
+	m := w.until(t, move.Failed)
+	require.Equal(t, "not_found", m.ErrorCode)
 }
 
 // An error that says nothing of the move is tried again.
@@ -318,5 +396,42 @@ func TestAnotherCompanyIsNobodysBusiness(t *testing.T) {
 		_, err = change(w.A.Ctx)
 		require.ErrorIs(t, err, move.ErrPlatform)
 	}
-	require.Zero(t, w.count(t, w.A.CompanyCtx, `SELECT count(*) FROM strata.audit_entries WHERE company_id = $1 AND metadata::text LIKE '%workspaces%'`, w.A.CompanyID))
+	require.Zero(t, w.count(t, w.A.CompanyCtx, `SELECT count(*) FROM strata.audit_entries WHERE company_id = $1 AND metadata::text LIKE ANY ('{%workspaces%,%secret%}')`, w.A.CompanyID))
+}
+
+// A process works on the moves of its own queue: another product's has other participants.
+func TestAMoveIsDoneWhereItsParticipantsAre(t *testing.T) {
+	t.Parallel()
+	told := 0
+	w := open(t)
+	theirs := move.Config{Queue: "other", Poll: 20 * time.Millisecond, Participants: []move.Participant{&hook{moved: func(context.Context, *tenancy.Tx, move.Move) error {
+		told++
+		return nil
+	}}}}
+	other, err := move.NewMover(w.DB, w.Resolver, w.Strata.Audit, &theirs)
+	require.NoError(t, err)
+	_, err = other.Start(w.A.Ctx, w.second)
+	require.NoError(t, err)
+	d, err := w.Store.CreateDomain(w.A.CompanyCtx, w.A.WorkspaceID, tenancy.NewDomain{DomainName: "own.example"})
+	require.NoError(t, err)
+	own := tenancy.WithTenant(w.A.Ctx, tenancy.Tenant{CompanyID: w.A.CompanyID, WorkspaceID: w.A.WorkspaceID, DomainID: d.ID})
+	_, err = w.Mover.Start(own, w.second)
+	require.NoError(t, err)
+	w.run()
+	require.Eventually(t, func() bool {
+		m, err := w.Mover.Get(own)
+		require.NoError(t, err)
+		return m.State == move.Done
+	}, within, 5*time.Millisecond)
+	m, err := w.Mover.Get(w.A.Ctx)
+	require.NoError(t, err)
+	require.Equal(t, move.Preparing, m.State, "older, and left alone")
+
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- other.Run(ctx) }()
+	w.until(t, move.Done)
+	stop()
+	<-ended
+	require.Equal(t, 1, told)
 }

@@ -14,11 +14,19 @@ import (
 	"github.com/stratakit/strata/tenancy"
 )
 
+// DefaultQueue is the queue of moves unless Config.Queue says otherwise.
+const DefaultQueue = "strata_moves"
+
 // Config configures a Mover. The zero value is legal.
 type Config struct {
 	// Participants have a say in every move, in this order: that of the names of the
 	// counters they touch, see package billing.
 	Participants []Participant
+	// Queue separates moves that share a database: a Mover works on those that were started
+	// with its own queue. So products, and processes, that do not have the same Participants
+	// and settings need queues of their own. Default DefaultQueue; strata.New gives it that of
+	// the runner.
+	Queue string
 	// BatchRows is how many rows one transaction rewrites. Default 5,000.
 	BatchRows int
 	// Lease is after how long without a sign of life another process takes a move over.
@@ -51,6 +59,7 @@ func NewMover(db *tenancy.DB, resolver *tenancy.Resolver, audit tenancy.Auditor,
 	if cfg != nil {
 		m.cfg = *cfg
 	}
+	setDefault(&m.cfg.Queue, DefaultQueue)
 	setDefault(&m.cfg.BatchRows, 5_000)
 	setDefault(&m.cfg.Lease, 30*time.Second)
 	setDefault(&m.cfg.Poll, 5*time.Second)
@@ -137,18 +146,18 @@ func (m *Mover) Start(ctx context.Context, to tenancy.WorkspaceID) (Move, error)
 	}
 	var rec *record
 	err = m.db.InTx(tenancy.WithTenant(ctx, mv.company()), func(tx *tenancy.Tx) error {
-		rec, err = one(tx.Query(ctx, tx.SQL(`INSERT INTO strata.moves (company_id, id, domain_id, workspace_id, to_company_id, to_workspace_id, tables, findings, actor)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		rec, err = one(tx.Query(ctx, tx.SQL(`INSERT INTO strata.moves (company_id, id, domain_id, workspace_id, to_company_id, to_workspace_id, tables, findings, actor, queue)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 			ON CONFLICT (domain_id) WHERE state NOT IN ('done', 'cancelled') DO NOTHING RETURNING `+moveColumns),
 			mv.From.CompanyID, tenancy.NewID[Move](), mv.DomainID, mv.From.WorkspaceID, mv.To.CompanyID, mv.To.WorkspaceID,
-			p.progress(), p.Findings, tenancy.ActorFrom(ctx)))
+			p.progress(), p.Findings, tenancy.ActorFrom(ctx), m.cfg.Queue))
 		if errors.Is(err, pgx.ErrNoRows) {
 			return m.alreadyMoving(ctx, tx, mv)
 		}
 		if err != nil {
 			return wrap("start", err)
 		}
-		if err := lockCompanies(ctx, tx, mv.From.CompanyID); err != nil {
+		if _, err := lockCompanies(ctx, tx, mv.From.CompanyID); err != nil {
 			return err
 		}
 		if err := fenceOff(ctx, tx, mv); err != nil {
@@ -216,12 +225,16 @@ func (m *Mover) change(ctx context.Context, action string, same func(*record) bo
 		if !slices.Contains(from, now.State) {
 			return fmt.Errorf("the move is %s: %w", now.State, ErrState)
 		}
-		// Whoever works on it goes on in the new direction, from the first row.
+		// Whoever works on it begins at the first row again, and to count where it turns back.
+		next := to(now)
 		for i := range now.progress {
-			now.progress[i].Cursor, now.progress[i].Done, now.progress[i].Rewritten = nil, false, 0
+			now.progress[i].Cursor, now.progress[i].Done = nil, false
+			if next == Cancelling {
+				now.progress[i].Rewritten = 0
+			}
 		}
 		rec, err = one(tx.Query(ctx, tx.SQL(`UPDATE strata.moves SET state = $3, tables = $4, error = '', error_code = '', failures = 0, next_attempt_at = now(), updated_at = now()
-			WHERE company_id = $1 AND id = $2 RETURNING `+moveColumns), now.From.CompanyID, now.ID, string(to(now)), now.progress))
+			WHERE company_id = $1 AND id = $2 RETURNING `+moveColumns), now.From.CompanyID, now.ID, string(next), now.progress))
 		if err != nil {
 			return wrap("change a move", err)
 		}

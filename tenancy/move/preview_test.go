@@ -57,7 +57,7 @@ func TestWhatBlocksAMove(t *testing.T) {
 
 	// A table of a product that nobody has registered, and one that is registered and unfit.
 	w.academy(t, 3)
-	w.exec(t, `CREATE TABLE academy.badges (domain_id uuid NOT NULL, company_id uuid NOT NULL, PRIMARY KEY (domain_id)); GRANT SELECT ON academy.badges TO strata_app;
+	w.exec(t, `CREATE TABLE academy.badges (domain_id uuid NOT NULL, workspace_id uuid NOT NULL, PRIMARY KEY (domain_id)); GRANT SELECT ON academy.badges TO strata_app;
 		CREATE TABLE academy.internal (domain_id uuid, company_id uuid); REVOKE UPDATE ON academy.progress FROM strata_app`)
 	require.Equal(t, []string{"table_unfit academy.progress", "table_unregistered academy.badges"}, w.blocks(t, w.second))
 	w.exec(t, `DROP TABLE academy.badges; DROP TABLE academy.progress`)

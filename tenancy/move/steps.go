@@ -19,7 +19,7 @@ func (s *session) prepare(ctx context.Context) error {
 		return err
 	}
 	err := s.db.InTx(ctx, func(tx *tenancy.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', $1, true)`, fmt.Sprint(s.cfg.WriterWait.Milliseconds())); err != nil {
+		if _, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', $1, true), `+s.limits(), fmt.Sprint(s.cfg.WriterWait.Milliseconds())); err != nil {
 			return err
 		}
 		_, err := tx.Exec(ctx, tx.SQL(`SELECT strata.await_domain($1)`), s.rec.DomainID)
@@ -91,7 +91,7 @@ func (s *session) rewritten(ctx context.Context, tx *tenancy.Tx, now *record) (*
 	if err := s.verify(ctx, tx, now); err != nil {
 		return nil, err
 	}
-	if err := lockCompanies(ctx, tx, now.From.CompanyID); err != nil {
+	if _, err := lockCompanies(ctx, tx, now.From.CompanyID); err != nil {
 		return nil, err
 	}
 	if err := letIn(ctx, tx, now.Move); err != nil {
@@ -128,10 +128,6 @@ func (s *session) verify(ctx context.Context, tx *tenancy.Tx, now *record) error
 
 // flip makes the domain the target's, in one transaction with all that goes with it.
 func (s *session) flip(ctx context.Context) error {
-	mv := s.rec.Move
-	if err := s.readPlans(ctx, &mv); err != nil {
-		return err
-	}
 	return s.inTx(ctx, func(tx *tenancy.Tx, now *record) (*record, error) {
 		if all, more := s.added(now.progress); more {
 			return s.update(ctx, tx, Copying, all)
@@ -139,7 +135,8 @@ func (s *session) flip(ctx context.Context) error {
 		if err := s.verify(ctx, tx, now); err != nil {
 			return nil, err
 		}
-		if err := lockCompanies(ctx, tx, now.From.CompanyID, now.To.CompanyID); err != nil {
+		mv, err := lockPlaces(ctx, tx, now.Move)
+		if err != nil {
 			return nil, err
 		}
 		for _, participant := range s.cfg.Participants {
@@ -154,9 +151,11 @@ func (s *session) flip(ctx context.Context) error {
 			return nil, err
 		}
 		tx.AfterCommit(func(ctx context.Context) {
-			s.resolver.Forget(ctx, now.From.CompanyID)
+			// The new one first: that takes the domain, which is its own now, out of Redis. Who then
+			// forgets the old one, where a process still has it, finds nothing old there.
+			s.resolver.Forget(ctx, now.To.CompanyID)
 			if now.CrossCompany() {
-				s.resolver.Forget(ctx, now.To.CompanyID)
+				s.resolver.Forget(ctx, now.From.CompanyID)
 			}
 		})
 		return s.update(ctx, tx, Done, now.progress)

@@ -4,18 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"runtime/debug"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/internal/fence"
 	"github.com/stratakit/strata/tenancy"
 )
 
-// runnable is the condition under which a move may be claimed.
-const runnable = `state IN ('preparing', 'copying', 'flipping', 'cancelling') AND next_attempt_at <= now() AND (lease_until IS NULL OR lease_until < now())`
+// runnable is the condition under which a move may be claimed. One that failed is claimed
+// when its domain is deleted: nobody can decide about it any more, for nobody gets to it.
+const runnable = `(state IN ('preparing', 'copying', 'flipping', 'cancelling') OR state = 'failed' AND NOT EXISTS (
+		SELECT FROM strata.domains d JOIN strata.companies c ON c.id = d.company_id
+		WHERE d.company_id = moves.company_id AND d.id = moves.domain_id AND d.deleted_at IS NULL AND c.deleted_at IS NULL))
+	AND next_attempt_at <= now() AND (lease_until IS NULL OR lease_until < now())`
 
 const (
 	maxFailures = 5
@@ -24,8 +31,8 @@ const (
 	handBack = 5 * time.Second
 )
 
-// Run works on moves, those that were started here and those whose process died, until ctx
-// ends. Run it in every process that does background work. It returns ctx's error.
+// Run works on moves of its queue, those that were started here and those whose process
+// died, until ctx ends. Run it in every process that does background work. It returns ctx's error.
 func (m *Mover) Run(ctx context.Context) error {
 	for {
 		for m.next(ctx) {
@@ -65,7 +72,7 @@ func (m *Mover) claim(ctx context.Context) (*record, error) {
 		ID      ID
 	}
 	var due []ref
-	err := m.db.ReadTrusted(ctx, `SELECT company_id, id FROM strata.moves WHERE `+runnable+` ORDER BY next_attempt_at LIMIT 32`, nil, func(rows pgx.Rows) (err error) {
+	err := m.db.ReadTrusted(ctx, `SELECT company_id, id FROM strata.moves WHERE queue = $1 AND `+runnable+` ORDER BY next_attempt_at LIMIT 32`, []any{m.cfg.Queue}, func(rows pgx.Rows) (err error) {
 		due, err = pgx.CollectRows(rows, pgx.RowToStructByPos[ref])
 		return err
 	})
@@ -99,18 +106,17 @@ type session struct {
 // run does step after step until the move has ended, failed, or is somebody else's.
 func (s *session) run(ctx context.Context) {
 	ctx = fence.Pass(tenancy.WithActor(tenancy.WithTenant(ctx, s.rec.Source()), s.rec.actor))
-	for !s.rec.State.Final() && s.rec.State != Failed {
+	for !s.rec.State.Final() {
 		err := s.step(ctx)
 		switch {
-		case err == nil, errors.Is(err, errWritersRemain):
+		case err == nil:
 			continue
 		case errors.Is(err, errLeaseLost):
 			s.cfg.Log.WarnContext(ctx, "a move was taken over", "move", s.rec.ID, "domain", s.rec.DomainID)
 			return
 		}
 		after, cancel := context.WithTimeout(context.WithoutCancel(ctx), handBack)
-		stopped := ctx.Err() != nil
-		if stopped {
+		if ctx.Err() != nil || errors.Is(err, errWritersRemain) { // other moves need not wait for these writers
 			err = s.release(after)
 		} else {
 			s.cfg.Log.ErrorContext(ctx, "an attempt at a move failed", "move", s.rec.ID, "domain", s.rec.DomainID, "state", s.rec.State, "error", err)
@@ -125,7 +131,12 @@ func (s *session) run(ctx context.Context) {
 }
 
 // step does the next thing that the state of the move asks for.
-func (s *session) step(ctx context.Context) error {
+func (s *session) step(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil { // of a Participant: its process must not die of it, again and again
+			err = fmt.Errorf("move: panic: %v\n%s", p, debug.Stack())
+		}
+	}()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -141,21 +152,30 @@ func (s *session) step(ctx context.Context) error {
 		return s.unlessRowsRemain(ctx, s.rewrite(ctx))
 	case Flipping:
 		return s.unlessRowsRemain(ctx, s.flip(ctx))
-	case Done, Cancelled, Failed:
+	case Failed: // and claimed
+		return errDomainGone
+	case Done, Cancelled:
 	}
 	return fmt.Errorf("move: nothing to do in state %s", s.rec.State)
 }
 
+// limits is what a transaction of a move selects first. It may be idle for as long as a lease
+// only: a process that is frozen must hold neither the row nor the domain. And its statements
+// take what they take: those that look at every row of a large domain would else meet a limit
+// that is meant for requests, each time again.
+func (s *session) limits() string {
+	ms := min(max(s.cfg.Lease.Milliseconds(), 1), math.MaxInt32) // what PostgreSQL takes; 0 is no limit
+	return fmt.Sprintf(`set_config('idle_in_transaction_session_timeout', '%d', true), set_config('statement_timeout', '0', true)`, ms)
+}
+
 // inTx runs fn in a transaction that has locked the row of a move that is still ours and in
 // the state that we know. In another one, such as after Cancel, the step ends and the next
-// one goes by that. The transaction may be idle for as long as a lease only: a process that
-// is frozen must not hold the row.
+// one goes by that.
 func (s *session) inTx(ctx context.Context, fn func(tx *tenancy.Tx, now *record) (*record, error)) error {
 	next := s.rec
 	err := s.db.InTx(ctx, func(tx *tenancy.Tx) error {
-		now, err := one(tx.Query(ctx, tx.SQL(`SELECT `+moveColumns+` FROM strata.moves, set_config('idle_in_transaction_session_timeout', $4, true)
-			WHERE company_id = $1 AND id = $2 AND lease = $3 FOR NO KEY UPDATE OF moves`),
-			s.rec.From.CompanyID, s.rec.ID, s.rec.token, fmt.Sprint(max(s.cfg.Lease.Milliseconds(), 1))))
+		now, err := one(tx.Query(ctx, tx.SQL(`SELECT `+moveColumns+` FROM strata.moves, (SELECT `+s.limits()+`) limits
+			WHERE company_id = $1 AND id = $2 AND lease = $3 FOR NO KEY UPDATE OF moves`), s.rec.From.CompanyID, s.rec.ID, s.rec.token))
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
 			return errLeaseLost
@@ -185,10 +205,10 @@ func (s *session) update(ctx context.Context, tx *tenancy.Tx, state State, table
 	return rec, wrap("note a step", err)
 }
 
-// release gives the move to whoever looks next.
+// release gives the move to whoever looks next, behind those that wait.
 func (s *session) release(ctx context.Context) error {
 	return s.inTx(ctx, func(tx *tenancy.Tx, now *record) (*record, error) {
-		_, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.moves SET lease = NULL, lease_until = NULL WHERE company_id = $1 AND id = $2`), now.From.CompanyID, now.ID)
+		_, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.moves SET lease = NULL, lease_until = NULL, next_attempt_at = clock_timestamp() WHERE company_id = $1 AND id = $2`), now.From.CompanyID, now.ID)
 		return now, err
 	})
 }
@@ -223,6 +243,9 @@ func (s *session) failed(ctx context.Context, cause error) error {
 		if err != nil || state == now.State {
 			return rec, wrap("note a failure", err)
 		}
-		return rec, s.record(ctx, tx, now.Move, "domain.move_failed", map[string]any{"reason": code}) // its text may be about another company
+		if now.CrossCompany() { // as in seenBy: it may be about the other company
+			code = string(fault.Internal)
+		}
+		return rec, s.record(ctx, tx, now.Move, "domain.move_failed", map[string]any{"reason": code})
 	})
 }

@@ -68,12 +68,17 @@ func TestTheLastWriterIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	var released atomic.Bool
 	asked := 0
-	w := open(t, &hook{preview: func(context.Context, move.Move) ([]move.Finding, error) {
+	h := &hook{}
+	w := open(t, h)
+	h.preview = func(_ context.Context, m move.Move) ([]move.Finding, error) {
+		if m.DomainID != w.A.DomainID {
+			return nil, nil
+		}
 		if asked++; asked > 1 && !released.Load() {
 			return nil, errors.New("a writer was not waited for")
 		}
 		return nil, nil
-	}})
+	}
 	var began sync.WaitGroup
 	began.Add(1)
 	finish, written := make(chan struct{}), make(chan error, 1)
@@ -95,9 +100,44 @@ func TestTheLastWriterIsWaitedFor(t *testing.T) {
 			AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`).Scan(&waiting))
 		return waiting
 	}, within, time.Millisecond)
+	other, err := w.Store.CreateDomain(w.A.CompanyCtx, w.A.WorkspaceID, tenancy.NewDomain{DomainName: "other.example"})
+	require.NoError(t, err)
+	quick := tenancy.WithTenant(w.A.Ctx, tenancy.Tenant{CompanyID: w.A.CompanyID, WorkspaceID: w.A.WorkspaceID, DomainID: other.ID})
+	_, err = w.Mover.Start(quick, w.second)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { // and no other domain does
+		m, err := w.Mover.Get(quick)
+		require.NoError(t, err)
+		return m.State == move.Done
+	}, within, 5*time.Millisecond)
 	released.Store(true)
 	close(finish)
 	require.NoError(t, <-written)
 	m := w.until(t, move.Done)
 	require.Equal(t, 1, w.at(t, "strata.recipients", m.To))
+}
+
+// A limit of the login on the time of a statement, and one on idle transactions of its own,
+// are there for requests. While the mover waits for the last writers, and while it flips, its
+// own hold.
+func TestTheMoversTransactionsAreLimitedByItself(t *testing.T) {
+	t.Parallel()
+	h := &hook{}
+	w := open(t, h)
+	w.exec(t, `CREATE FUNCTION strata.limits() RETURNS text LANGUAGE sql AS
+		$$ SELECT current_setting('idle_in_transaction_session_timeout') || ' ' || current_setting('statement_timeout') $$;
+		CREATE TABLE strata.seen (limits text NOT NULL); GRANT INSERT ON strata.seen TO strata_app;
+		CREATE OR REPLACE FUNCTION strata.await_domain(in_domain uuid) RETURNS void LANGUAGE sql VOLATILE AS
+		$$ INSERT INTO strata.seen SELECT strata.limits() $$`)
+	var flipped string
+	h.moved = func(ctx context.Context, tx *tenancy.Tx, _ move.Move) error {
+		return tx.QueryRow(ctx, `SELECT strata.limits()`).Scan(&flipped)
+	}
+	_, err := w.Mover.Start(w.A.Ctx, w.second)
+	require.NoError(t, err)
+	w.run()
+	w.until(t, move.Done)
+	var waited string
+	require.NoError(t, w.Pool.QueryRow(t.Context(), `SELECT limits FROM strata.seen`).Scan(&waited))
+	require.Equal(t, []string{"30s 0", "30s 0"}, []string{waited, flipped})
 }

@@ -39,7 +39,8 @@ const metadataKey = "strata"
 
 // Config configures a Middleware. The zero value is legal.
 type Config struct {
-	// Later is how long a job waits whose tenant is suspended; it costs no attempt.
+	// Later is how long a job waits whose tenant is suspended, or that met
+	// tenancy.ErrMoving; it costs no attempt.
 	// Default 5 min.
 	Later time.Duration
 }
@@ -175,7 +176,11 @@ func (m *Middleware) Work(ctx context.Context, job *rivertype.JobRow, inner func
 		actor = *s.Actor
 	}
 	// Always both, so that nothing of the client's own context shows through.
-	return inner(tenancy.WithActor(tenancy.WithTenant(ctx, tenant), actor))
+	err = inner(tenancy.WithActor(tenancy.WithTenant(ctx, tenant), actor))
+	if errors.Is(err, tenancy.ErrMoving) { // it is no fault of the job's
+		return river.JobSnooze(m.cfg.Later)
+	}
+	return err
 }
 
 // resolve returns the tenant as it is now. One that has changed hands is not found.

@@ -3,6 +3,7 @@ package tenancyriver_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -22,7 +23,8 @@ import (
 func TestMain(m *testing.M) { dbtest.Main(m) }
 
 type args struct {
-	Fail bool `json:"fail"` // the first attempt
+	Fail   bool `json:"fail"`   // the first attempt
+	Moving bool `json:"moving"` // what it writes to is
 }
 
 func (args) Kind() string { return "report" }
@@ -42,6 +44,9 @@ type worker struct {
 func (w *worker) Work(ctx context.Context, job *river.Job[args]) error {
 	t, err := tenancy.TenantFrom(ctx)
 	w.saw <- worked{t, err, tenancy.ActorFrom(ctx)}
+	if job.Args.Moving {
+		return fmt.Errorf("write a report: %w", tenancy.ErrMoving)
+	}
 	if job.Args.Fail && job.Attempt == 1 {
 		return errors.New("once more")
 	}
@@ -196,4 +201,15 @@ func TestJobOfASuspendedTenantWaits(t *testing.T) {
 	require.Equal(t, river.EventKindJobSnoozed, e.Kind)
 	require.Equal(t, rivertype.JobStateScheduled, e.Job.State)
 	require.Empty(t, w.saw)
+}
+
+// A move is no fault of a job: its last attempt too comes after it.
+func TestJobThatMeetsAMoveWaits(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	w.insert(t, w.A.Ctx, args{Moving: true}, &river.InsertOpts{MaxAttempts: 1})
+	w.start(t)
+	e := w.end(t)
+	require.Equal(t, river.EventKindJobSnoozed, e.Kind)
+	require.Equal(t, rivertype.JobStateScheduled, e.Job.State)
 }

@@ -8,6 +8,7 @@ CREATE TABLE strata.moves (
 	workspace_id    uuid        NOT NULL,
 	to_company_id   uuid        NOT NULL,
 	to_workspace_id uuid        NOT NULL,
+	queue           text        NOT NULL CHECK (queue <> ''), -- of the processes that work on it
 	state           text        NOT NULL DEFAULT 'preparing'
 		CHECK (state IN ('preparing', 'copying', 'flipping', 'done', 'cancelling', 'cancelled', 'failed')),
 	tables          jsonb       NOT NULL DEFAULT '[]',
@@ -31,7 +32,7 @@ CREATE TABLE strata.moves (
 -- At most one at a time.
 CREATE UNIQUE INDEX moves_active ON strata.moves (domain_id) WHERE state NOT IN ('done', 'cancelled');
 CREATE INDEX moves_domain ON strata.moves (domain_id, id);
-CREATE INDEX moves_runnable ON strata.moves (next_attempt_at) WHERE state IN ('preparing', 'copying', 'flipping', 'cancelling');
+CREATE INDEX moves_runnable ON strata.moves (queue, next_attempt_at) WHERE state IN ('preparing', 'copying', 'flipping', 'cancelling', 'failed');
 
 ALTER TABLE strata.moves ENABLE ROW LEVEL SECURITY;
 ALTER TABLE strata.moves FORCE ROW LEVEL SECURITY;
