@@ -39,7 +39,7 @@ func TestSweepFindsADomainThatMoved(t *testing.T) {
 		return now.State == move.Done
 	}, time.Minute, 5*time.Millisecond)
 	stop()
-	<-ended
+	require.ErrorIs(t, <-ended, context.Canceled)
 
 	still, err := r.ResolveDomain(t.Context(), e.A.DomainID)
 	require.NoError(t, err)
@@ -80,5 +80,5 @@ func TestWhoeverHasADomainThatMovedIsToldOfItLast(t *testing.T) {
 	}
 	require.Equal(t, []string{e.A.CompanyID.String(), e.B.CompanyID.String(), e.A.CompanyID.String()}, order, "it starts, and it goes over")
 	stop()
-	<-ended
+	require.ErrorIs(t, <-ended, context.Canceled)
 }
