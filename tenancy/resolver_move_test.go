@@ -80,5 +80,5 @@ func TestWhoeverHasADomainThatMovedIsToldOfItLast(t *testing.T) {
 	}
 	require.Equal(t, []string{e.A.CompanyID.String(), e.B.CompanyID.String(), e.A.CompanyID.String()}, order, "it starts, and it goes over")
 	stop()
-	<-ended
+	require.ErrorIs(t, <-ended, context.Canceled)
 }

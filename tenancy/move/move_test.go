@@ -432,6 +432,6 @@ func TestAMoveIsDoneWhereItsParticipantsAre(t *testing.T) {
 	go func() { ended <- other.Run(ctx) }()
 	w.until(t, move.Done)
 	stop()
-	<-ended
+	require.ErrorIs(t, <-ended, context.Canceled)
 	require.Equal(t, 1, told)
 }
