@@ -99,15 +99,14 @@ func (s *Store) due(ctx context.Context) ([]task, error) {
 			SELECT n.company_id FROM waiting w CROSS JOIN LATERAL (SELECT t.company_id FROM strata.blueprint_tasks t
 				WHERE t.state = 'pending' AND t.company_id > w.company_id ORDER BY t.company_id LIMIT 1) n)
 		SELECT c.id, t.workspace_id, c.plan, c.access, greatest(c.version, t.workspace_version), t.actor, t.blueprint_id, t.run_id, t.version, t.gone
-		FROM (SELECT c.* FROM waiting JOIN strata.companies c ON c.id = waiting.company_id
-			WHERE c.deleted_at IS NOT NULL OR c.suspended_at IS NULL AND c.access = 'full' ORDER BY random()) c
+		FROM (SELECT c.* FROM waiting JOIN strata.companies c ON c.id = waiting.company_id ORDER BY random()) c
 		CROSS JOIN LATERAL (SELECT t.workspace_id, w.version AS workspace_version, r.actor, t.blueprint_id, t.run_id, r.version,
 				c.deleted_at IS NOT NULL OR w.deleted_at IS NOT NULL AS gone
 			FROM strata.blueprint_tasks t
 			JOIN strata.blueprint_runs r ON r.company_id = t.company_id AND r.id = t.run_id
 			JOIN strata.workspaces w ON w.company_id = t.company_id AND w.id = t.workspace_id
 			WHERE t.company_id = c.id AND t.state = 'pending' AND t.next_attempt_at <= now() AND t.kind = ANY($1)
-				AND (c.deleted_at IS NOT NULL OR w.deleted_at IS NOT NULL OR w.suspended_at IS NULL)
+				AND (c.deleted_at IS NOT NULL OR w.deleted_at IS NOT NULL OR c.suspended_at IS NULL AND w.suspended_at IS NULL AND c.access = 'full')
 			ORDER BY t.next_attempt_at LIMIT $2) t
 		LIMIT $3`, []any{s.names, looked, lookedAll}, func(rows pgx.Rows) (err error) {
 		out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (t task, err error) {
@@ -146,13 +145,15 @@ func (s *Store) next(ctx context.Context) bool {
 // inTurn puts tasks in the order in which they are tried: one of each company, then the
 // next of each. Within that it is left to chance, or all would try the first.
 func inTurn(tasks []task) []task {
-	rand.Shuffle(len(tasks), func(i, j int) { tasks[i], tasks[j] = tasks[j], tasks[i] })
+	shuffle := func() { rand.Shuffle(len(tasks), func(i, j int) { tasks[i], tasks[j] = tasks[j], tasks[i] }) }
+	shuffle()
 	had := map[tenancy.CompanyID]int{}
 	for i, t := range tasks {
 		tasks[i].turn = had[t.tenant.CompanyID]
 		had[t.tenant.CompanyID]++
 	}
-	slices.SortStableFunc(tasks, func(a, b task) int { return cmp.Compare(a.turn, b.turn) })
+	shuffle() // the first of a hundred would come before the only one of another company
+	slices.SortFunc(tasks, func(a, b task) int { return cmp.Compare(a.turn, b.turn) })
 	return tasks
 }
 
