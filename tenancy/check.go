@@ -78,18 +78,21 @@ func (e *CheckError) Of(s Severity) *CheckError {
 // are granted to RoleApp. A table that is not granted to it is none of Strata's business.
 //
 // Each such table must have row-level security, enabled and forced, whose policies for
-// RoleApp compare a tenant column, or a generated one that is the coalesce of tenant
-// columns, with the setting of the scope (a policy FOR SELECT may show everybody the rows
+// RoleApp, or a restrictive one, compare a tenant column, or a generated one that is the
+// coalesce of tenant columns, with the setting of the scope (a policy FOR SELECT may show everybody the rows
 // whose tenant column is null or the platform's); foreign keys and unique
 // indexes that contain a tenant column; and no grant of TRUNCATE, REFERENCES or TRIGGER.
-// Views over it must be security_invoker, and none materialised. A unique index over uuid
+// Views over it, or over one with a tenant column that is not granted, must be
+// security_invoker, and none materialised; foreign tables must not be granted. A table without
+// a tenant column that refers to such a table is one too, but for a comment that begins with
+// "global:". What stands in the schema of an extension is let be. A unique index over uuid
 // columns alone is let be, because random ids cannot be probed for; one whose uniqueness
 // across tenants is meant needs a comment that begins with "global:" and gives the reason
 // (COMMENT ON INDEX). Which tenants divide a table is said by the tenant column that its
 // primary key begins with, else by the deepest that is NOT NULL.
 //
 // It returns nil, a *CheckError with all problems, or another error when it could not look.
-// It takes about ten short statements, which read the catalog only.
+// It takes about a dozen short statements, which read the catalog only.
 func (db *DB) Check(ctx context.Context) error {
 	tx, err := db.pool.BeginTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly})
 	if err != nil {
@@ -123,6 +126,7 @@ func (db *DB) problems(ctx context.Context, tx pgx.Tx) ([]Problem, error) {
 		problems = append(problems, tableProblems(t, c, db.schema)...)
 	}
 	problems = append(problems, viewProblems(c)...)
+	problems = append(problems, openProblems(c)...)
 	for _, f := range c.Functions {
 		problems = append(problems, Problem{
 			Severity: Warn, Subject: "function " + f.Name,
@@ -148,14 +152,14 @@ func (db *DB) problems(ctx context.Context, tx pgx.Tx) ([]Problem, error) {
 func inactiveAsApp(ctx context.Context, tx pgx.Tx, c *catalog.Catalog) ([]*catalog.Table, error) {
 	var oids []uint32
 	for _, t := range c.Tables {
-		if t.Enabled && (t.Forced || !t.AppMayBecomeOwner) { // otherwise it has been said already
+		if t.Enabled && !t.Foreign && (t.Forced || !t.AppMayBecomeOwner) { // otherwise it has been said already
 			oids = append(oids, t.OID)
 		}
 	}
 	if _, err := tx.Exec(ctx, `SELECT set_config('role', $1, true)`, RoleApp); err != nil {
 		return nil, err
 	}
-	rows, err := tx.Query(ctx, `SELECT oid FROM unnest($1::oid[]) oid WHERE NOT row_security_active(oid)`, oids)
+	rows, err := tx.Query(ctx, `SELECT c.oid FROM pg_class c WHERE c.oid = ANY ($1::oid[]) AND NOT row_security_active(c.oid)`, oids)
 	if err != nil {
 		return nil, err
 	}

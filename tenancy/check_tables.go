@@ -16,6 +16,10 @@ func tableProblem(t *catalog.Table, s Severity, message, want string) Problem {
 func tableProblems(t *catalog.Table, c *catalog.Catalog, schema string) []Problem {
 	var all []Problem
 	add := func(s Severity, message, want string) { all = append(all, tableProblem(t, s, message, want)) }
+	if t.Foreign {
+		add(Refuse, "it is a foreign table, to which no policy can be applied: every row of every tenant", "REVOKE ALL ON "+t.SQL()+" FROM "+RoleApp)
+		return all
+	}
 	if !t.Enabled {
 		add(Refuse, "row-level security is not enabled", "ALTER TABLE "+t.SQL()+" ENABLE ROW LEVEL SECURITY")
 	}
@@ -55,24 +59,45 @@ func policyProblems(t *catalog.Table) []Problem {
 		if p.Public {
 			add(Warn, p, "is for every role, %s included", RoleQuery)
 		}
+		if slices.ContainsFunc(t.Policies, func(r catalog.Policy) bool { return restrains(t, r, p) }) {
+			continue
+		}
 		for _, e := range p.Expressions() {
 			column, level, ok := catalog.Compared(e)
+			poor := false
+			if !ok {
+				column, level, poor = catalog.ComparedPoorly(e)
+			}
 			switch {
 			case p.Command == "r" && t.OfNobody(e):
 				// it is shown to everybody, and that is all
-			case !ok:
+			case !ok && !poor:
 				add(Refuse, p, "lets through %s: %s", e, flaw(e))
 			case !t.Tells(column, level):
 				add(Refuse, p, "compares %s with a setting of another level: %s", column, e)
 			case level < t.Level:
 				add(Refuse, p, "goes by %s, but its rows are of a %s: others of the same %s see them", column, Level(t.Level), Level(level))
+			case poor:
+				add(Warn, p, "keeps tenants apart by %s: %s", e, flaw(e))
 			}
 		}
 	}
-	if permissive == 0 {
-		all = append(all, tableProblem(t, Refuse, "it has no policy for "+RoleApp, t.WantPolicy()))
+	if permissive == 0 { // which shows nobody anything
+		all = append(all, tableProblem(t, Warn, "it has no policy for "+RoleApp, t.WantPolicy()))
 	}
 	return slices.CompactFunc(all, func(a, b Problem) bool { return a == b })
+}
+
+// restrains reports whether r, which has to let a row through as well, keeps what p lets
+// through to one tenant.
+func restrains(t *catalog.Table, r, p catalog.Policy) bool {
+	if r.Permissive || r.Command != "*" && r.Command != p.Command || len(r.Expressions()) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(r.Expressions(), func(e string) bool {
+		column, level, ok := catalog.Compared(e)
+		return !ok || !t.Tells(column, level) || level < t.Level
+	})
 }
 
 // flaw says what is wrong with an expression that is not the comparison there must be.
@@ -145,10 +170,31 @@ func viewProblems(c *catalog.Catalog) []Problem {
 		case v.Definer != "":
 			p.Message = fmt.Sprintf("the view %s reads %s with the rights of its owner, not of %s", v.Definer, v.Table, RoleApp)
 			p.Want = "ALTER VIEW " + v.Definer + " SET (security_invoker = true)"
+			if c.Table(v.TableOID) == nil {
+				p.Want += ", and the policy and grants on " + v.Table
+			}
 		default:
 			continue
 		}
 		all = append(all, p)
+	}
+	return all
+}
+
+func openProblems(c *catalog.Catalog) []Problem {
+	var all []Problem
+	for _, o := range c.Open {
+		name := o.Schema + "." + o.Name
+		message := fmt.Sprintf("%s inherits from it and has rows of tenants: through it %s sees them all", o.Table, RoleApp)
+		want := "REVOKE ALL ON " + name + " FROM " + RoleApp
+		if o.ForeignKey != "" {
+			message = fmt.Sprintf("its rows are of tenants, by foreign key %s to %s, but it has none of the columns company_id, workspace_id and domain_id: %s sees them all", o.ForeignKey, o.Table, RoleApp)
+			want = "a tenant column in the table and its key"
+		}
+		all = append(all, Problem{
+			Severity: Warn, Subject: name, Schema: o.Schema, Message: message,
+			Want: want + ", row-level security and a policy, or COMMENT ON TABLE " + name + " IS 'global: why everybody may see it'",
+		})
 	}
 	return all
 }

@@ -29,6 +29,8 @@ type Table struct {
 	AppMayBecomeOwner bool
 	// Enabled and Forced are row-level security's.
 	Enabled, Forced bool
+	// Foreign: the rows are elsewhere, and no policy can be applied here.
+	Foreign bool
 	// Level is that of the tenants it is divided by: 1 company, 2 workspace, 3 domain.
 	Level int
 	// Column is the one that Level is about. It is the level's of tenantColumns, but the
@@ -87,7 +89,7 @@ type ForeignKey struct {
 	Deferrable    bool
 }
 
-// View is a view or materialised view that strata_app may read, over a table with rows of
+// View is a view or materialised view that strata_app may use, over a table with rows of
 // tenants.
 type View struct {
 	OID          uint32
@@ -99,6 +101,14 @@ type View struct {
 	Definer string
 }
 
+// Open is a table without a tenant column and without row-level security, whose rows belong
+// to those of a table with rows of tenants.
+type Open struct {
+	Schema, Name string
+	ForeignKey   string // to Table; "" when Table inherits from it
+	Table        string // "schema.name"
+}
+
 // Function is one with the rights of an owner that row-level security does not bind.
 type Function struct{ Name, Owner string }
 
@@ -106,29 +116,25 @@ type Function struct{ Name, Owner string }
 type Catalog struct {
 	Tables    []*Table
 	Views     []View
+	Open      []Open
 	Functions []Function
+
+	byOID map[uint32]*Table
 }
 
 // Table returns the one with that oid, or nil.
-func (c *Catalog) Table(oid uint32) *Table {
-	for _, t := range c.Tables {
-		if t.OID == oid {
-			return t
-		}
-	}
-	return nil
-}
+func (c *Catalog) Table(oid uint32) *Table { return c.byOID[oid] }
 
 // Read reads the catalog. The role strata_app has to exist. schema is Strata's.
 func Read(ctx context.Context, q Querier, schema string) (*Catalog, error) {
-	c := &Catalog{}
 	byOID := map[uint32]*Table{}
+	c := &Catalog{byOID: byOID}
 	var t Table
 	var oid uint32
 	var keyColumn *string
 	var notNull []string
 	err := each(ctx, q, tablesSQL, []any{schema, tenantColumns}, []any{
-		&t.OID, &t.Schema, &t.Name, &t.Owner, &t.AppMayBecomeOwner, &t.Enabled, &t.Forced, &t.Columns, &notNull, &keyColumn, &t.Excess,
+		&t.OID, &t.Schema, &t.Name, &t.Owner, &t.AppMayBecomeOwner, &t.Enabled, &t.Forced, &t.Foreign, &t.Columns, &notNull, &keyColumn, &t.Excess,
 	}, func() {
 		table := t
 		table.setLevel(schema, keyColumn, notNull)
@@ -167,13 +173,19 @@ func Read(ctx context.Context, q Querier, schema string) (*Catalog, error) {
 		return nil, err
 	}
 	var v View
-	if err = each(ctx, q, viewsSQL, []any{oids}, []any{&v.OID, &v.Schema, &v.Name, &v.Materialized, &v.TableOID, &v.Table, &v.Definer}, func() {
+	if err = each(ctx, q, viewsSQL, []any{oids, tenantColumns}, []any{&v.OID, &v.Schema, &v.Name, &v.Materialized, &v.TableOID, &v.Table, &v.Definer}, func() {
 		c.Views = append(c.Views, v)
 	}); err != nil {
 		return nil, err
 	}
+	var o Open
+	if err = each(ctx, q, openSQL, []any{oids, tenantColumns}, []any{&o.Schema, &o.Name, &o.ForeignKey, &o.Table}, func() {
+		c.Open = append(c.Open, o)
+	}); err != nil {
+		return nil, err
+	}
 	var fn Function
-	err = each(ctx, q, functionsSQL, nil, []any{&fn.Name, &fn.Owner}, func() { c.Functions = append(c.Functions, fn) })
+	err = each(ctx, q, functionsSQL, []any{oids}, []any{&fn.Name, &fn.Owner}, func() { c.Functions = append(c.Functions, fn) })
 	return c, err
 }
 

@@ -28,11 +28,30 @@ func (p Policy) Expressions() []string {
 	return all
 }
 
-// comparison is `column = (SELECT nullif(current_setting('strata.column', true), ”)::uuid)`
-// as PostgreSQL prints it, without its parentheses. The SELECT may be missing: where an
-// index is used it makes no difference. It may have a WHERE that a deeper setting is empty:
-// then only a scope of that level itself sees the row.
-var comparison = regexp.MustCompile(`^"?(\w+)"? = (?:SELECT )?NULLIFcurrent_setting'strata\.(\w+)'::text, true, ''::text::uuid(?: AS "?\w+"?)?(?: WHERE NULLIFcurrent_setting'strata\.\w+'::text, true, ''::text IS NULL)?$`)
+// Parts of a policy as PostgreSQL prints it, without its parentheses. A column of a domain over
+// uuid is printed with a cast.
+const (
+	column = `"?(?P<column>\w+)"?`
+	value  = `current_setting'strata\.(?P<setting>\w+)'::text`
+	alias  = `(?: AS "?\w+"?)?`
+	scope  = `(?:SELECT )?NULLIF` + value + `, true, ''::text::uuid` + alias + `(?: WHERE NULLIFcurrent_setting'strata\.\w+'::text, true, ''::text IS NULL)?`
+)
+
+// right is `column = (SELECT nullif(current_setting('strata.column', true), ”)::uuid)`, or the
+// other way round. The SELECT may be missing: where an index is used it makes no difference. It
+// may have a WHERE that a deeper setting is empty: then only a scope of that level itself sees
+// the row.
+var right = []*regexp.Regexp{
+	regexp.MustCompile(`^` + column + `(?:::uuid)? = ` + scope + `$`),
+	regexp.MustCompile(`^` + scope + ` = ` + column + `(?:::uuid)?$`),
+}
+
+// lesser keep tenants apart as well, but cost the index, or fail without a scope instead of
+// finding nothing.
+var lesser = []*regexp.Regexp{
+	regexp.MustCompile(`^` + column + `::text = (?:SELECT )?(?:NULLIF)?` + value + `(?:, true)?(?:, ''::text)?` + alias + `$`),
+	regexp.MustCompile(`^` + column + `(?:::uuid)? = (?:SELECT )?` + value + `(?:, true)?::uuid` + alias + `$`),
+}
 
 // platform is the company of rows that belong to the platform, which is no company.
 const platform = "'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid"
@@ -70,10 +89,25 @@ func (t *Table) derive(column, expression string) {
 // Compared returns the column that expression compares with the setting of the scope of
 // that level, when it does so in every case: it is that comparison, or it and more.
 func Compared(expression string) (column string, level int, ok bool) {
+	return compared(right, expression)
+}
+
+// ComparedPoorly is Compared for comparisons that keep tenants apart too, but not as they should.
+func ComparedPoorly(expression string) (column string, level int, ok bool) {
+	return compared(lesser, expression)
+}
+
+func compared(forms []*regexp.Regexp, expression string) (column string, level int, ok bool) {
 	for _, term := range conjuncts(expression) {
 		bare := strings.Join(strings.Fields(strings.NewReplacer("(", "", ")", "").Replace(term)), " ")
-		if m := comparison.FindStringSubmatch(bare); m != nil && LevelOf(m[2]) > 0 {
-			return m[1], LevelOf(m[2]), true
+		for _, form := range forms {
+			m := form.FindStringSubmatch(bare)
+			if m == nil {
+				continue
+			}
+			if level := LevelOf(m[form.SubexpIndex("setting")]); level > 0 {
+				return m[form.SubexpIndex("column")], level, true
+			}
 		}
 	}
 	return "", 0, false

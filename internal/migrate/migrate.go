@@ -47,8 +47,10 @@ func Locked(ctx context.Context, pool *pgxpool.Pool, schema string, fn func(ctx 
 	conn := pooled.Hijack()
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // and with it ends the lock
 	// A pooler would keep the session, and the lock with it.
-	if pooled, err := pooler.Between(ctx, conn); err != nil || pooled {
-		return errors.Join(ErrPooler, err)
+	if pooled, err := pooler.Between(ctx, conn); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	} else if pooled {
+		return ErrPooler
 	}
 	for {
 		var got bool

@@ -199,6 +199,16 @@ func TestRowsThatOnlyTheProductCanMake(t *testing.T) {
 	require.Contains(t, all, `gives a column "mail" that the table has not`)
 }
 
+// What stands in a view is read with the rights of that view, not of the one above it.
+func TestAViewOverOneWithTheReadersRights(t *testing.T) {
+	t.Parallel()
+	everything := `CREATE POLICY owner ON shop.orders TO CURRENT_USER USING (true); CREATE POLICY owner ON shop.order_lines TO CURRENT_USER USING (true)`
+	above := `CREATE VIEW shop.above AS SELECT * FROM shop.placed; GRANT SELECT ON shop.above TO strata_app`
+	require.Empty(t, prove(t, shop(t, everything, above), nil).failures)
+	r := prove(t, shop(t, everything, above, `ALTER VIEW shop.placed RESET (security_invoker)`), nil)
+	require.Contains(t, strings.Join(r.failures, "\n"), "view shop.above, wrong scope: a tenant reaches another's rows")
+}
+
 func TestNothingToProveIsNoProof(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Database(t, internal.Template())
