@@ -57,10 +57,14 @@ func TestEveryEventClearsTheContext(t *testing.T) {
 			_, err := here.Tenancy.UpdateWorkspace(e.A.CompanyCtx, e.A.WorkspaceID, tenancy.Update{Slug: to("another")})
 			return err
 		}, nil},
-		{"company suspended", func() error { _, err := here.Tenancy.SetCompanySuspended(e.A.CompanyCtx, true); return err },
-			func(t tenancy.Tenant) bool { return t.SuspendedLevel == tenancy.LevelCompany }},
-		{"company resumed", func() error { _, err := here.Tenancy.SetCompanySuspended(e.A.CompanyCtx, false); return err },
-			func(t tenancy.Tenant) bool { return !t.Suspended }},
+		{"company suspended", func() error {
+			_, err := here.Tenancy.SetCompanySuspended(e.A.CompanyCtx, true)
+			return err
+		}, func(t tenancy.Tenant) bool { return t.SuspendedLevel == tenancy.LevelCompany }},
+		{"company resumed", func() error {
+			_, err := here.Tenancy.SetCompanySuspended(e.A.CompanyCtx, false)
+			return err
+		}, func(t tenancy.Tenant) bool { return !t.Suspended }},
 		{"workspace suspended", func() error {
 			_, err := here.Tenancy.SetWorkspaceSuspended(e.A.CompanyCtx, e.A.WorkspaceID, true)
 			return err
@@ -83,8 +87,10 @@ func TestEveryEventClearsTheContext(t *testing.T) {
 			_, err := here.Access.AddMember(e.A.WorkspaceCtx, access.NewMember{ActorID: "ann", Role: access.WorkspaceMember})
 			return err
 		}, nil},
-		{"move", func() error { _, err := here.Mover.Start(e.A.Ctx, second.ID); return err },
-			func(t tenancy.Tenant) bool { return t.WorkspaceID == second.ID && !t.Moving }},
+		{"move", func() error {
+			_, err := here.Mover.Start(e.A.Ctx, second.ID)
+			return err
+		}, func(t tenancy.Tenant) bool { return t.WorkspaceID == second.ID && !t.Moving }},
 	} {
 		before, err := there.Resolver.ResolveDomain(t.Context(), e.A.DomainID)
 		require.NoError(t, err, event.name)
