@@ -28,8 +28,11 @@ func TestSharedTablesKeepTenantsApartUnderAnotherName(t *testing.T) {
 	public.Prove(t, pool, &public.Config{Schema: "acme_core", Schemas: []string{"acme_core"}})
 
 	// Beside another installation too, whose tables are not the product's own.
-	require.NoError(t, strata.Migrate(t.Context(), pool, &strata.MigrateConfig{Log: slog.New(slog.DiscardHandler)}))
-	_, err := pool.Exec(t.Context(), `CREATE SCHEMA shop; GRANT USAGE ON SCHEMA shop TO strata_app;
+	direct, err := pgxpool.New(t.Context(), dbtest.DirectURL(t, pool))
+	require.NoError(t, err)
+	t.Cleanup(direct.Close)
+	require.NoError(t, strata.Migrate(t.Context(), direct, &strata.MigrateConfig{Log: slog.New(slog.DiscardHandler)}))
+	_, err = pool.Exec(t.Context(), `CREATE SCHEMA shop; GRANT USAGE ON SCHEMA shop TO strata_app;
 		CREATE TABLE shop.goods (domain_id uuid NOT NULL, id uuid NOT NULL, PRIMARY KEY (domain_id, id));
 		ALTER TABLE shop.goods ENABLE ROW LEVEL SECURITY; ALTER TABLE shop.goods FORCE ROW LEVEL SECURITY;
 		CREATE POLICY tenant ON shop.goods TO strata_app USING (domain_id = (SELECT nullif(current_setting('strata.domain_id', true), '')::uuid));
