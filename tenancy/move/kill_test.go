@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stratakit/strata"
+	"github.com/stratakit/strata/internal/dbtest"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
 	"github.com/stratakit/strata/tenancy/move"
@@ -60,10 +61,8 @@ func work(databaseURL string) error {
 // spawn starts a process that works on moves, and returns what kills it.
 func (w *world) spawn(t *testing.T, rows int) (kill func()) {
 	t.Helper()
-	c := w.Pool.Config().ConnConfig
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), rowsVariable+"="+strconv.Itoa(rows), fmt.Sprintf("%s=host='%s' port=%s user='%s' password='%s' dbname='%s' sslmode=disable pool_max_conns=8",
-		childVariable, c.Host, strconv.Itoa(int(c.Port)), c.User, c.Password, c.Database))
+	cmd.Env = append(os.Environ(), rowsVariable+"="+strconv.Itoa(rows), childVariable+"="+dbtest.PoolURL(t, w.Pool))
 	cmd.Stderr = os.Stderr
 	require.NoError(t, cmd.Start())
 	return func() {
