@@ -225,6 +225,10 @@ func Example_groupOfWorkspaces() {
 		s.must(err)
 	}
 	fmt.Println("the move is", m.State)
+	for at := shop; at.WorkspaceID != south.WorkspaceID; { // until this process has been told
+		at, err = s.Resolver.ResolveDomain(system, shop.DomainID)
+		s.must(err)
+	}
 	shop.WorkspaceID = south.WorkspaceID
 	n, err := s.Recipients.Count(s.as("sam", shop), "")
 	s.must(err)

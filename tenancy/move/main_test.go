@@ -197,3 +197,15 @@ func (w *world) trail(t *testing.T, c *tenancytest.Company, like string) (action
 		}))
 	return actions
 }
+
+// resolved waits until the process knows that the domain of A is in a workspace: the mover
+// tells it when the move is committed, which others may see before.
+func (w *world) resolved(t *testing.T, workspace tenancy.WorkspaceID) (tenant tenancy.Tenant) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		now, err := w.Resolver.ResolveDomain(t.Context(), w.A.DomainID)
+		tenant = now
+		return err == nil && now.WorkspaceID == workspace && !now.Moving
+	}, time.Minute, time.Millisecond)
+	return tenant
+}
