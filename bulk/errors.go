@@ -2,8 +2,6 @@ package bulk
 
 import (
 	"errors"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -93,31 +91,11 @@ type lastError struct{ text, code string }
 // Error returns the text.
 func (e *lastError) Error() string { return e.text }
 
-// kept is what a run keeps of an error. The text of one without a kind is for operators;
-// of any other, everybody may read what is kept.
+// kept is what a run keeps of an error; of its own last one, what it has kept already.
 func kept(err error) (text, code string) {
 	var last *lastError
-	switch {
-	case errors.As(err, &last):
+	if errors.As(err, &last) {
 		return last.text, last.code
-	case fault.KindOf(err) == fault.Internal:
-		return errorText(err.Error()), string(fault.Internal)
 	}
-	return errorText(fault.MessageOf(err)), fault.CodeOf(err)
-}
-
-// maxError is the longest text of an error, in bytes, that a run keeps.
-const maxError = 2048
-
-// errorText makes s storable: valid UTF-8 without NUL, at most maxError bytes.
-func errorText(s string) string {
-	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
-	if len(s) <= maxError {
-		return s
-	}
-	n := maxError
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
+	return fault.Kept(err)
 }

@@ -72,12 +72,7 @@ type Run struct {
 }
 
 // PublicError is Error without what is nobody's business outside.
-func (r Run) PublicError() string {
-	if r.ErrorCode == string(fault.Internal) {
-		return "internal error"
-	}
-	return r.Error
-}
+func (r Run) PublicError() string { return fault.Public(r.Error, r.ErrorCode) }
 
 // Handler does the work of one kind of run. It is used by several runs at once.
 type Handler interface {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -102,7 +103,7 @@ type Planned struct {
 }
 
 // PublicError is Error without what is nobody's business outside.
-func (p Planned) PublicError() string { return public(p.Error, p.ErrorCode) }
+func (p Planned) PublicError() string { return fault.Public(p.Error, p.ErrorCode) }
 
 // PlannedOutcome is what would become of a workspace.
 type PlannedOutcome string
@@ -196,7 +197,7 @@ func (s *Store) plan(ctx context.Context, k *Kind, t target, w tenancy.Workspace
 		return out, ctx.Err()
 	case errors.As(err, &failure):
 		out.Outcome = WouldFail
-		out.Error, out.ErrorCode = kept(failure.error)
+		out.Error, out.ErrorCode = fault.Kept(failure.error)
 	case !errors.Is(err, errPlanned):
 		return out, err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -64,7 +65,7 @@ func scanDeployment(row pgx.CollectableRow) (d Deployment, err error) {
 		&overrides, &body, &d.PausedAt, &d.PausedBy); err != nil {
 		return d, err
 	}
-	d.Error, d.Overrides = public(d.Error, code), overridden(overrides, body)
+	d.Error, d.Overrides = fault.Public(d.Error, code), overridden(overrides, body)
 	return d, nil
 }
 

@@ -2,8 +2,6 @@ package blueprint
 
 import (
 	"errors"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/stratakit/strata/internal/fault"
 )
@@ -56,39 +54,4 @@ func Permanent(err error) error {
 func permanent(err error) bool {
 	var p *permanentError
 	return errors.As(err, &p)
-}
-
-// maxError is the longest text of an error, in bytes, that is kept.
-const maxError = 2048
-
-// kept is what a result keeps of an error. The text of one without a kind is for
-// operators; of any other, everybody may read what is kept.
-func kept(err error) (text, code string) {
-	if fault.KindOf(err) == fault.Internal {
-		text = err.Error()
-	} else {
-		text = fault.MessageOf(err)
-	}
-	text = storable(text)
-	if len(text) > maxError {
-		n := maxError
-		for n > 0 && !utf8.RuneStart(text[n]) {
-			n--
-		}
-		text = text[:n]
-	}
-	return text, fault.CodeOf(err)
-}
-
-// public is what everybody may read of what kept has kept.
-func public(text, code string) string {
-	if code == string(fault.Internal) {
-		return "internal error"
-	}
-	return text
-}
-
-// storable makes s what PostgreSQL can hold: valid UTF-8 without NUL.
-func storable(s string) string {
-	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -71,7 +72,7 @@ type Outcome struct {
 }
 
 // PublicError is Error without what is nobody's business outside.
-func (o Outcome) PublicError() string { return public(o.Error, o.ErrorCode) }
+func (o Outcome) PublicError() string { return fault.Public(o.Error, o.ErrorCode) }
 
 const runColumns = `r.id, r.blueprint_id, r.version, r.reason, r.requested_by, r.created_at, n.total, n.pending, n.applied, n.failed, n.skipped, n.superseded`
 

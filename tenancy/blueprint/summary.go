@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -81,7 +82,7 @@ func (s *Store) CountTx(ctx context.Context, tx *tenancy.Tx, id ID, add map[stri
 	values := make([]int64, len(names))
 	for i, name := range names {
 		values[i] = add[name]
-		if n := utf8.RuneCountInString(name); n == 0 || n > 63 || name != storable(name) {
+		if n := utf8.RuneCountInString(name); n == 0 || n > 63 || name != fault.Storable(name) {
 			v.Add(fmt.Sprintf("counters.%q", name), "invalid_name", "must be 1 to 63 characters of UTF-8")
 		}
 	}

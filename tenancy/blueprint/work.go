@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -260,7 +261,7 @@ func (s *Store) applied(ctx context.Context, tx *tenancy.Tx, t task, d row, p pe
 	}
 	changes := make([]Change, len(p.changes))
 	for i, c := range p.changes {
-		changes[i] = Change{Action: c.Action, Subject: storable(c.Subject), Detail: storable(c.Detail)}
+		changes[i] = Change{Action: c.Action, Subject: fault.Storable(c.Subject), Detail: fault.Storable(c.Detail)}
 	}
 	if _, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.blueprint_tasks SET state = 'applied', changes = $4, error = '', error_code = '', finished_at = now()
 		WHERE company_id = $1 AND run_id = $2 AND workspace_id = $3`), c, t.run, w, changes); err != nil {
@@ -284,7 +285,7 @@ func (s *Store) failed(ctx context.Context, t task, cause error) error {
 		if permanent(cause) || t.attempt >= s.cfg.MaxAttempts {
 			return s.end(ctx, tx, t, d, cause)
 		}
-		text, code := kept(cause)
+		text, code := fault.Kept(cause)
 		_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.blueprint_tasks SET error = $4, error_code = $5, next_attempt_at = now() + $6::interval
 			WHERE company_id = $1 AND run_id = $2 AND workspace_id = $3`), t.tenant.CompanyID, t.run, t.tenant.WorkspaceID, text, code, s.pause(t.attempt))
 		return err
@@ -297,7 +298,7 @@ func (s *Store) failed(ctx context.Context, t task, cause error) error {
 
 // end writes down that a task has failed for good.
 func (s *Store) end(ctx context.Context, tx *tenancy.Tx, t task, d row, cause error) error {
-	text, code := kept(cause)
+	text, code := fault.Kept(cause)
 	if _, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.blueprint_tasks SET state = 'failed', error = $4, error_code = $5, finished_at = now()
 		WHERE company_id = $1 AND run_id = $2 AND workspace_id = $3`), t.tenant.CompanyID, t.run, t.tenant.WorkspaceID, text, code); err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/stratakit/strata/internal/fault"
 )
@@ -95,27 +94,6 @@ func passing(err error) bool {
 	}
 	return false
 }
-
-// kept is what a move keeps of an error: text that is storable, and its code.
-func kept(err error) (text, code string) {
-	if fault.KindOf(err) == fault.Internal {
-		text, code = err.Error(), string(fault.Internal)
-	} else {
-		text, code = fault.MessageOf(err), fault.CodeOf(err)
-	}
-	text = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
-	if len(text) > maxError {
-		n := maxError
-		for n > 0 && !utf8.RuneStart(text[n]) {
-			n--
-		}
-		text = text[:n]
-	}
-	return text, code
-}
-
-// maxError is the longest text of an error, in bytes, that a move keeps.
-const maxError = 2048
 
 func wrap(what string, err error) error {
 	if err == nil {

@@ -79,12 +79,7 @@ type TableProgress struct {
 }
 
 // PublicError is Error without what is nobody's business outside.
-func (m Move) PublicError() string {
-	if m.ErrorCode == string(fault.Internal) {
-		return "internal error"
-	}
-	return m.Error
-}
+func (m Move) PublicError() string { return fault.Public(m.Error, m.ErrorCode) }
 
 // Rows returns how many rows there are to rewrite, and how many are.
 func (m Move) Rows() (rewritten, total int64) {

@@ -235,7 +235,7 @@ func (s *session) failed(ctx context.Context, cause error) error {
 		if state != now.State {
 			wait = 0
 		}
-		text, code := kept(cause)
+		text, code := fault.Kept(cause)
 		rec, err := one(tx.Query(ctx, tx.SQL(`UPDATE strata.moves SET state = $3, tables = $4, failures = $5, failed_in = $6, error = $7, error_code = $8,
 				next_attempt_at = now() + $9::interval, lease = NULL, lease_until = NULL, updated_at = now()
 			WHERE company_id = $1 AND id = $2 RETURNING `+moveColumns),
