@@ -44,6 +44,13 @@ func TestDropDatabaseBesideAWorkerOfTheServer(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = product.Close(ctx) }()
 
+	// A session of its own, as a pooler keeps one.
+	own := cfg.Copy()
+	own.Database = "gone"
+	kept, err := pgx.ConnectConfig(ctx, own)
+	require.NoError(t, err)
+	defer func() { _ = kept.Close(ctx) }()
+
 	w := &foreignWorker{Conn: product, session: connect(t, strings.Replace(pg.URL, "/postgres?", "/gone?", 1))}
 	require.NoError(t, DropDatabase(ctx, w, "gone"))
 	require.Equal(t, []string{"42501"}, w.codes)
