@@ -45,34 +45,3 @@ func Example() {
 	// map[seats:12] <nil>
 	// invalid input: customFields.seats: must be a number; customFields.tier: must be one of "gold", "silver"
 }
-
-// A filter becomes a condition with parameters, or an error that says where and why.
-func ExampleSet_Compile() {
-	set, err := customfields.NewSet(1, []customfields.Field{
-		{Key: "tier", Type: customfields.Select, Options: []string{"gold", "silver"}, Filterable: true},
-		{Key: "seats", Type: customfields.Number, Filterable: true},
-	})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	columns := []customfields.Column{{Name: "email", Type: customfields.Text, SQL: "r.email_norm"}}
-
-	filter, err := set.Compile(`fields.tier == "gold" && email.endsWith("@example.com")`, columns)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	condition, args := filter.SQL(2) // $1 is the domain
-	fmt.Println(condition)
-	fmt.Println(args)
-	fmt.Println(filter.References())
-
-	_, err = set.Compile(`fields.teir == "gold"`, columns)
-	fmt.Println(err)
-	// Output:
-	// ((r.custom_fields @> $2::jsonb) AND (right(r.email_norm COLLATE "C", length($3::text)) = $3::text))
-	// [{"tier":"gold"} @example.com]
-	// [email fields.tier]
-	// invalid filter: 1:7: the workspace has no field "teir" that can be filtered (did you mean "tier"?)
-}

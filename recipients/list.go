@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/stratakit/strata/customfields/filter"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -59,7 +60,7 @@ func sortColumns() map[string]sortColumn {
 
 // List returns one page of the recipients of the domain. Filters run with the domain as
 // their first condition, read-only and with a time limit. Errors:
-// *customfields.FilterError, *tenancy.ValidationError, tenancy.ErrInvalidCursor, ErrTimeout.
+// *filter.Error, *tenancy.ValidationError, tenancy.ErrInvalidCursor, ErrTimeout.
 func (s *Store) List(ctx context.Context, q Query) (tenancy.Page[Recipient], error) {
 	p, pageErr := q.PageRequest.Normalize()
 	column, descending, sortErr := parseSort(q.Sort)
@@ -175,7 +176,7 @@ func (s *Store) where(ctx context.Context, q Query) (string, []any, error) {
 		if err != nil {
 			return "", nil, err
 		}
-		f, err := set.Compile(q.Filter, s.columns)
+		f, err := filter.Compile(filter.Schema{Fields: set, Columns: s.columns}, q.Filter)
 		if err != nil {
 			return "", nil, err
 		}

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/customfields/filter"
 	"github.com/stratakit/strata/internal/emailaddr"
 	"github.com/stratakit/strata/internal/suggest"
 	"github.com/stratakit/strata/tenancy"
@@ -126,8 +127,8 @@ func show(s string) string {
 }
 
 // Columns are the columns that filters may use beside the custom fields.
-func Columns() []customfields.Column {
-	return []customfields.Column{
+func Columns() []filter.Column {
+	return []filter.Column{
 		{Name: "email", Type: customfields.Email, SQL: "r.email_norm"},
 		{Name: "name", Type: customfields.Text, SQL: "r.name"},
 		{Name: "status", Type: customfields.Text, SQL: "r.status", Options: Statuses()},

@@ -15,6 +15,7 @@ import (
 	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/billing"
 	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/customfields/filter"
 	"github.com/stratakit/strata/internal/dbtest"
 	"github.com/stratakit/strata/internal/tenancytest"
 	"github.com/stratakit/strata/recipients"
@@ -275,7 +276,7 @@ func TestListFiltersSearchesSortsAndPages(t *testing.T) {
 	require.ErrorAs(t, err, &v)
 	_, err = b.store.List(ctx, recipients.Query{PageRequest: tenancy.PageRequest{Page: 1_000_000}})
 	require.ErrorAs(t, err, &v)
-	var f *customfields.FilterError
+	var f *filter.Error
 	_, err = b.store.List(ctx, recipients.Query{Filter: `fields.teir == "gold"`})
 	require.ErrorAs(t, err, &f)
 	require.Equal(t, "tier", f.Problems[0].Suggestion)
@@ -349,7 +350,7 @@ func TestFilterUsesTheIndex(t *testing.T) {
 	require.NoError(t, err)
 	set, err := b.fields.Set(b.A.Ctx)
 	require.NoError(t, err)
-	f, err := set.Compile(`fields.seats == 4711`, recipients.Columns())
+	f, err := filter.Compile(filter.Schema{Fields: set, Columns: recipients.Columns()}, `fields.seats == 4711`)
 	require.NoError(t, err)
 	sql, args := f.SQL(2)
 	var plan []string

@@ -15,6 +15,7 @@ import (
 	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/billing"
 	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/customfields/filter"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -34,7 +35,7 @@ type Store struct {
 	fields  *customfields.Registry
 	limits  *billing.Limits
 	audit   *audit.Recorder
-	columns []customfields.Column
+	columns []filter.Column
 	timeout time.Duration
 }
 

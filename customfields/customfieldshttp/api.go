@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/customfields/filter"
 	"github.com/stratakit/strata/internal/web"
 	"github.com/stratakit/strata/tenancy/access"
 )
@@ -12,14 +13,14 @@ import (
 // API is the routes of custom fields.
 type API struct {
 	registry *customfields.Registry
-	columns  []customfields.Column
+	columns  []filter.Column
 }
 
 var _ web.API = (*API)(nil)
 
 // New returns the routes over registry. columns are those that filters may use beside
 // the fields: recipients.Columns().
-func New(registry *customfields.Registry, columns []customfields.Column) *API {
+func New(registry *customfields.Registry, columns []filter.Column) *API {
 	return &API{registry, columns}
 }
 
@@ -133,7 +134,7 @@ func (a *API) check(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f, err := set.Compile(in.Filter, a.columns)
+	f, err := filter.Compile(filter.Schema{Fields: set, Columns: a.columns}, in.Filter)
 	if err != nil {
 		return err
 	}

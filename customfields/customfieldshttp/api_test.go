@@ -12,6 +12,7 @@ import (
 
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/customfields/customfieldshttp"
+	"github.com/stratakit/strata/customfields/filter"
 	"github.com/stratakit/strata/internal/dbtest"
 	"github.com/stratakit/strata/internal/tenancytest"
 	"github.com/stratakit/strata/internal/web"
@@ -244,7 +245,7 @@ func TestCheckFilter(t *testing.T) {
 		{`fields.hidden == "x"`, "1:7", ""},
 		{`status ==`, "1:10", ""},
 		{`fields.tier.matches("g.*")`, "1:20", ""},
-		{`name == ` + `"` + strings.Repeat("x", customfields.MaxFilterBytes) + `"`, "1:1", ""},
+		{`name == ` + `"` + strings.Repeat("x", filter.MaxFilterBytes) + `"`, "1:1", ""},
 	} {
 		answer := ask(c.filter)
 		tenancytest.RequireError(t, answer, 422, "invalid_filter")

@@ -1,4 +1,4 @@
-package customfields
+package filter
 
 import (
 	"math"
@@ -8,6 +8,7 @@ import (
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
 
+	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/internal/emailaddr"
 	"github.com/stratakit/strata/internal/suggest"
 )
@@ -56,23 +57,23 @@ func (b *builder) literal(e ast.Expr) (value any, ok bool, err error) {
 }
 
 // kindOf is the kind that a literal can be compared with.
-func kindOf(literal any) Type {
+func kindOf(literal any) customfields.Type {
 	switch literal.(type) {
 	case float64:
-		return Number
+		return customfields.Number
 	case bool:
-		return Boolean
+		return customfields.Boolean
 	case time.Time:
-		return Date
+		return customfields.Date
 	}
-	return Text
+	return customfields.Text
 }
 
 // address puts a literal that is compared with addresses into their form, and into the
 // expression too, which Match evaluates. What is no address equals none as it is.
 func (b *builder) address(e ast.Expr, r operand, value any) any {
 	s, isText := value.(string)
-	if !isText || r.declared() != Email {
+	if !isText || r.declared() != customfields.Email {
 		return value
 	}
 	norm, err := emailaddr.Normalize(s)

@@ -1,4 +1,4 @@
-package customfields
+package filter
 
 import (
 	"fmt"
@@ -8,6 +8,8 @@ import (
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
+
+	"github.com/stratakit/strata/customfields"
 )
 
 // fieldsType is the CEL type of the variable "fields": a message whose fields are the
@@ -16,15 +18,15 @@ const fieldsType = "strata.Fields"
 
 // newEnv makes the CEL environment of one workspace: its columns as variables and its
 // custom fields below "fields".
-func newEnv(s *Set, columns []Column) (*cel.Env, error) {
+func newEnv(schema Schema) (*cel.Env, error) {
 	registry, err := types.NewRegistry()
 	if err != nil {
 		return nil, err
 	}
 	p := &provider{Provider: registry, fields: map[string]*types.FieldType{}}
-	for i := range s.Fields {
-		if f := &s.Fields[i]; f.Filterable {
-			p.fields[f.Key] = f.celField()
+	for i := range schema.Fields.Fields {
+		if f := &schema.Fields.Fields[i]; f.Filterable {
+			p.fields[f.Key] = celField(f)
 		}
 	}
 	options := []cel.EnvOption{
@@ -34,7 +36,7 @@ func newEnv(s *Set, columns []Column) (*cel.Env, error) {
 		cel.ParserRecursionLimit(2 * maxDepth),
 		cel.ParserExpressionSizeLimit(MaxFilterBytes),
 	}
-	for _, c := range columns {
+	for _, c := range schema.Columns {
 		t, err := celType(c.Type)
 		if err != nil {
 			return nil, err
@@ -47,17 +49,17 @@ func newEnv(s *Set, columns []Column) (*cel.Env, error) {
 	return cel.NewEnv(options...)
 }
 
-func celType(t Type) (*types.Type, error) {
+func celType(t customfields.Type) (*types.Type, error) {
 	switch t {
-	case Text, Select, URL, Email:
+	case customfields.Text, customfields.Select, customfields.URL, customfields.Email:
 		return types.StringType, nil
-	case Number:
+	case customfields.Number:
 		return types.DoubleType, nil
-	case Date:
+	case customfields.Date:
 		return types.TimestampType, nil
-	case Boolean:
+	case customfields.Boolean:
 		return types.BoolType, nil
-	case MultiSelect:
+	case customfields.MultiSelect:
 		return types.NewListType(types.StringType), nil
 	}
 	return nil, fmt.Errorf("no filter type for %q", t)
@@ -66,21 +68,21 @@ func celType(t Type) (*types.Type, error) {
 // celField describes a custom field to cel-go. Reading one that is not set gives null,
 // and an empty list for a multi_select. A stored value of another JSON type, which only
 // SQL written by hand can leave there, counts as not set: so it does in our SQL.
-func (f *Field) celField() *types.FieldType {
+func celField(f *customfields.Field) *types.FieldType {
 	t, err := celType(f.Type)
 	if err != nil { // check has refused every other type
 		t = types.StringType
 	}
 	read := func(target any) any {
 		values, _ := target.(map[string]any)
-		return f.native(values[f.Key])
+		return native(f, values[f.Key])
 	}
 	out := &types.FieldType{
 		Type:    types.NewNullableType(t),
 		IsSet:   func(target any) bool { return read(target) != nil },
 		GetFrom: func(target any) (any, error) { return read(target), nil },
 	}
-	if f.Type == MultiSelect {
+	if f.Type == customfields.MultiSelect {
 		out.Type = t
 		out.GetFrom = func(target any) (any, error) {
 			if list, ok := read(target).([]string); ok {
@@ -93,32 +95,32 @@ func (f *Field) celField() *types.FieldType {
 }
 
 // native returns a stored value as cel-go knows it, or nil.
-func (f *Field) native(value any) any {
+func native(f *customfields.Field, value any) any {
 	switch v := value.(type) {
 	case string:
 		switch f.Type {
-		case Text, Select, URL, Email:
+		case customfields.Text, customfields.Select, customfields.URL, customfields.Email:
 			return v
-		case Date:
-			if t, err := time.Parse(DateLayout, v); err == nil {
+		case customfields.Date:
+			if t, err := time.Parse(customfields.DateLayout, v); err == nil {
 				return t
 			}
-		case Number, Boolean, MultiSelect:
+		case customfields.Number, customfields.Boolean, customfields.MultiSelect:
 		}
 	case float64:
-		if f.Type == Number {
+		if f.Type == customfields.Number {
 			return v
 		}
 	case bool:
-		if f.Type == Boolean {
+		if f.Type == customfields.Boolean {
 			return v
 		}
 	case []string:
-		if f.Type == MultiSelect {
+		if f.Type == customfields.MultiSelect {
 			return v
 		}
 	case []any:
-		if f.Type != MultiSelect {
+		if f.Type != customfields.MultiSelect {
 			return nil
 		}
 		list := make([]string, 0, len(v))

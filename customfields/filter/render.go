@@ -1,10 +1,12 @@
-package customfields
+package filter
 
 import (
 	"encoding/json"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/stratakit/strata/customfields"
 )
 
 // renderer writes a tree as SQL. It never writes NOT around something that may be NULL:
@@ -164,7 +166,7 @@ func (e equal) contained() (key string, value any, ok bool) {
 // stored is a literal as a custom field holds it.
 func stored(value any) any {
 	if t, ok := value.(time.Time); ok {
-		return t.Format(DateLayout)
+		return t.Format(customfields.DateLayout)
 	}
 	return value
 }

@@ -1,4 +1,6 @@
-package customfields
+package filter
+
+import "github.com/stratakit/strata/customfields"
 
 // A filter is a tree of conditions over references and literals. Each condition is true,
 // false or unknown, as in CEL (where unknown is an error) and SQL (where it is NULL).
@@ -76,11 +78,11 @@ const (
 // operand is a column or a custom field; one of the two is set.
 type operand struct {
 	column *Column
-	field  *Field
+	field  *customfields.Field
 }
 
 // declared is the type of the column or field.
-func (r operand) declared() Type {
+func (r operand) declared() customfields.Type {
 	if r.column != nil {
 		return r.column.Type
 	}
@@ -88,10 +90,10 @@ func (r operand) declared() Type {
 }
 
 // kind is the type that decides how values are compared.
-func (r operand) kind() Type {
+func (r operand) kind() customfields.Type {
 	switch t := r.declared(); t {
-	case Select, URL, Email:
-		return Text
+	case customfields.Select, customfields.URL, customfields.Email:
+		return customfields.Text
 	default:
 		return t
 	}

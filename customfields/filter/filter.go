@@ -1,4 +1,4 @@
-package customfields
+package filter
 
 import (
 	"fmt"
@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"cel.dev/cel-go/cel"
+
+	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/internal/fault"
 )
 
@@ -18,19 +20,27 @@ const (
 	maxListItems   = 1000
 )
 
+// Schema is what a filter may mention.
+type Schema struct {
+	// Fields are the custom fields of the workspace.
+	Fields *customfields.Set
+	// Columns are those of the table.
+	Columns []Column
+}
+
 // Column is a column of the table that filters may also use, beside the custom fields.
 type Column struct {
 	// Name is what the filter calls it, such as "createdAt".
 	Name string
-	// Type is Text, Email, Number, Date or Boolean. A Date column is a timestamptz. An
-	// Email column has every address in the form of recipients.NormalizeEmail, and ==, !=
+	// Type is customfields.Text, customfields.Email, customfields.Number, customfields.Date or customfields.Boolean. A customfields.Date column is a timestamptz. An
+	// customfields.Email column has every address in the form of recipients.NormalizeEmail, and ==, !=
 	// and in put what they compare it with into that form.
-	Type Type
+	Type customfields.Type
 	// SQL is the column in statements, with the table as r, such as "r.created_at".
 	SQL string
 	// Nullable says that the column may be NULL; to a filter that is null.
 	Nullable bool
-	// Options are the only values a Text column has, when it is an enumeration.
+	// Options are the only values a customfields.Text column has, when it is an enumeration.
 	Options []string
 }
 
@@ -48,18 +58,18 @@ type Position struct {
 	Column int `json:"column"`
 }
 
-// FilterProblem is one thing wrong with a filter.
-type FilterProblem struct {
+// Problem is one thing wrong with a filter.
+type Problem struct {
 	Position
 	Message    string `json:"message"`
 	Suggestion string `json:"suggestion,omitempty"`
 }
 
-// FilterError is everything that is wrong with a filter.
-type FilterError struct{ Problems []FilterProblem }
+// Error is everything that is wrong with a filter.
+type Error struct{ Problems []Problem }
 
 // Error lists the problems with their positions.
-func (e *FilterError) Error() string {
+func (e *Error) Error() string {
 	parts := make([]string, len(e.Problems))
 	for i, p := range e.Problems {
 		parts[i] = fmt.Sprintf("%d:%d: %s", p.Line, p.Column, p.Message)
@@ -71,16 +81,16 @@ func (e *FilterError) Error() string {
 }
 
 // Kind is fault.Invalid.
-func (e *FilterError) Kind() fault.Kind { return fault.Invalid }
+func (e *Error) Kind() fault.Kind { return fault.Invalid }
 
 // Code is "invalid_filter".
-func (e *FilterError) Code() string { return "invalid_filter" }
+func (e *Error) Code() string { return "invalid_filter" }
 
 // FieldErrors are the problems as an HTTP answer lists them.
-func (e *FilterError) FieldErrors() any {
+func (e *Error) FieldErrors() any {
 	type fieldError struct {
 		Field string `json:"field"`
-		FilterProblem
+		Problem
 	}
 	out := make([]fieldError, len(e.Problems))
 	for i, p := range e.Problems {
@@ -89,8 +99,8 @@ func (e *FilterError) FieldErrors() any {
 	return out
 }
 
-func problemAt(p Position, format string, args ...any) *FilterError {
-	return &FilterError{Problems: []FilterProblem{{Position: p, Message: fmt.Sprintf(format, args...)}}}
+func problemAt(p Position, format string, args ...any) *Error {
+	return &Error{Problems: []Problem{{Position: p, Message: fmt.Sprintf(format, args...)}}}
 }
 
 // String returns the filter as it was written.

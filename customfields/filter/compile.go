@@ -1,4 +1,4 @@
-package customfields
+package filter
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -16,19 +17,18 @@ import (
 	"github.com/stratakit/strata/internal/suggest"
 )
 
-// Compile parses and checks a filter against the workspace's fields and the table's
-// columns. An unknown name, a wrong type and an unknown option are errors with their
+// Compile parses and checks a filter against a schema. An unknown name, a wrong type and an unknown option are errors with their
 // position; so is what is not supported: nothing is approximated. All errors are
-// *FilterError. See the package documentation for the language and its truth table.
-func (s *Set) Compile(expr string, columns []Column) (*Filter, error) {
+// *Error. See the package documentation for the language and its truth table.
+func Compile(schema Schema, expr string) (*Filter, error) {
 	if len(expr) > MaxFilterBytes {
 		return nil, problemAt(Position{1, 1}, "a filter may have at most %d bytes, this one has %d", MaxFilterBytes, len(expr))
 	}
 	if !storable(expr) {
 		return nil, problemAt(Position{1, 1}, "a filter must be valid UTF-8 without NUL")
 	}
-	names := s.names(columns)
-	env, err := newEnv(s, columns)
+	names := schema.names()
+	env, err := newEnv(schema)
 	if err != nil {
 		return nil, fmt.Errorf("customfields: make the filter environment: %w", err)
 	}
@@ -44,7 +44,7 @@ func (s *Set) Compile(expr string, columns []Column) (*Filter, error) {
 	if issues.Err() != nil {
 		return nil, filterError(issues, names)
 	}
-	b := &builder{ast: checked.NativeRep(), set: s, columns: columns, refs: map[string]bool{}}
+	b := &builder{ast: checked.NativeRep(), set: schema.Fields, columns: schema.Columns, refs: map[string]bool{}}
 	root, err := b.condition(b.ast.Expr())
 	if err != nil {
 		return nil, err
@@ -57,9 +57,9 @@ func (s *Set) Compile(expr string, columns []Column) (*Filter, error) {
 }
 
 // names are what a filter may mention, for suggestions.
-func (s *Set) names(columns []Column) []string {
-	names := slices.DeleteFunc(s.Keys(), func(key string) bool { return !s.Field(key).Filterable })
-	for _, c := range columns {
+func (s Schema) names() []string {
+	names := slices.DeleteFunc(s.Fields.Keys(), func(key string) bool { return !s.Fields.Field(key).Filterable })
+	for _, c := range s.Columns {
 		names = append(names, c.Name)
 	}
 	return names
@@ -153,9 +153,9 @@ var (
 // filterError turns cel-go's issues into ours: in the words of the fields, with what
 // was probably meant.
 func filterError(issues *cel.Issues, names []string) error {
-	out := &FilterError{}
+	out := &Error{}
 	for _, e := range issues.Errors() {
-		p := FilterProblem{Position: Position{Line: max(e.Location.Line(), 1), Column: max(e.Location.Column(), 0) + 1}, Message: e.Message}
+		p := Problem{Position: Position{Line: max(e.Location.Line(), 1), Column: max(e.Location.Column(), 0) + 1}, Message: e.Message}
 		if m := undefinedField.FindStringSubmatch(e.Message); m != nil {
 			p.Message, p.Suggestion = fmt.Sprintf("the workspace has no field %q that can be filtered", m[1]), suggest.Closest(m[1], names)
 		} else if m := undeclared.FindStringSubmatch(e.Message); m != nil {
@@ -179,4 +179,21 @@ func clipText(s string, n int) string {
 		return s
 	}
 	return string([]rune(s)[:n]) + "…"
+}
+
+// storable reports whether PostgreSQL can keep s: valid UTF-8 without NUL.
+func storable(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
+
+// quoteSome lists a few of the options.
+func quoteSome(options []string) string {
+	const most = 10
+	parts := make([]string, 0, most+1)
+	for i, o := range options {
+		if i == most {
+			parts = append(parts, fmt.Sprintf("… (%d in all)", len(options)))
+			break
+		}
+		parts = append(parts, strconv.Quote(o))
+	}
+	return strings.Join(parts, ", ")
 }

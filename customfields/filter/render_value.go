@@ -1,9 +1,12 @@
-package customfields
+package filter
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"time"
+
+	"github.com/stratakit/strata/customfields"
 )
 
 // isSet asks whether a reference has a value, or has none. It is never NULL. A custom
@@ -20,19 +23,19 @@ func (r *renderer) isSet(x operand, want bool) string {
 	if want {
 		op = " IS NOT DISTINCT FROM '"
 	}
-	return "jsonb_typeof(r.custom_fields->" + quoteKey(x.field.Key) + ")" + op + x.field.jsonType() + "'"
+	return "jsonb_typeof(r.custom_fields->" + quoteKey(x.field.Key) + ")" + op + jsonType(x.field) + "'"
 }
 
 // jsonType is what jsonb_typeof says of the field's values.
-func (f *Field) jsonType() string {
+func jsonType(f *customfields.Field) string {
 	switch f.Type {
-	case Number:
+	case customfields.Number:
 		return "number"
-	case Boolean:
+	case customfields.Boolean:
 		return "boolean"
-	case MultiSelect:
+	case customfields.MultiSelect:
 		return "array"
-	case Text, Date, Select, URL, Email:
+	case customfields.Text, customfields.Date, customfields.Select, customfields.URL, customfields.Email:
 	}
 	return "string"
 }
@@ -42,7 +45,7 @@ func (f *Field) jsonType() string {
 // by the range of its own. A number is a float8, as a column is and as CEL has it.
 func (r *renderer) value(x operand) string {
 	if x.column != nil {
-		if x.kind() == Text {
+		if x.kind() == customfields.Text {
 			return x.column.SQL + ` COLLATE "C"` // CEL orders text by code point
 		}
 		return x.column.SQL
@@ -50,16 +53,16 @@ func (r *renderer) value(x operand) string {
 	raw := "r.custom_fields->" + quoteKey(x.field.Key)
 	text := "r.custom_fields->>" + quoteKey(x.field.Key)
 	guard := func(value string) string {
-		return "(CASE WHEN jsonb_typeof(" + raw + ") = '" + x.field.jsonType() + "' THEN " + value + " END)"
+		return "(CASE WHEN jsonb_typeof(" + raw + ") = '" + jsonType(x.field) + "' THEN " + value + " END)"
 	}
 	switch x.kind() {
-	case Number:
+	case customfields.Number:
 		// What float8 cannot hold, which a cast would raise on, counts as not set.
 		number := "(" + raw + ")::numeric"
 		return guard("CASE WHEN " + number + " = 0 OR abs(" + number + ") BETWEEN 5e-324 AND 1.7976931348623157e308 THEN (" + raw + ")::float8 END")
-	case Boolean:
+	case customfields.Boolean:
 		return guard("(" + raw + ")::boolean")
-	case Text, Date, Select, MultiSelect, URL, Email:
+	case customfields.Text, customfields.Date, customfields.Select, customfields.MultiSelect, customfields.URL, customfields.Email:
 	}
 	return guard("(" + text + `) COLLATE "C"`)
 }
@@ -77,7 +80,7 @@ func (r *renderer) number(x operand, op string, value float64) {
 	r.write(raw, " ", op, " ", r.bind(strconv.FormatFloat(value, 'f', -1, 64), "jsonb"), only)
 }
 
-// dateText is a timestamptz in the form of DateLayout.
+// dateText is a timestamptz in the form of customfields.DateLayout.
 const dateText = `to_char(%s AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') COLLATE "C"`
 
 // pair is two references of one kind in forms that PostgreSQL can compare. A date is
@@ -85,7 +88,7 @@ const dateText = `to_char(%s AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 // because text that is no date would make a cast raise.
 func (r *renderer) pair(a, b operand) (left, right string) {
 	left, right = r.value(a), r.value(b)
-	if a.kind() == Date && (a.field == nil) != (b.field == nil) {
+	if a.kind() == customfields.Date && (a.field == nil) != (b.field == nil) {
 		if a.field == nil {
 			left = fmt.Sprintf(dateText, a.column.SQL)
 		} else {
@@ -94,6 +97,8 @@ func (r *renderer) pair(a, b operand) (left, right string) {
 	}
 	return left, right
 }
+
+var keyForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 
 // quoteKey writes a key as a literal. The form of a key admits nothing to escape.
 func quoteKey(key string) string {
@@ -108,7 +113,7 @@ func quoteKey(key string) string {
 func (r *renderer) bindFor(x operand, value any) string {
 	if x.field != nil {
 		if t, ok := value.(time.Time); ok {
-			return r.bind(t.Format(DateLayout), "text")
+			return r.bind(t.Format(customfields.DateLayout), "text")
 		}
 		return r.bind(value, "text")
 	}
@@ -116,15 +121,15 @@ func (r *renderer) bindFor(x operand, value any) string {
 }
 
 // sqlType is the type of a column's parameter.
-func sqlType(t Type) string {
+func sqlType(t customfields.Type) string {
 	switch t {
-	case Number:
+	case customfields.Number:
 		return "float8"
-	case Date:
+	case customfields.Date:
 		return "timestamptz"
-	case Boolean:
+	case customfields.Boolean:
 		return "boolean"
-	case Text, Select, MultiSelect, URL, Email:
+	case customfields.Text, customfields.Select, customfields.MultiSelect, customfields.URL, customfields.Email:
 	}
 	return "text"
 }

@@ -1,4 +1,4 @@
-package customfields
+package filter
 
 import (
 	"slices"
@@ -7,12 +7,14 @@ import (
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
+
+	"github.com/stratakit/strata/customfields"
 )
 
 // builder makes the tree from a checked expression. What it does not know it refuses.
 type builder struct {
 	ast     *ast.AST
-	set     *Set
+	set     *customfields.Set
 	columns []Column
 	refs    map[string]bool
 }
@@ -40,7 +42,7 @@ func (b *builder) condition(e ast.Expr) (node, error) {
 		if err != nil {
 			return nil, err
 		}
-		if r.kind() == Boolean {
+		if r.kind() == customfields.Boolean {
 			return flag{r}, nil
 		}
 	case ast.CallKind:
@@ -144,7 +146,7 @@ func (b *builder) equality(e, x, y ast.Expr) (node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.kind() == MultiSelect {
+	if r.kind() == customfields.MultiSelect {
 		return nil, b.errorf(e, "a multi_select is asked with \"option\" in fields.<key>, or has()")
 	}
 	if b.isRef(other) {
@@ -173,7 +175,7 @@ func (b *builder) comparison(e ast.Expr, name string, x, y ast.Expr) (node, erro
 	if err != nil {
 		return nil, err
 	}
-	if r.kind() == Boolean || r.kind() == MultiSelect {
+	if r.kind() == customfields.Boolean || r.kind() == customfields.MultiSelect {
 		return nil, b.errorf(e, "%s has no order: use ==, != or in", r.kind())
 	}
 	if b.isRef(other) {
@@ -204,7 +206,7 @@ func (b *builder) in(e, x, y ast.Expr) (node, error) {
 			return nil, err
 		}
 		s, isText := value.(string)
-		if !isText || r.kind() != MultiSelect {
+		if !isText || r.kind() != customfields.MultiSelect {
 			return nil, b.errorf(x, "must be the text of an option")
 		}
 		return member{r, s}, b.checkOption(x, r, s)
@@ -216,7 +218,7 @@ func (b *builder) in(e, x, y ast.Expr) (node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.kind() == MultiSelect {
+	if r.kind() == customfields.MultiSelect {
 		return nil, b.errorf(e, "a multi_select is asked with \"option\" in fields.<key>")
 	}
 	values := make([]any, 0, y.AsList().Size())
@@ -252,7 +254,7 @@ func (b *builder) match(c ast.CallExpr, how matchKind) (node, error) {
 		return nil, err
 	}
 	s, isText := value.(string)
-	if !isText || r.kind() != Text {
+	if !isText || r.kind() != customfields.Text {
 		return nil, b.errorf(c.Args()[0], "must be a text literal")
 	}
 	return match{r, how, s}, nil

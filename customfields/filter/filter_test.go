@@ -1,4 +1,4 @@
-package customfields_test
+package filter_test
 
 import (
 	"encoding/json"
@@ -14,13 +14,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/customfields/filter"
 	"github.com/stratakit/strata/internal/dbtest"
 )
 
 // No byte of a literal may reach the SQL text, whatever it looks like.
 func TestLiteralsNeverReachTheSQL(t *testing.T) {
 	t.Parallel()
-	s := allTypes(t)
+	s := filter.Schema{Fields: allTypes(t), Columns: columns}
 	for _, hostile := range []string{`canary`, `canary' OR 1=1 --`, `canary$1`, `canary?`, "canary\n--", `canary\'`, `%canary_`, `canary*/`} {
 		quoted, err := json.Marshal(hostile)
 		require.NoError(t, err)
@@ -28,7 +29,7 @@ func TestLiteralsNeverReachTheSQL(t *testing.T) {
 			`email == %s`, `email != %s`, `email < %s`, `email in [%s]`, `email.contains(%s)`, `email.startsWith(%s)`, `email.endsWith(%s)`, `nickname == %s`,
 			`fields.note == %s`, `fields.note >= %s`, `fields.note in [%s, "x"]`, `!fields.note.contains(%s)`, `%s == fields.note && fields.vip`,
 		} {
-			f, err := s.Compile(fmt.Sprintf(form, quoted), columns)
+			f, err := filter.Compile(s, fmt.Sprintf(form, quoted))
 			require.NoError(t, err, form)
 			sql, args := f.SQL(7)
 			require.NotContains(t, sql, "canary")
@@ -40,7 +41,7 @@ func TestLiteralsNeverReachTheSQL(t *testing.T) {
 
 func TestEqualitiesMergeIntoOneContainment(t *testing.T) {
 	t.Parallel()
-	f, err := allTypes(t).Compile(`fields.tier == "gold" && ("vip" in fields.tags && fields.vip) && fields.size == 5 && "new" in fields.tags`, columns)
+	f, err := filter.Compile(filter.Schema{Fields: allTypes(t), Columns: columns}, `fields.tier == "gold" && ("vip" in fields.tags && fields.vip) && fields.size == 5 && "new" in fields.tags`)
 	require.NoError(t, err)
 	sql, args := f.SQL(1)
 	require.Equal(t, 1, strings.Count(sql, "@>"), sql)
@@ -178,12 +179,12 @@ func TestSQLAgreesWithCEL(t *testing.T) {
 			i, c["email"], c["nickname"], c["status"], c["createdAt"], c["score"], c["opted"], rec.stored)
 		require.NoError(t, err)
 	}
-	s := allTypes(t)
+	s := filter.Schema{Fields: allTypes(t), Columns: columns}
 	telling := 0
 	const expressions = 1500
 	for range expressions {
 		expr := randomExpr(r, 4)
-		f, err := s.Compile(expr, columns)
+		f, err := filter.Compile(s, expr)
 		require.NoError(t, err, expr)
 		sql, args := f.SQL(1)
 		rows, err := pool.Query(t.Context(), `SELECT id FROM rows r WHERE `+sql, args...)

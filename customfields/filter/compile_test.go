@@ -1,6 +1,7 @@
-package customfields_test
+package filter_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -9,9 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/customfields/filter"
+	"github.com/stratakit/strata/tenancy"
 )
 
-var columns = []customfields.Column{
+var columns = []filter.Column{
 	{Name: "email", Type: customfields.Text, SQL: "r.email"},
 	{Name: "nickname", Type: customfields.Text, SQL: "r.nickname", Nullable: true},
 	{Name: "status", Type: customfields.Text, SQL: "r.status", Options: []string{"active", "inactive"}},
@@ -22,7 +25,7 @@ var columns = []customfields.Column{
 
 func TestCompileRefusesWithPositionAndSuggestion(t *testing.T) {
 	t.Parallel()
-	s := allTypes(t)
+	s := filter.Schema{Fields: allTypes(t), Columns: columns}
 	for _, c := range []struct {
 		expr, message, suggestion string
 		line, column              int
@@ -63,39 +66,39 @@ func TestCompileRefusesWithPositionAndSuggestion(t *testing.T) {
 		{strings.Repeat("!(", 50) + "opted" + strings.Repeat(")", 50), "too large", "", 0, 0},
 		{strings.TrimSuffix(strings.Repeat("opted||", 400), "||"), "too large", "", 0, 0},
 	} {
-		_, err := s.Compile(c.expr, columns)
-		var e *customfields.FilterError
+		_, err := filter.Compile(s, c.expr)
+		var e *filter.Error
 		require.ErrorAs(t, err, &e, c.expr)
 		p := e.Problems[0]
 		require.Contains(t, p.Message, c.message, c.expr)
 		require.Equal(t, c.suggestion, p.Suggestion, c.expr)
 		if c.line > 0 {
-			require.Equal(t, customfields.Position{Line: c.line, Column: c.column}, p.Position, "%s: %s", c.expr, p.Message)
+			require.Equal(t, filter.Position{Line: c.line, Column: c.column}, p.Position, "%s: %s", c.expr, p.Message)
 		}
 	}
 }
 
 func TestCompileAcceptsLongListsAndChains(t *testing.T) {
 	t.Parallel()
-	s := allTypes(t)
-	_, err := s.Compile(`fields.size in [`+strings.TrimSuffix(strings.Repeat("1,", 1000), ",")+`]`, columns)
+	s := filter.Schema{Fields: allTypes(t), Columns: columns}
+	_, err := filter.Compile(s, `fields.size in [`+strings.TrimSuffix(strings.Repeat("1,", 1000), ",")+`]`)
 	require.NoError(t, err)
-	_, err = s.Compile(strings.TrimSuffix(strings.Repeat(`fields.vip || `, 100), " || "), columns)
+	_, err = filter.Compile(s, strings.TrimSuffix(strings.Repeat(`fields.vip || `, 100), " || "))
 	require.NoError(t, err)
 	for _, list := range []string{`email in []`, `score in [1, 2.0, 3u]`, `fields.due in [timestamp("2026-01-31T00:00:00Z")]`} {
-		_, err := s.Compile(list, columns)
+		_, err := filter.Compile(s, list)
 		require.NoError(t, err, list)
 	}
 }
 
 func TestAddressesAreComparedInTheirForm(t *testing.T) {
 	t.Parallel()
-	s := allTypes(t)
-	columns := []customfields.Column{{Name: "email", Type: customfields.Email, SQL: "r.email_norm"}, {Name: "name", Type: customfields.Text, SQL: "r.name"}}
+	columns := []filter.Column{{Name: "email", Type: customfields.Email, SQL: "r.email_norm"}, {Name: "name", Type: customfields.Text, SQL: "r.name"}}
+	s := filter.Schema{Fields: allTypes(t), Columns: columns}
 	for _, form := range []string{`%s == "Ada@Example.COM"`, `"ADA@example.com" == %s`, `!(%s != "Ada@example.com")`, `%s in ["x", " Ada@Example.com"]`} {
 		for _, ref := range []string{"email", "fields.mail"} {
 			expr := fmt.Sprintf(form, ref)
-			f, err := s.Compile(expr, columns)
+			f, err := filter.Compile(s, expr)
 			require.NoError(t, err, expr)
 			require.Equal(t, expr, f.String(), "as it was written")
 			_, args := f.SQL(1)
@@ -105,7 +108,7 @@ func TestAddressesAreComparedInTheirForm(t *testing.T) {
 			require.False(t, f.Match(map[string]any{"email": "bo@example.com"}, map[string]any{"mail": "bo@example.com"}), expr)
 		}
 	}
-	f, err := s.Compile(`name == "Ada@Example.com" && fields.note == "Ada@Example.com" && email < "B" && email != "No Address"`, columns)
+	f, err := filter.Compile(s, `name == "Ada@Example.com" && fields.note == "Ada@Example.com" && email < "B" && email != "No Address"`)
 	require.NoError(t, err)
 	sql, args := f.SQL(1)
 	require.Equal(t, 3, strings.Count(fmt.Sprint(args...), "A"), "text is compared as it is: %v", args)
@@ -114,7 +117,7 @@ func TestAddressesAreComparedInTheirForm(t *testing.T) {
 
 func TestFilterReferences(t *testing.T) {
 	t.Parallel()
-	f, err := allTypes(t).Compile(`fields.tier == "gold" && (email == "x" || has(fields.note)) && fields.tier != "silver"`, columns)
+	f, err := filter.Compile(filter.Schema{Fields: allTypes(t), Columns: columns}, `fields.tier == "gold" && (email == "x" || has(fields.note)) && fields.tier != "silver"`)
 	require.NoError(t, err)
 	require.Equal(t, []string{"email", "fields.note", "fields.tier"}, f.References())
 }
@@ -123,17 +126,56 @@ func FuzzCompile(f *testing.F) {
 	for _, s := range []string{`fields.tier == "gold"`, `!(email in ["a"]) && has(fields.note)`, `fields.due > timestamp("2024-01-01T00:00:00Z")`, `a.b.c(1)[2]`, `[{}]`} {
 		f.Add(s)
 	}
-	set := allTypes(f)
+	s := filter.Schema{Fields: allTypes(f), Columns: columns}
 	f.Fuzz(func(t *testing.T, expr string) {
-		filter, err := set.Compile(expr, columns)
+		f, err := filter.Compile(s, expr)
 		if err != nil {
-			var e *customfields.FilterError
+			var e *filter.Error
 			require.ErrorAs(t, err, &e)
 			return
 		}
-		sql, args := filter.SQL(1)
+		sql, args := f.SQL(1)
 		require.Contains(t, sql, "(")
 		require.LessOrEqual(t, len(args), 600)
-		filter.Match(map[string]any{"email": "", "status": "active", "createdAt": time.Time{}}, nil)
+		f.Match(map[string]any{"email": "", "status": "active", "createdAt": time.Time{}}, nil)
 	})
+}
+
+// The words are all that CEL's grammar and library know. Those that a key may be are
+// tried in every place where a filter names a field.
+func TestEveryKeyCanBeFiltered(t *testing.T) {
+	t.Parallel()
+	for _, key := range strings.Fields(`in true false null as break const continue else for function if import let loop package namespace return var void while
+		fields has type int uint double bool string bytes list map null_type timestamp duration dyn size all exists exists_one filter matches contains startswith
+		optional google cel math bind r b u rb br e1 x0 email`) {
+		s, err := customfields.NewSet(1, []customfields.Field{{Key: key, Type: customfields.Text, Filterable: true}})
+		var v *tenancy.ValidationError
+		if errors.As(err, &v) {
+			require.Equal(t, "reserved_key", v.Fields[0].Code, key)
+			require.Contains(t, []string{"in", "true", "false", "null"}, key)
+			continue
+		}
+		require.NoError(t, err, key)
+		for _, form := range []string{`fields.%s == "x"`, `"x" != fields.%s`, `fields.%s in ["x"]`, `has(fields.%s)`, `fields.%s.contains("x")`, `(fields.%s) < email`} {
+			_, err := filter.Compile(filter.Schema{Fields: s, Columns: columns}, fmt.Sprintf(form, key))
+			require.NoError(t, err, form, key)
+		}
+	}
+}
+
+func allTypes(t testing.TB) *customfields.Set {
+	t.Helper()
+	s, err := customfields.NewSet(1, []customfields.Field{
+		{Key: "note", Type: customfields.Text, Filterable: true},
+		{Key: "size", Type: customfields.Number, Filterable: true},
+		{Key: "due", Type: customfields.Date, Filterable: true},
+		{Key: "tier", Type: customfields.Select, Options: []string{"gold", "silver", "bronze"}, Filterable: true},
+		{Key: "tags", Type: customfields.MultiSelect, Options: []string{"vip", "beta", "new"}, Filterable: true},
+		{Key: "vip", Type: customfields.Boolean, Filterable: true},
+		{Key: "site", Type: customfields.URL, Filterable: true},
+		{Key: "mail", Type: customfields.Email, Filterable: true},
+		{Key: "hidden", Type: customfields.Text},
+	})
+	require.NoError(t, err)
+	return s
 }

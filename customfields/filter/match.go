@@ -1,4 +1,4 @@
-package customfields
+package filter
 
 import (
 	"cel.dev/cel-go/cel"
