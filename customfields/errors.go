@@ -10,5 +10,10 @@ var (
 	ErrKeyTaken error = fault.New(fault.Conflict, "key_taken", "the workspace already has a custom field with this key, perhaps archived")
 	// ErrOptionInUse is returned by Update for options that leave out one there was:
 	// values of records would become invalid.
-	ErrOptionInUse error = fault.New(fault.Conflict, "option_removed", "an option can be added and moved, not removed")
+	ErrOptionInUse error = fault.New(fault.Conflict, "option_removed", "an option can be added and moved; removing one goes through the records")
+	// ErrChanging is returned for what cannot be done to a field while another change of it
+	// goes through the records.
+	ErrChanging error = fault.New(fault.Conflict, "field_changing", "the field is being changed: wait until that has ended, or cancel it")
+	// ErrNotArchived is returned by Restore for a field that is in use.
+	ErrNotArchived error = fault.New(fault.Conflict, "field_not_archived", "the field is not archived")
 )

@@ -197,34 +197,34 @@ func version(ctx context.Context, db reader, workspace tenancy.WorkspaceID) (int
 	return version, nil
 }
 
-const fieldColumns = `f.id, f.key, f.label, f.type, f.options, f.required, f.filterable, f.position, f.created_at, f.updated_at, f.archived_at`
+const fieldColumns = `f.id, f.key, f.label, f.type, f.options, f.required, f.filterable, f.position, f.created_at, f.updated_at, f.archived_at, coalesce(f.slot, f.key), f.transition`
 
 func scanField(row pgx.CollectableRow) (f Field, err error) {
-	err = row.Scan(&f.ID, &f.Key, &f.Label, &f.Type, &f.Options, &f.Required, &f.Filterable, &f.Position, &f.CreatedAt, &f.UpdatedAt, &f.ArchivedAt)
+	err = row.Scan(&f.ID, &f.Key, &f.Label, &f.Type, &f.Options, &f.Required, &f.Filterable, &f.Position, &f.CreatedAt, &f.UpdatedAt, &f.ArchivedAt, &f.Slot, &f.Transition)
 	return f, err
 }
 
 // read returns version and fields as one statement sees them.
 func read(ctx context.Context, db reader, workspace tenancy.WorkspaceID) (*Set, error) {
-	var version int64
+	var version, layout int64
 	var fields []Field
-	err := db.Read(ctx, `SELECT s.version, `+fieldColumns+` FROM strata.custom_field_sets s
+	err := db.Read(ctx, `SELECT s.version, s.layout, `+fieldColumns+` FROM strata.custom_field_sets s
 		LEFT JOIN strata.custom_fields f ON f.workspace_id = s.workspace_id
 		WHERE s.workspace_id = $1 ORDER BY f.position, f.key`, []any{workspace}, func(rows pgx.Rows) error {
 		for rows.Next() {
 			var f Field
 			var id *ID
-			var key, label, kind *string
+			var key, label, kind, slot *string
 			var required, filterable *bool
 			var position *int
 			var created, updated *time.Time
-			if err := rows.Scan(&version, &id, &key, &label, &kind, &f.Options, &required, &filterable, &position, &created, &updated, &f.ArchivedAt); err != nil {
+			if err := rows.Scan(&version, &layout, &id, &key, &label, &kind, &f.Options, &required, &filterable, &position, &created, &updated, &f.ArchivedAt, &slot, &f.Transition); err != nil {
 				return err
 			}
 			if key == nil { // the only row of a workspace without fields
 				continue
 			}
-			f.ID, f.Key, f.Label, f.Type = *id, *key, *label, Type(*kind)
+			f.ID, f.Key, f.Label, f.Type, f.Slot = *id, *key, *label, Type(*kind), *slot
 			f.Required, f.Filterable, f.Position, f.CreatedAt, f.UpdatedAt = *required, *filterable, *position, *created, *updated
 			fields = append(fields, f)
 		}
@@ -233,7 +233,7 @@ func read(ctx context.Context, db reader, workspace tenancy.WorkspaceID) (*Set, 
 	if err != nil {
 		return nil, fmt.Errorf("customfields: read the definitions: %w", err)
 	}
-	return newSet(version, fields), nil
+	return newSet(version, layout, fields), nil
 }
 
 // forget drops the set of a changed workspace here and in Redis.
@@ -287,9 +287,13 @@ func (r *Registry) CreateTx(ctx context.Context, tx *tenancy.Tx, f Field) (Field
 	if err := tx.LiveWorkspace(ctx); err != nil {
 		return Field{}, err
 	}
-	rows, err := tx.Query(ctx, tx.SQL(`INSERT INTO strata.custom_fields AS f (workspace_id, id, company_id, key, label, type, options, required, filterable, position)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (workspace_id, key) DO NOTHING RETURNING `+fieldColumns),
-		t.WorkspaceID, tenancy.NewID[Field](), t.CompanyID, f.Key, f.Label, string(f.Type), f.Options, f.Required, f.Filterable, f.Position)
+	fields, err := list(ctx, tx, t.WorkspaceID)
+	if err != nil {
+		return Field{}, err
+	}
+	rows, err := tx.Query(ctx, tx.SQL(`INSERT INTO strata.custom_fields AS f (workspace_id, id, company_id, key, label, type, options, required, filterable, position, slot)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, nullif($11, $4)) ON CONFLICT (workspace_id, key) DO NOTHING RETURNING `+fieldColumns),
+		t.WorkspaceID, tenancy.NewID[Field](), t.CompanyID, f.Key, f.Label, string(f.Type), f.Options, f.Required, f.Filterable, f.Position, FreeSlot(f.Key, fields))
 	if err != nil {
 		return Field{}, err
 	}
@@ -370,7 +374,8 @@ func apply[T any](to, from *T) {
 }
 
 // Archive hides a field: no new values, no filters. Its values stay in the records, and
-// its key stays taken. Archiving twice is ErrNotFound.
+// its key stays taken. Archiving twice is ErrNotFound; a field that is being changed is
+// ErrChanging. lifecycle.Manager.Archive also looks who uses the field.
 func (r *Registry) Archive(ctx context.Context, key string) error {
 	return r.db.InTx(ctx, func(tx *tenancy.Tx) error { return r.ArchiveTx(ctx, tx, key) })
 }
@@ -384,6 +389,9 @@ func (r *Registry) ArchiveTx(ctx context.Context, tx *tenancy.Tx, key string) er
 	f, err := r.lock(ctx, tx, t, key)
 	if err != nil {
 		return err
+	}
+	if f.Transition != nil {
+		return f.changing()
 	}
 	if _, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.custom_fields SET archived_at = now(), updated_at = now() WHERE workspace_id = $1 AND id = $2`), t.WorkspaceID, f.ID); err != nil {
 		return err

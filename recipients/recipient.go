@@ -141,8 +141,9 @@ func Columns() []filter.Column {
 type normalized struct {
 	email, emailNorm, name string
 	status                 Status
-	fields                 map[string]any
-	cleared                []string // the keys of custom fields that were given without a value
+	fields                 map[string]any // by slot
+	cleared                []string       // slots that are to be empty
+	given                  []string       // the keys of custom fields that have a value
 }
 
 // normalize checks everything about a new recipient and reports all errors at once.
@@ -163,15 +164,16 @@ func normalize(set *customfields.Set, in New) (normalized, error) {
 	note()
 	n.status, problem = NormalizeStatus(string(in.Status))
 	note()
-	fields, err := set.Normalize(in.CustomFields)
+	fields, cleared, err := set.NormalizeUpsert(in.CustomFields)
 	if err := collect(&v, err); err != nil {
 		return n, err
 	}
-	n.fields = fields
+	n.fields, n.cleared = fields, append(n.cleared, cleared...)
 	for key := range in.CustomFields {
-		if _, ok := fields[key]; !ok {
-			n.cleared = append(n.cleared, key)
+		if f := set.Field(key); f != nil && fields[f.Slot] != nil {
+			n.given = append(n.given, key)
 		}
 	}
+	slices.Sort(n.given)
 	return n, v.OrNil()
 }
