@@ -244,7 +244,7 @@ func TestCheckFilter(t *testing.T) {
 		{`emial == "x"`, "1:1", "email"},
 		{`fields.hidden == "x"`, "1:7", ""},
 		{`status ==`, "1:10", ""},
-		{`fields.tier.matches("g.*")`, "1:20", ""},
+		{`fields.tier.matches("g\\b")`, "1:21", ""},
 		{`name == ` + `"` + strings.Repeat("x", filter.MaxFilterBytes) + `"`, "1:1", ""},
 	} {
 		answer := ask(c.filter)
