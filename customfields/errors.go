@@ -10,5 +10,7 @@ var (
 	ErrKeyTaken error = fault.New(fault.Conflict, "key_taken", "the workspace already has a custom field with this key, perhaps archived")
 	// ErrOptionInUse is returned by Update for options that leave out one there was:
 	// values of records would become invalid.
-	ErrOptionInUse error = fault.New(fault.Conflict, "option_removed", "an option can be added and moved, not removed")
+	ErrOptionInUse error = fault.New(fault.Conflict, "option_removed", "an option can be added, moved and archived, not left out: name it among archivedOptions")
+	// ErrVersion is returned by Update when the field has changed since it was read.
+	ErrVersion error = fault.New(fault.Conflict, "version_conflict", "the custom field has changed since it was read: read it again")
 )

@@ -33,7 +33,7 @@ func NewSet(version int64, fields []Field) (*Set, error) {
 	fields = slices.Clone(fields)
 	seen := make(map[string]bool, len(fields))
 	for i := range fields {
-		fields[i].Options = slices.Clone(fields[i].Options)
+		fields[i].Options, fields[i].ArchivedOptions = slices.Clone(fields[i].Options), slices.Clone(fields[i].ArchivedOptions)
 		if err := fields[i].check(); err != nil {
 			return nil, err
 		}
@@ -61,6 +61,9 @@ func newSet(version int64, fields []Field) *Set {
 
 // indexed makes s ready for use.
 func (s *Set) indexed() *Set {
+	for i := range s.Fields {
+		s.Fields[i].prepare()
+	}
 	s.index = sync.OnceValue(func() map[string]*Field {
 		m := make(map[string]*Field, len(s.Fields))
 		for i := range s.Fields {
@@ -78,19 +81,45 @@ func (s *Set) Field(key string) *Field { return s.index()[key] }
 func (s *Set) Keys() []string { return slices.Sorted(maps.Keys(s.index())) }
 
 // Normalize returns the stored form of a new record's values: one form per type, no
-// nulls. A null or an empty string means "not set". What is wrong, required fields
-// without a value among it, comes back all at once as a *tenancy.ValidationError.
+// nulls. A null or an empty string means "not set". A field that is not among values has its
+// Default. What is wrong, required fields without a value among it, comes back all at once
+// as a *tenancy.ValidationError.
 func (s *Set) Normalize(values map[string]any) (map[string]any, error) {
-	out, _, v := s.normalize(values, (*Field).normalize)
-	s.requireAll(out, v)
-	return out, v.OrNil()
+	out, _, _, err := s.NormalizeNew(values)
+	return out, err
 }
 
-// NormalizePatch is Normalize for a change of an existing record: only the given keys
-// change, and those in unset lose their value. A null clears what an archived field has
-// left too.
-func (s *Set) NormalizePatch(values map[string]any) (set map[string]any, unset []string, err error) {
+// NormalizeNew is Normalize where a record that is there already may be meant, which takes
+// no defaults: unset are the keys that were given without a value, defaulted those that
+// were not given and have their Default.
+func (s *Set) NormalizeNew(values map[string]any) (set map[string]any, unset, defaulted []string, err error) {
 	set, unset, v := s.normalize(values, (*Field).normalize)
+	for i := range s.Fields {
+		f := &s.Fields[i]
+		if _, given := values[f.Key]; f.filled != nil && !given {
+			set[f.Key], defaulted = f.filled, append(defaulted, f.Key)
+		}
+	}
+	s.requireAll(set, v)
+	return set, unset, defaulted, v.OrNil()
+}
+
+// Defaults returns the values of a new record that comes without any.
+func (s *Set) Defaults() map[string]any {
+	out := map[string]any{}
+	for i := range s.Fields {
+		if f := &s.Fields[i]; f.filled != nil {
+			out[f.Key] = f.filled
+		}
+	}
+	return out
+}
+
+// NormalizePatch is Normalize for a change of an existing record, which has the values
+// stored: only the given keys change, and those in unset lose their value. A null clears
+// what an archived field has left too, and an archived option may stay where it is.
+func (s *Set) NormalizePatch(stored, values map[string]any) (set map[string]any, unset []string, err error) {
+	set, unset, v := s.normalize(values, func(f *Field, value any) (any, *problem) { return f.having(stored[f.Key]).normalize(value) })
 	for _, key := range unset {
 		if f := s.Field(key); f != nil && f.Required {
 			v.Fields = append(v.Fields, requiredError(f))
@@ -100,13 +129,24 @@ func (s *Set) NormalizePatch(values map[string]any) (set map[string]any, unset [
 }
 
 // NormalizeText is Normalize for the cells of a file: numbers, dates and booleans are
-// text there, and the values of a multi_select are separated by ; or |.
+// text there, and the values of a multi_select are separated by ; or |. An empty cell says
+// nothing, so that the field has its Default.
 func (s *Set) NormalizeText(cells map[string]string) (map[string]any, error) {
 	values := make(map[string]any, len(cells))
 	for k, c := range cells {
 		values[k] = c
 	}
-	out, _, v := s.normalize(values, func(f *Field, value any) (any, *problem) { return f.normalizeText(value.(string)) })
+	out, _, v := s.normalize(values, func(f *Field, value any) (any, *problem) {
+		if value, p := f.normalizeText(value.(string)); value != nil || p != nil {
+			return value, p
+		}
+		return f.filled, nil
+	})
+	for key, value := range s.Defaults() {
+		if _, given := values[key]; !given {
+			out[key] = value
+		}
+	}
 	s.requireAll(out, v)
 	return out, v.OrNil()
 }

@@ -93,6 +93,8 @@ type plan struct {
 	Format   format   `json:"format"`
 	Targets  []string `json:"targets"` // by column: "email", "name", "status", "fields.<key>", "" for ignored
 	Conflict Conflict `json:"conflict"`
+	// Defaults are the custom fields that a new recipient has when its row says nothing of them.
+	Defaults map[string]any `json:"defaults,omitempty"`
 }
 
 func (p plan) mapping() map[string]*string {
