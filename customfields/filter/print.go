@@ -36,7 +36,7 @@ var infix = map[string]struct {
 
 // printer writes parsed expressions on one line, with no more parentheses than they need.
 type printer struct {
-	*syntax
+	*parsed
 	err error
 }
 

@@ -190,7 +190,7 @@ func (w *ruleWriter) value(p *piece, kind takes, value any, path string) {
 	case takesAny, takesOrdered, takesNothing:
 		w.scalar(p, kind, value, path)
 	}
-	p.parts = append(p.parts, part{span{start, p.n}, path})
+	p.parts = append(p.parts, place{stretch{start, p.n}, path})
 }
 
 // scalar writes one value. The items of a list of text are text only.
@@ -268,5 +268,5 @@ func (w *ruleWriter) moment(p *piece, name, offset, path string) {
 	default:
 		w.add(path, `must be "0d", or a duration with a sign such as "-30d" or "+1h"`)
 	}
-	p.parts = append(p.parts, part{span{start, p.n}, path})
+	p.parts = append(p.parts, place{stretch{start, p.n}, path})
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
@@ -14,9 +15,9 @@ import (
 	"github.com/stratakit/strata/customfields/filter"
 )
 
-// usual changes a part into the spelling that rules have, where that is not the author's:
+// respell changes a part into the spelling that rules have, where that is not the author's:
 // numbers are doubles, chains flat, references on the left, has() for what is not null.
-func usual(e ast.Expr) {
+func respell(e ast.Expr) {
 	factory := ast.NewExprFactory()
 	switch e.Kind() {
 	case ast.IdentKind:
@@ -29,11 +30,11 @@ func usual(e ast.Expr) {
 			e.SetKindCase(factory.NewLiteral(e.ID(), types.Double(n)))
 		}
 	case ast.CallKind:
-		e.SetKindCase(usualCall(e, factory))
+		e.SetKindCase(respellCall(e, factory))
 	}
 }
 
-func usualCall(e ast.Expr, factory ast.ExprFactory) ast.Expr {
+func respellCall(e ast.Expr, factory ast.ExprFactory) ast.Expr {
 	c := e.AsCall()
 	args := c.Args()
 	isRef := func(e ast.Expr) bool {
@@ -43,7 +44,7 @@ func usualCall(e ast.Expr, factory ast.ExprFactory) ast.Expr {
 	mirrored := map[string]string{"_==_": "_==_", "_!=_": "_!=_", "_<_": "_>_", "_<=_": "_>=_", "_>_": "_<_", "_>=_": "_<=_"}
 	name := c.FunctionName()
 	if m, ok := mirrored[name]; ok && !isRef(args[0]) && isRef(args[1]) {
-		return usualCall(factory.NewCall(e.ID(), m, args[1], args[0]), factory)
+		return respellCall(factory.NewCall(e.ID(), m, args[1], args[0]), factory)
 	}
 	if name == "_&&_" || name == "_||_" {
 		var terms []ast.Expr
@@ -80,7 +81,7 @@ func TestRulesKeepTheTree(t *testing.T) {
 		}
 		written, err := filter.FromRule(r)
 		require.NoError(t, err, expr)
-		require.Equal(t, tree(t, expr, usual), tree(t, written, usual), "%s\n%s", expr, written)
+		require.Equal(t, tree(t, expr, respell), tree(t, written, respell), "%s\n%s", expr, written)
 		if r.CEL == "" {
 			asRules++
 		}
@@ -134,9 +135,12 @@ func randomRule(r *rand.Rand, depth int) filter.Rule {
 			return filter.Rule{Not: &inner}
 		}
 	}
-	switch r.IntN(10) {
+	when := func() any {
+		return map[string]any{pick("now", "today"): pick("0d", "-1d", "+2d", "-36h")}
+	}
+	switch r.IntN(16) {
 	case 0:
-		return filter.Rule{Field: pick("fields.note", "fields.tier", "fields.size", "fields.due", "nickname", "score", "opted"), Op: pick("set", "unset")}
+		return filter.Rule{Field: pick("fields.note", "fields.tier", "fields.tags", "sms.phone", "fields.size", "fields.due", "nickname", "score", "opted"), Op: pick("set", "unset")}
 	case 1:
 		return filter.Rule{Field: pick("fields.note", "nickname", "email"), Op: compare(), Value: text()}
 	case 2:
@@ -157,6 +161,21 @@ func randomRule(r *rand.Rand, depth int) filter.Rule {
 		return filter.Rule{Field: pick("fields.vip", "opted"), Op: "isTrue"}
 	case 8:
 		return filter.Rule{Field: pick("fields.due", "createdAt"), Op: compare(), Value: map[string]any{"timestamp": pick("2024-01-01T00:00:00Z", "2024-01-02T01:00:00+01:00")}}
+	case 9:
+		return filter.Rule{Field: pick("fields.due", "createdAt"), Op: compare(), Value: when()}
+	case 10:
+		return filter.Rule{Field: "fields.tags", Op: pick("hasAny", "hasAll", "hasNone"), Value: some(2, func() any { return pick("vip", "beta", "new") })}
+	case 11:
+		return filter.Rule{Field: pick("email", "fields.note", "sms.phone"), Op: pick("iequals", "icontains", "istartsWith", "iendsWith", "matches"), Value: pick("a", "É", "B$", "gold")}
+	case 12:
+		return filter.Rule{Field: pick("fields.due", "createdAt"), Op: pick("withinLast", "withinNext"), Value: pick("1d", "2.5d", "30h")}
+	case 13:
+		return filter.Rule{Event: "email.opened", Within: "7d", Op: compare(), Value: float64(r.IntN(4))}
+	case 14:
+		if r.IntN(2) == 0 {
+			return filter.Rule{Field: pick("fields.due", "createdAt"), Op: "anniversary"}
+		}
+		return filter.Rule{Field: pick("fields.size", "score"), Op: "between", Value: []any{size(), map[string]any{"field": "score"}}}
 	}
 	return filter.Rule{CEL: fmt.Sprintf(`fields.size < %d || fields.vip`, r.IntN(50))}
 }
@@ -204,13 +223,18 @@ func holds(t *testing.T, r *filter.Rule, rec record) (known, value bool) {
 
 func evaluate(t *testing.T, expr string, rec record) (known, value bool) {
 	t.Helper()
-	s := filter.Schema{Fields: allTypes(t), Columns: columns}
+	s := whole(t)
 	f, err := filter.Compile(s, expr)
 	require.NoError(t, err, expr)
 	no, err := filter.Compile(s, "!("+expr+")")
 	require.NoError(t, err, expr)
-	yes := f.Match(rec.columns, rec.fields)
-	return yes || no.Match(rec.columns, rec.fields), yes
+	at := time.Date(2024, 1, 3, 12, 0, 0, 0, time.UTC)
+	of := filter.Record{
+		Columns: rec.columns, Fields: rec.fields, Extensions: map[string]map[string]any{"sms": {"phone": rec.columns["nickname"]}},
+		Events: func(string, time.Time) (int64, error) { return 2, nil },
+	}
+	yes := f.Match(of, at)
+	return yes || no.Match(of, at), yes
 }
 
 // The filter of a rule has the answers of the rule, and so has the rule of that filter.

@@ -20,7 +20,7 @@ func ToRule(expr string) (*Rule, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &printer{syntax: s}
+	p := &printer{parsed: s}
 	r := (&ruleReader{p}).rule(s.Expr(), 0)
 	if p.err != nil {
 		return nil, p.err
@@ -173,10 +173,10 @@ func relation(op string, x, y ast.Expr) (Rule, bool) {
 		text, isText := textOf(x)
 		return Rule{Field: field, Op: "includes", Value: text}, ok && isText
 	}
-	if r, ok := count(op, x, y); ok {
+	if r, ok := eventCount(op, x, y); ok {
 		return r, true
 	}
-	if r, ok := count(opposite[op], y, x); ok {
+	if r, ok := eventCount(opposite[op], y, x); ok {
 		return r, true
 	}
 	field, ok := reference(x)
@@ -197,8 +197,8 @@ func isNullLiteral(e ast.Expr) bool {
 	return e.Kind() == ast.LiteralKind && e.AsLiteral() == types.NullValue
 }
 
-// count reads events("kind").count(days(7)) >= 2.
-func count(op string, x, y ast.Expr) (Rule, bool) {
+// eventCount reads events("kind").eventCount(days(7)) >= 2.
+func eventCount(op string, x, y ast.Expr) (Rule, bool) {
 	c, ok := called(x, "count", 1)
 	if !ok || !c.IsMemberFunction() {
 		return Rule{}, false
@@ -223,7 +223,7 @@ func called(e ast.Expr, name string, args int) (ast.CallExpr, bool) {
 // reference returns the name of a column or field. Conditions stand outside of all macros,
 // so no variable can be in the way.
 func reference(e ast.Expr) (string, bool) {
-	var none scope
+	var none variables
 	switch e.Kind() {
 	case ast.IdentKind:
 		name, _ := none.name(e)
@@ -264,7 +264,7 @@ func valueOf(e ast.Expr) (any, bool) {
 		b, ok := e.AsLiteral().(types.Bool)
 		return bool(b), ok
 	case ast.IdentKind:
-		name, _ := scope(nil).name(e)
+		name, _ := variables(nil).name(e)
 		return map[string]any{name: noOffset}, name != "fields"
 	case ast.CallKind:
 		c := e.AsCall()
@@ -284,7 +284,7 @@ func momentOf(c ast.CallExpr) (any, bool) {
 	if sign == "" || c.Args()[0].Kind() != ast.IdentKind {
 		return nil, false
 	}
-	name, _ := scope(nil).name(c.Args()[0])
+	name, _ := variables(nil).name(c.Args()[0])
 	offset, ok := durationOf(c.Args()[1])
 	return map[string]any{name: sign + offset}, ok && slices.Contains([]string{"now", "today"}, name)
 }

@@ -45,12 +45,12 @@ type piece struct {
 	text  []byte
 	n     int // code points of text
 	prec  int
-	parts []part // the part of the rule that each part of the text is from
+	parts []place // the part of the rule that each part of the text is from
 }
 
-// part is where a part of a rule is in a text, in code points.
-type part struct {
-	span
+// place is where a part of a rule is in a text, in code points.
+type place struct {
+	stretch
 	path string
 }
 
@@ -75,7 +75,7 @@ func (p *piece) add(text string) {
 func (p *piece) write(text, path string) {
 	start := p.n
 	p.add(text)
-	p.parts = append(p.parts, part{span{start, p.n}, path})
+	p.parts = append(p.parts, place{stretch{start, p.n}, path})
 }
 
 // writePiece adds a piece, in parentheses if it holds together less tightly than prec.
@@ -156,7 +156,7 @@ func (w *ruleWriter) rule(r *Rule, path string, depth int) piece {
 	case "cel":
 		p = w.cel(r.CEL, below(path, "cel"))
 	}
-	p.parts = append(p.parts, part{span{0, p.n}, path})
+	p.parts = append(p.parts, place{stretch{0, p.n}, path})
 	return p
 }
 
@@ -220,7 +220,7 @@ func (w *ruleWriter) chain(rules []Rule, path string, form chainForm, depth int)
 func (w *ruleWriter) cel(expr, path string) piece {
 	s, err := parse(expr)
 	if err == nil {
-		p := &printer{syntax: s}
+		p := &printer{parsed: s}
 		text, prec := p.print(s.Expr())
 		if err = p.err; err == nil {
 			w.bytes += len(text)
