@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/stratakit/strata/billing"
 	"github.com/stratakit/strata/tenancy"
 	"github.com/stratakit/strata/tenancy/move"
@@ -38,19 +40,27 @@ func fieldsApart(source, target []Field) difference {
 			continue
 		}
 		t := target[i]
-		lacking := slices.DeleteFunc(slices.Clone(f.Options), func(o string) bool { return slices.Contains(t.Options, o) })
+		has := slices.Concat(t.Options, t.ArchivedOptions)
+		lacks := func(options []string) []string {
+			return slices.DeleteFunc(slices.Clone(options), func(o string) bool { return slices.Contains(has, o) })
+		}
+		live, archived := lacks(f.Options), lacks(f.ArchivedOptions)
+		lacking := slices.Concat(live, archived)
 		switch {
 		case t.Type != f.Type:
 			find(move.Block, "custom_field_type", f.Key, "the custom field %s is %s here and %s there", f.Key, f.Type, t.Type)
 		case f.ArchivedAt == nil && t.ArchivedAt != nil:
 			find(move.Block, "custom_field_archived", f.Key, "the workspace has archived its custom field %s", f.Key)
 		case t.ArchivedAt != nil || len(lacking) == 0:
-		case len(t.Options)+len(lacking) > maxOptions:
+		case len(has)+len(lacking) > maxOptions:
 			find(move.Block, "custom_field_options", f.Key, "the custom field %s would have more than %d options", f.Key, maxOptions)
 		default:
 			find(move.Warn, "custom_field_options", f.Key, "the custom field %s lacks the options %s there: they are added", f.Key, strings.Join(lacking, ", "))
-			t.Options = append(slices.Clone(t.Options), lacking...)
+			t.Options, t.ArchivedOptions = slices.Concat(t.Options, live), slices.Concat(t.ArchivedOptions, archived)
 			d.options = append(d.options, t)
+		}
+		if t.Type == f.Type && t.ArchivedAt == nil && f.ArchivedAt == nil && (t.Constraints != f.Constraints || t.DateOnly != f.DateOnly) {
+			find(move.Warn, "custom_field_constraints", f.Key, "the custom field %s allows other values there: what is stored stays as it is until it is written again", f.Key)
 		}
 	}
 	for _, t := range target {
@@ -144,7 +154,7 @@ func (r *Registry) DomainMoved(ctx context.Context, tx *tenancy.Tx, m move.Move)
 			return &move.BlockedError{Findings: blocked}
 		}
 		for _, f := range d.options {
-			if _, err := r.UpdateTx(ctx, tx, f.Key, Change{Options: &f.Options}); err != nil {
+			if _, err := r.UpdateTx(ctx, tx, f.Key, Change{Options: &f.Options, ArchivedOptions: &f.ArchivedOptions}); err != nil {
 				return err
 			}
 		}
@@ -160,9 +170,10 @@ func (r *Registry) DomainMoved(ctx context.Context, tx *tenancy.Tx, m move.Move)
 // copyTx adds a field of another workspace, archived when it is.
 func (r *Registry) copyTx(ctx context.Context, tx *tenancy.Tx, to tenancy.Tenant, f Field) error {
 	f.ID = tenancy.NewID[Field]()
-	_, err := tx.Exec(ctx, tx.SQL(`INSERT INTO strata.custom_fields (workspace_id, id, company_id, key, label, type, options, required, filterable, position, archived_at, slot)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, nullif($12, $4))`),
-		to.WorkspaceID, f.ID, to.CompanyID, f.Key, f.Label, string(f.Type), append([]string{}, f.Options...), f.Required, f.Filterable, f.Position, f.ArchivedAt, f.Slot)
+	rows, err := f.insert(ctx, tx, to)
+	if err == nil {
+		_, err = pgx.CollectExactlyOneRow(rows, scanField)
+	}
 	if err != nil {
 		return fmt.Errorf("customfields: copy a field: %w", err)
 	}

@@ -39,7 +39,7 @@ func NewSet(version int64, fields []Field) (*Set, error) {
 	fields = slices.Clone(fields)
 	seen := make(map[string]bool, len(fields))
 	for i := range fields {
-		fields[i].Options = slices.Clone(fields[i].Options)
+		fields[i].Options, fields[i].ArchivedOptions = slices.Clone(fields[i].Options), slices.Clone(fields[i].ArchivedOptions)
 		if err := fields[i].check(); err != nil {
 			return nil, err
 		}
@@ -77,6 +77,7 @@ func (s *Set) indexed() *Set {
 		if s.Fields[i].Slot == "" {
 			s.Fields[i].Slot = s.Fields[i].Key
 		}
+		s.Fields[i].prepare()
 	}
 	s.keys = sync.OnceValue(s.slotKeys)
 	s.index = sync.OnceValue(func() map[string]*Field {
@@ -96,26 +97,52 @@ func (s *Set) Field(key string) *Field { return s.index()[key] }
 func (s *Set) Keys() []string { return slices.Sorted(maps.Keys(s.index())) }
 
 // Normalize returns the stored form of a new record's values, by their slots: one form per
-// type, no nulls. A null or an empty string means "not set". What is wrong, required
-// fields without a value among it, comes back all at once as a *tenancy.ValidationError.
+// type, no nulls. A null or an empty string means "not set". A field that is not among
+// values has its Default. What is wrong, required fields without a value among it, comes
+// back all at once as a *tenancy.ValidationError.
 func (s *Set) Normalize(values map[string]any) (map[string]any, error) {
-	set, _, err := s.NormalizeUpsert(values)
-	return set, err
+	out, _, _, err := s.NormalizeNew(values)
+	return out, err
 }
 
-// NormalizeUpsert is Normalize for a record that may be there already: unset are the slots
-// that are to be empty afterwards.
-func (s *Set) NormalizeUpsert(values map[string]any) (set map[string]any, unset []string, err error) {
+// NormalizeNew is Normalize where a record that is there already may be meant, which takes
+// no defaults: unset are the slots that are to be empty afterwards, defaulted those whose
+// fields were not given and have their Default.
+func (s *Set) NormalizeNew(values map[string]any) (set map[string]any, unset, defaulted []string, err error) {
 	w, v := s.normalize(values, (*Field).normalize)
+	given := maps.Clone(w.set)
+	s.fill(&w, func(f *Field) bool { _, ok := values[f.Key]; return ok })
+	for slot := range w.set {
+		if _, ok := given[slot]; !ok {
+			defaulted = append(defaulted, slot)
+		}
+	}
 	s.requireAll(w.set, v)
-	return w.set, w.unset, v.OrNil()
+	return w.set, w.unset, defaulted, v.OrNil()
 }
 
-// NormalizePatch is Normalize for a change of an existing record: only the given keys
-// change, and the slots in unset are to be empty afterwards. A null clears what an archived
-// field has left too.
-func (s *Set) NormalizePatch(values map[string]any) (set map[string]any, unset []string, err error) {
-	w, v := s.normalize(values, (*Field).normalize)
+// fill gives the fields that are not given their Default.
+func (s *Set) fill(w *writes, given func(*Field) bool) {
+	for i := range s.Fields {
+		if f := &s.Fields[i]; f.filled != nil && !given(f) {
+			f.store(w, f.filled) // which has been held to the field's rules
+		}
+	}
+}
+
+// Defaults returns the stored values of a new record that comes without any.
+func (s *Set) Defaults() map[string]any {
+	w := writes{set: map[string]any{}}
+	s.fill(&w, func(*Field) bool { return false })
+	return w.set
+}
+
+// NormalizePatch is Normalize for a change of an existing record, which has the values
+// stored: only the given keys change, and the slots in unset are to be empty afterwards. A
+// null clears what an archived field has left too, and an archived option may stay where
+// it is.
+func (s *Set) NormalizePatch(stored, values map[string]any) (set map[string]any, unset []string, err error) {
+	w, v := s.normalize(values, func(f *Field, value any) (any, *problem) { return f.having(stored[f.Slot]).normalize(value) })
 	for _, key := range w.cleared {
 		if f := s.Field(key); f != nil && f.Required {
 			v.Fields = append(v.Fields, requiredError(f))
@@ -125,13 +152,20 @@ func (s *Set) NormalizePatch(values map[string]any) (set map[string]any, unset [
 }
 
 // NormalizeText is Normalize for the cells of a file: numbers, dates and booleans are
-// text there, and the values of a multi_select are separated by ; or |.
+// text there, and the values of a multi_select are separated by ; or |. An empty cell says
+// nothing, so that the field has its Default.
 func (s *Set) NormalizeText(cells map[string]string) (map[string]any, error) {
 	values := make(map[string]any, len(cells))
 	for k, c := range cells {
 		values[k] = c
 	}
-	w, v := s.normalize(values, func(f *Field, value any) (any, *problem) { return f.normalizeText(value.(string)) })
+	w, v := s.normalize(values, func(f *Field, value any) (any, *problem) {
+		if value, p := f.normalizeText(value.(string)); value != nil || p != nil {
+			return value, p
+		}
+		return f.filled, nil
+	})
+	s.fill(&w, func(f *Field) bool { _, ok := values[f.Key]; return ok })
 	s.requireAll(w.set, v)
 	return w.set, v.OrNil()
 }

@@ -97,6 +97,8 @@ type plan struct {
 	Targets  []string `json:"targets"` // by column: "email", "name", "status", "fields.<key>", "" for ignored
 	Slots    []string `json:"slots"`   // by column: where a field's values were to be stored when the file was checked
 	Conflict Conflict `json:"conflict"`
+	// Defaults are the custom fields that a new recipient has when its row says nothing of them.
+	Defaults map[string]any `json:"defaults,omitempty"`
 }
 
 // slotsOf returns plan.Slots for its targets.

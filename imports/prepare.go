@@ -121,5 +121,5 @@ func (im *Importer) plan(ctx context.Context, objectKey string, size int64, o Pr
 	if err != nil {
 		return plan{}, err
 	}
-	return plan{Format: f, Targets: targets, Slots: slots, Conflict: o.Conflict}, checkRequired(targets, set)
+	return plan{Format: f, Targets: targets, Slots: slots, Conflict: o.Conflict, Defaults: set.Defaults()}, checkRequired(targets, set)
 }

@@ -46,6 +46,11 @@ func (im *Importer) Preview(ctx context.Context, id ID) (Preview, error) {
 		if err != nil {
 			return Preview{}, err
 		}
+		if v.verdict == "new" {
+			if err := im.addDefaults(ctx, id, rows); err != nil {
+				return Preview{}, err
+			}
+		}
 		*v.to = append(*v.to, rows...)
 	}
 	if imp.Status != Previewed { // what it committed is in the count already
@@ -90,4 +95,21 @@ func (im *Importer) sample(ctx context.Context, domain tenancy.DomainID, id ID, 
 		return err
 	})
 	return out, err
+}
+
+// addDefaults shows new recipients as they will be.
+func (im *Importer) addDefaults(ctx context.Context, id ID, rows []SampleRow) error {
+	_, s, err := im.read(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		fields, ok := row.Data["customFields"].(map[string]any)
+		for key, value := range s.plan.Defaults {
+			if _, given := fields[key]; ok && !given {
+				fields[key] = value
+			}
+		}
+	}
+	return nil
 }

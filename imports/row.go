@@ -93,7 +93,7 @@ func (j *judge) row(rec record) []any {
 				continue
 			}
 			var value any
-			if value, problem = t.field.Text(cell); problem == nil && value == nil && t.field.Required {
+			if value, problem = t.field.Text(cell); problem == nil && value == nil && t.field.Required && t.field.Default == nil {
 				problem = &tenancy.FieldError{Field: t.name, Code: "required", Message: "must have a value"}
 			}
 			if value != nil {

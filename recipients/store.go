@@ -118,12 +118,10 @@ func (s *Store) update(ctx context.Context, tx *tenancy.Tx, id ID, c Change) (Re
 	if err != nil {
 		return Recipient{}, err
 	}
-	assignments, args, changed, err := assign(set, c, []any{t.DomainID, id})
-	if err != nil {
-		return Recipient{}, err
-	}
 	var version int64
-	err = tx.QueryRow(ctx, tx.SQL(`SELECT version FROM strata.recipients WHERE domain_id = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE`), t.DomainID, id).Scan(&version)
+	var stored map[string]any
+	err = tx.QueryRow(ctx, tx.SQL(`SELECT version, custom_fields FROM strata.recipients WHERE domain_id = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE`),
+		t.DomainID, id).Scan(&version, &stored)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Recipient{}, ErrNotFound
 	}
@@ -133,6 +131,10 @@ func (s *Store) update(ctx context.Context, tx *tenancy.Tx, id ID, c Change) (Re
 	if c.Version != 0 && c.Version != version {
 		return Recipient{}, fmt.Errorf("version %d was given, it is %d: %w", c.Version, version, ErrVersion)
 	}
+	assignments, args, changed, err := assign(set, stored, c, []any{t.DomainID, id})
+	if err != nil {
+		return Recipient{}, err
+	}
 	rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.recipients r SET `+strings.Join(assignments, ", ")+` WHERE r.domain_id = $1 AND r.id = $2 RETURNING `+recipientColumns), args...)
 	r, err := one(set, rows, err)
 	if err != nil {
@@ -141,8 +143,9 @@ func (s *Store) update(ctx context.Context, tx *tenancy.Tx, id ID, c Change) (Re
 	return r, s.record(ctx, tx, "recipient.updated", id, changed)
 }
 
-// assign checks a change and returns its SET clauses, with args after those given.
-func assign(set *customfields.Set, c Change, args []any) (assignments []string, allArgs []any, changed []string, err error) {
+// assign checks a change of a recipient that has the custom fields stored, and returns its
+// SET clauses, with args after those given.
+func assign(set *customfields.Set, stored map[string]any, c Change, args []any) (assignments []string, allArgs []any, changed []string, err error) {
 	var v tenancy.ValidationError
 	add := func(field, clause string, problem *tenancy.FieldError, values ...any) {
 		if problem != nil {
@@ -168,7 +171,7 @@ func assign(set *customfields.Set, c Change, args []any) (assignments []string, 
 		add("status", "status = ?", problem, string(status))
 	}
 	if len(c.CustomFields) > 0 {
-		values, unset, err := set.NormalizePatch(c.CustomFields)
+		values, unset, err := set.NormalizePatch(stored, c.CustomFields)
 		if err := collect(&v, err); err != nil {
 			return nil, nil, nil, err
 		}

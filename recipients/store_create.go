@@ -72,8 +72,8 @@ func (s *Store) insert(ctx context.Context, tx *tenancy.Tx, in New, update bool)
 	args := []any{t.DomainID, id, t.CompanyID, t.WorkspaceID, n.email, n.emailNorm, n.name, string(n.status), customfields.AppendJSON(nil, n.fields)}
 	onConflict, changed := `NOTHING`, []string{}
 	if update {
-		args = append(args, n.cleared)
-		onConflict = `UPDATE SET custom_fields = (r.custom_fields || excluded.custom_fields) - $10::text[], version = r.version + 1, updated_at = now()`
+		args = append(args, n.cleared, n.defaulted)
+		onConflict = `UPDATE SET custom_fields = (r.custom_fields || (excluded.custom_fields - $11::text[])) - $10::text[], version = r.version + 1, updated_at = now()`
 		if strings.TrimSpace(in.Name) != "" {
 			onConflict, changed = onConflict+`, name = excluded.name`, append(changed, "name")
 		}

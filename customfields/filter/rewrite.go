@@ -34,7 +34,7 @@ func RenameField(expr, from, to string) (string, error) {
 		return "", err
 	}
 	var found []replacement
-	walk(s.Expr(), nil, func(e ast.Expr, in scope) {
+	walk(s.Expr(), nil, func(e ast.Expr, in variables) {
 		if key, ok := in.field(e); ok && key == from {
 			found = append(found, replacement{s.selected(e), to})
 		}
@@ -60,7 +60,7 @@ func ReplaceOption(expr, key, from, to string) (string, error) {
 		return "", err
 	}
 	var found []replacement
-	walk(s.Expr(), nil, func(e ast.Expr, in scope) {
+	walk(s.Expr(), nil, func(e ast.Expr, in variables) {
 		if e.Kind() != ast.CallKind || !comparesOptions(e.AsCall().FunctionName()) {
 			return
 		}
@@ -93,7 +93,7 @@ func comparesOptions(function string) bool {
 }
 
 // isField says that a part is fields.<key>, or the variable of a macro over it.
-func (in scope) isField(e ast.Expr, key string) bool {
+func (in variables) isField(e ast.Expr, key string) bool {
 	if k, ok := in.field(e); ok {
 		return k == key
 	}
@@ -135,7 +135,7 @@ func Mentions(expr string) ([]string, error) {
 	}
 	names := map[string]bool{}
 	halves := map[int64]bool{} // identifiers that are the first half of a name
-	walk(s.Expr(), nil, func(e ast.Expr, in scope) {
+	walk(s.Expr(), nil, func(e ast.Expr, in variables) {
 		switch e.Kind() {
 		case ast.IdentKind:
 			if name, ok := in.name(e); ok && !halves[e.ID()] && name != "now" && name != "today" {

@@ -20,7 +20,7 @@ import (
 // none, after change was applied to every part.
 func tree(t *testing.T, expr string, change func(ast.Expr)) string {
 	t.Helper()
-	p, err := parser.NewParser(parser.MaxRecursionDepth(240))
+	p, err := parser.NewParser(parser.MaxRecursionDepth(240), parser.EnableVariadicOperatorASTs(true))
 	require.NoError(t, err)
 	parsed, errs := p.Parse(common.NewTextSource(expr))
 	if len(errs.GetErrors()) > 0 {

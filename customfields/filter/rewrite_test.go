@@ -1,12 +1,14 @@
 package filter_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/customfields/filter"
 )
 
@@ -68,9 +70,9 @@ func TestRenameRefusesWhatNoFilterCanName(t *testing.T) {
 	_, err = filter.RenameField(long, "a", "b")
 	require.NoError(t, err)
 	_, err = filter.RenameField(long, "a", "bb")
-	requireProblem(t, err, "at most 4096 bytes, this one would have 4097")
+	requireProblem(t, err, fmt.Sprintf("at most %d bytes, this one would have %d", filter.MaxFilterBytes, filter.MaxFilterBytes+1))
 	_, err = filter.RenameField(long+" ", "a", "b")
-	requireProblem(t, err, "at most 4096 bytes, this one has 4097")
+	requireProblem(t, err, fmt.Sprintf("at most %d bytes, this one has %d", filter.MaxFilterBytes, filter.MaxFilterBytes+1))
 }
 
 func TestReplaceOption(t *testing.T) {
@@ -132,7 +134,7 @@ func TestMentions(t *testing.T) {
 // Whatever compiles mentions what it references.
 func TestMentionsAreReferences(t *testing.T) {
 	t.Parallel()
-	s := filter.Schema{Fields: allTypes(t), Columns: columns}
+	s := whole(t)
 	for _, expr := range rewritable {
 		f, err := filter.Compile(s, expr)
 		require.NoError(t, err, expr)
@@ -142,12 +144,30 @@ func TestMentionsAreReferences(t *testing.T) {
 	}
 }
 
-// rewritable are filters over allTypes and columns.
+// whole is a schema with everything that filters can mention.
+func whole(t *testing.T) filter.Schema {
+	t.Helper()
+	return filter.Schema{
+		Fields: allTypes(t), Columns: columns,
+		Extensions: []filter.Extension{{
+			Name: "sms", Join: "LEFT JOIN sms x_sms ON x_sms.id = r.id", Columns: []filter.Column{{Name: "phone", Type: customfields.Text, SQL: "x_sms.phone"}},
+		}},
+		Events: &filter.Events{CountSQL: func(kind, since string) string {
+			return "(SELECT 0::float8 WHERE " + kind + " > '' AND " + since + " < now())"
+		}},
+	}
+}
+
+// rewritable are filters over whole.
 var rewritable = []string{
 	`fields.tier == "gold" && email.endsWith("@example.com")`,
 	`"vip" in fields.tags || fields.tier in ["gold", "silver"] && !has(fields.size)`,
 	"fields.note == \"日本\" && // the size\n fields . size > 5 || createdAt < timestamp('2024-01-01T00:00:00Z')",
 	`!(fields.vip || nickname == null) && fields.size == score`,
+	`sms.phone.startsWith("+47") && has(sms.phone) || events("email.opened").count(days(7)) >= 2`,
+	`fields.tags.exists(t, t == "vip" || t == fields.note) && hasAny(fields.tags, ["vip"]) && today > fields.due`,
+	`withinLast(fields.due, days(7)) || anniversary(createdAt) || now - createdAt < duration("1h") || between(score, 1, fields.size * 2)`,
+	`.fields.vip ? (fields).size > 1 : .email.iequals("A")`,
 }
 
 // A renamed filter has the tree of the old one with the new name, and renaming it back

@@ -12,21 +12,18 @@ import (
 	"cel.dev/cel-go/parser"
 )
 
-// syntax is a filter as it was written: parsed without a schema, macros left as the calls
+// parsed is a filter as it was written: parsed without a schema, macros left as the calls
 // they are, and a chain of && or of || as one call. It knows the place of every part.
-type syntax struct {
+type parsed struct {
 	source string
 	text   []rune // offsets of cel-go count code points
 	*ast.AST
 }
 
 // parse reads an expression that is syntactically in order, whatever it mentions.
-func parse(expr string) (*syntax, error) {
-	if len(expr) > MaxFilterBytes {
-		return nil, problemAt(Position{1, 1}, "a filter may have at most %d bytes, this one has %d", MaxFilterBytes, len(expr))
-	}
-	if !storable(expr) {
-		return nil, problemAt(Position{1, 1}, "a filter must be valid UTF-8 without NUL")
+func parse(expr string) (*parsed, error) {
+	if err := checkText(expr); err != nil {
+		return nil, err
 	}
 	// A parser cannot be built wrongly from these options.
 	p, err := parser.NewParser(parser.EnableVariadicOperatorASTs(true), parser.MaxRecursionDepth(8*maxDepth), parser.ExpressionSizeCodePointLimit(MaxFilterBytes))
@@ -42,30 +39,30 @@ func parse(expr string) (*syntax, error) {
 		}
 		return nil, out
 	}
-	return &syntax{expr, []rune(expr), tree}, nil
+	return &parsed{expr, []rune(expr), tree}, nil
 }
 
 // start is the offset of the token that cel-go names as the place of a part: the first of
 // a literal, the dot of a selection, the parenthesis of a call.
-func (s *syntax) start(e ast.Expr) int {
+func (s *parsed) start(e ast.Expr) int {
 	at, _ := s.SourceInfo().GetOffsetRange(e.ID())
 	return int(at.Start)
 }
 
 // selected returns where the name after the dot of a selection is.
-func (s *syntax) selected(e ast.Expr) span {
+func (s *parsed) selected(e ast.Expr) stretch {
 	at := skipSpace(s.text, s.start(e)+1)
-	return span{at, tokenEnd(s.text, at)}
+	return stretch{at, tokenEnd(s.text, at)}
 }
 
 // literal returns where a literal is.
-func (s *syntax) literal(e ast.Expr) span {
+func (s *parsed) literal(e ast.Expr) stretch {
 	at := s.start(e)
-	return span{at, tokenEnd(s.text, at)}
+	return stretch{at, tokenEnd(s.text, at)}
 }
 
-// span is a piece of a text, in code points.
-type span struct{ start, end int }
+// stretch is a piece of a text, in code points.
+type stretch struct{ start, end int }
 
 // skipSpace returns where the white space and the comments at an offset end.
 func skipSpace(text []rune, at int) int {
@@ -138,12 +135,12 @@ func textOf(e ast.Expr) (string, bool) {
 	return string(s), ok
 }
 
-// scope holds the variables of the macros around a part, each with the key of the field
+// variables holds the variables of the macros around a part, each with the key of the field
 // whose items it stands for, or with none.
-type scope map[string]string
+type variables map[string]string
 
 // walk visits every part, before those it is made of.
-func walk(e ast.Expr, in scope, visit func(ast.Expr, scope)) {
+func walk(e ast.Expr, in variables, visit func(ast.Expr, variables)) {
 	visit(e, in)
 	switch e.Kind() {
 	case ast.SelectKind:
@@ -188,9 +185,9 @@ func macroVariable(c ast.CallExpr) (string, bool) {
 	return c.Args()[0].AsIdent(), true
 }
 
-func (in scope) with(variable string, list ast.Expr) scope {
+func (in variables) with(variable string, list ast.Expr) variables {
 	key, _ := in.field(list)
-	out := scope{variable: key}
+	out := variables{variable: key}
 	for name, key := range in {
 		if name != variable {
 			out[name] = key
@@ -201,7 +198,7 @@ func (in scope) with(variable string, list ast.Expr) scope {
 
 // name returns the name of a column, an extension or "fields". A leading dot is CEL's way
 // past the variables of macros.
-func (in scope) name(e ast.Expr) (string, bool) {
+func (in variables) name(e ast.Expr) (string, bool) {
 	if e.Kind() != ast.IdentKind {
 		return "", false
 	}
@@ -211,7 +208,7 @@ func (in scope) name(e ast.Expr) (string, bool) {
 }
 
 // field returns the key of fields.<key>.
-func (in scope) field(e ast.Expr) (string, bool) {
+func (in variables) field(e ast.Expr) (string, bool) {
 	if e.Kind() != ast.SelectKind {
 		return "", false
 	}
@@ -221,12 +218,12 @@ func (in scope) field(e ast.Expr) (string, bool) {
 
 // replacement is a new text for a piece of the old one.
 type replacement struct {
-	span
+	stretch
 	text string
 }
 
 // rewrite returns the text with all replacements made; everything else stays as it is.
-func (s *syntax) rewrite(replacements []replacement) (string, error) {
+func (s *parsed) rewrite(replacements []replacement) (string, error) {
 	slices.SortFunc(replacements, func(a, b replacement) int { return a.start - b.start })
 	var out strings.Builder
 	done := 0
