@@ -16,6 +16,7 @@ import (
 	"github.com/stratakit/strata/billing"
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/customfields/filter"
+	"github.com/stratakit/strata/customfields/indexes"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -23,6 +24,9 @@ import (
 type Config struct {
 	// FilterTimeout bounds a statement of List and Count. Default 10 s.
 	FilterTimeout time.Duration
+	// Indexes knows which custom fields have an index of their own, and learns how long
+	// lists take. Default none.
+	Indexes *indexes.TableIndexes
 }
 
 // Store keeps the recipients of every domain; each call works in the domain of its
@@ -36,6 +40,7 @@ type Store struct {
 	limits  *billing.Limits
 	audit   *audit.Recorder
 	columns []filter.Column
+	indexes *indexes.TableIndexes
 	timeout time.Duration
 }
 
@@ -45,8 +50,11 @@ func NewStore(db *tenancy.DB, fields *customfields.Registry, limits *billing.Lim
 		return nil, errors.New("recipients: NewStore needs a DB, a Registry, Limits and a Recorder")
 	}
 	s := &Store{db: db, fields: fields, limits: limits, audit: recorder, columns: Columns(), timeout: 10 * time.Second}
-	if cfg != nil && cfg.FilterTimeout > 0 {
-		s.timeout = cfg.FilterTimeout
+	if cfg != nil {
+		s.indexes = cfg.Indexes
+		if cfg.FilterTimeout > 0 {
+			s.timeout = cfg.FilterTimeout
+		}
 	}
 	return s, nil
 }
