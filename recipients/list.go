@@ -57,7 +57,7 @@ func (s *Store) List(ctx context.Context, q Query) (tenancy.Page[Recipient], err
 	if err != nil {
 		return tenancy.Page[Recipient]{}, err
 	}
-	if o.use.Field != "" {
+	if o.use.Slot != "" {
 		w.uses = append(w.uses, o.use)
 	}
 	start := time.Now()
@@ -247,7 +247,7 @@ func (s *Store) where(ctx context.Context, q Query) (w where, err error) {
 			return w, err
 		}
 		w.uses = f.Uses()
-		sql, filterArgs := f.SQL(len(args) + 1)
+		sql, filterArgs := f.SQL(filter.Options{First: len(args) + 1, Ready: s.indexes.Ready(ctx)})
 		conditions, args = append(conditions, sql), append(args, filterArgs...)
 	}
 	if search := strings.ToLower(strings.TrimSpace(q.Search)); search != "" {

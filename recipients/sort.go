@@ -71,8 +71,7 @@ func parseSort(s string, set func() (*customfields.Set, error)) (order, error) {
 	return o, nil
 }
 
-// fieldOrder is the order by a custom field. What is stored under its key with another JSON
-// type counts as not set, as it does in filters.
+// fieldOrder is the order by a custom field.
 func fieldOrder(set *customfields.Set, key string) (order, error) {
 	f := set.Field(key)
 	if f == nil {
@@ -85,21 +84,11 @@ func fieldOrder(set *customfields.Set, key string) (order, error) {
 	if !f.Filterable {
 		return order{}, unknownSort("the field is not filterable, and cannot be sorted by either", "")
 	}
-	sql, ok := filter.Indexed("r.custom_fields", f.Key, f.Type)
+	by, ok := filter.OrderBy(f)
 	if !ok {
 		return order{}, unknownSort("a multi_select has several values, by which nothing can be sorted", "")
 	}
-	o := order{sql: sql, value: sql + "::text", cast: "jsonb", use: filter.Use{Field: f.Key, Type: f.Type, Form: filter.UseSort}}
-	switch f.Type {
-	case customfields.Number: // in jsonb's order they stand between all texts and all booleans
-		o.set = fmt.Sprintf(`%s >= '-1e400' AND %s < 'false'`, sql, sql)
-	case customfields.Boolean:
-		o.set = fmt.Sprintf(`%s >= 'false' AND %s <= 'true'`, sql, sql)
-	case customfields.Text, customfields.Date, customfields.Select, customfields.MultiSelect, customfields.URL, customfields.Email:
-		o.cast, o.set = "text", sql+" IS NOT NULL"
-	}
-	o.unset = "(" + o.set + ") IS NOT TRUE"
-	return o, nil
+	return order{sql: by.SQL, value: by.Text, cast: by.Type, set: by.Set, unset: "(" + by.Set + ") IS NOT TRUE", use: by.Use}, nil
 }
 
 // by is the ORDER BY of the rows that have a value, or of those that have none.

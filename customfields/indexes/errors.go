@@ -16,8 +16,8 @@ var (
 	// ErrUnknownTable is returned for a table that Config.Tables does not list.
 	ErrUnknownTable error = fault.New(fault.NotFound, "unknown_table", "the table is not one of those whose indexes are looked after: list it in indexes.Config.Tables")
 
-	// ErrInvalidField is returned for a slot that can be none, and for a type without order.
-	ErrInvalidField error = fault.New(fault.Invalid, "invalid_field", "want the slot of a field that is not a multi_select")
+	// ErrInvalidField is returned for a slot that can be none, and for a type that needs none.
+	ErrInvalidField error = fault.New(fault.Invalid, "invalid_field", "want the slot of a field that is neither a boolean nor a multi_select")
 
 	// ErrNotFound is returned by Drop for an index that is not there.
 	ErrNotFound error = fault.New(fault.NotFound, "not_found", "there is no such index")

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -32,29 +33,32 @@ type Form string
 
 // The forms.
 const (
-	FormNumber Form = "number" // numbers and booleans, as jsonb
-	FormText   Form = "text"   // everything else but lists, by code point
+	FormNumber Form = "number" // numbers, as jsonb
+	FormText   Form = "text"   // texts and what is stored as text, by code point
 )
 
-// FormOf returns the form of a type; ok is false for a multi_select, which has no order.
+// FormOf returns the form of a type; ok is false for a multi_select and a boolean, which the
+// index over all fields serves alone.
 func FormOf(t customfields.Type) (form Form, ok bool) {
 	switch t {
-	case customfields.Number, customfields.Boolean:
+	case customfields.Number:
 		return FormNumber, true
 	case customfields.Text, customfields.Date, customfields.Select, customfields.URL, customfields.Email:
 		return FormText, true
-	case customfields.MultiSelect:
+	case customfields.Boolean, customfields.MultiSelect:
 	}
 	return "", false
 }
 
-func (f Form) expression(slot string) (string, bool) {
-	t := customfields.Text
+func (f Form) expression(slot string) string {
 	if f == FormNumber {
-		t = customfields.Number
+		return filter.IndexExpression(slot, customfields.Number)
 	}
-	return filter.Indexed("custom_fields", slot, t)
+	return filter.IndexExpression(slot, customfields.Text)
 }
+
+// slotForm is that of the keys under which values are stored.
+var slotForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}(~[0-9]{1,9})?$`)
 
 // State is where an index stands. One that is in none of the states is not there.
 type State string
@@ -112,7 +116,7 @@ func newIndex(t Table, slot string, form Form) Index {
 // value, so that tenants without such a field do not pay for it. It ends with the id, as the
 // order of lists does.
 func (x Index) createSQL(t Table) string {
-	expression, _ := x.Form.expression(x.Slot)
+	expression := x.Form.expression(x.Slot)
 	return fmt.Sprintf(`CREATE INDEX CONCURRENTLY IF NOT EXISTS %s ON %s (domain_id, %s, %s) WHERE %s IS NOT NULL`,
 		pgx.Identifier{x.Name}.Sanitize(), t.sql(), expression, pgx.Identifier{t.ID}.Sanitize(), expression)
 }
@@ -120,7 +124,7 @@ func (x Index) createSQL(t Table) string {
 // statisticsSQL has PostgreSQL gather statistics of the expression: it takes none from an
 // index that has only some of the rows.
 func (x Index) statisticsSQL(t Table) string {
-	expression, _ := x.Form.expression(x.Slot)
+	expression := x.Form.expression(x.Slot)
 	return fmt.Sprintf(`CREATE STATISTICS IF NOT EXISTS %s ON %s FROM %s`, x.sql(), expression, t.sql())
 }
 

@@ -84,7 +84,7 @@ func (a *Advisor) decide(f facts) []Action {
 			continue
 		}
 		_, there := have[u.key]
-		if _, valid := u.form.expression(u.slot); there || !valid || f.dead[u.slot] || f.rows[t] < a.cfg.MinRows ||
+		if there || !slotForm.MatchString(u.slot) || f.dead[u.slot] || f.rows[t] < a.cfg.MinRows ||
 			u.uses < a.cfg.MinUses || u.slow*20 < u.uses || count[t] >= a.cfg.MaxPerTable {
 			continue
 		}

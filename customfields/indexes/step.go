@@ -132,10 +132,7 @@ func (a *Advisor) named(schema, table, slot string, fieldType customfields.Type)
 		return t, Index{}, err
 	}
 	form, ok := FormOf(fieldType)
-	if ok {
-		_, ok = form.expression(slot)
-	}
-	if !ok {
+	if !ok || !slotForm.MatchString(slot) {
 		return t, Index{}, fmt.Errorf("%q, a %s: %w", slot, fieldType, ErrInvalidField)
 	}
 	return t, newIndex(t, slot, form), nil

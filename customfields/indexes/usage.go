@@ -47,7 +47,7 @@ func (u *usage) note(t Table, uses []filter.Use, took time.Duration) {
 		if !ok || use.Form == filter.UseOther {
 			continue
 		}
-		k := usageKey{key{t.Schema, t.Name, use.Field, form}, use.Form}
+		k := usageKey{key{t.Schema, t.Name, use.Slot, form}, use.Form}
 		c := u.noted[k]
 		if c == nil {
 			if len(u.noted) >= maxNoted {
