@@ -242,7 +242,7 @@ func (s *Store) where(ctx context.Context, q Query) (w where, err error) {
 		if err != nil {
 			return w, err
 		}
-		f, err := filter.Compile(filter.Schema{Fields: set, Columns: s.columns}, q.Filter)
+		f, err := s.filters.Compile(filter.Scope{Fields: set}, q.Filter)
 		if err != nil {
 			return w, err
 		}

@@ -39,7 +39,7 @@ type Store struct {
 	fields  *customfields.Registry
 	limits  *billing.Limits
 	audit   *audit.Recorder
-	columns []filter.Column
+	filters *filter.Compiler
 	indexes *indexes.TableIndexes
 	timeout time.Duration
 }
@@ -49,14 +49,16 @@ func NewStore(db *tenancy.DB, fields *customfields.Registry, limits *billing.Lim
 	if db == nil || fields == nil || limits == nil || recorder == nil {
 		return nil, errors.New("recipients: NewStore needs a DB, a Registry, Limits and a Recorder")
 	}
-	s := &Store{db: db, fields: fields, limits: limits, audit: recorder, columns: Columns(), timeout: 10 * time.Second}
+	s := &Store{db: db, fields: fields, limits: limits, audit: recorder, timeout: 10 * time.Second}
 	if cfg != nil {
 		s.indexes = cfg.Indexes
 		if cfg.FilterTimeout > 0 {
 			s.timeout = cfg.FilterTimeout
 		}
 	}
-	return s, nil
+	var err error
+	s.filters, err = filter.NewCompiler(filter.Schema{Columns: Columns()}, nil)
+	return s, err
 }
 
 const recipientColumns = `r.id, r.email, r.name, r.status, r.custom_fields, r.person_id, r.version, r.created_at, r.updated_at`
