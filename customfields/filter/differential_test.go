@@ -1,0 +1,249 @@
+package filter_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/stratakit/strata/customfields/filter"
+)
+
+// go test ./customfields/filter -run TestSQLAgreesWithCELOnAnything -filter.expressions 100000 -v
+var (
+	expressions = flag.Int("filter.expressions", 2000, "how many telling random filters the differential test compares")
+	seed        = flag.Uint64("filter.seed", 1, "what the random filters are made from")
+)
+
+// The three answers that a filter has for a row, and the two that are defects of its own.
+const (
+	yes     = "true"
+	no      = "false"
+	unknown = "unknown"
+	both    = "both true and false"
+)
+
+// chunk is how many filters one statement asks about.
+const chunk = 20
+
+// differ compares filters on rows that it has both in a database and in memory.
+type differ struct {
+	schema filter.Schema
+	rows   []proofRow
+	pool   *pgxpool.Pool
+}
+
+func newDiffer(t testing.TB) *differ {
+	t.Helper()
+	d := &differ{schema: filter.Schema{Fields: proofFields(t), Columns: proofColumns}, rows: proofRows(t, rand.New(rand.NewPCG(11, 13)), 200)}
+	d.pool = loadRows(t, d.rows)
+	return d
+}
+
+// The session of whoever asks must not matter.
+const hostileSession = `SET LOCAL jit = off; SET LOCAL TimeZone = 'Pacific/Apia'; SET LOCAL DateStyle = 'German, DMY'; SET LOCAL IntervalStyle = 'sql_standard'; SET LOCAL extra_float_digits = -15`
+
+// ask returns what PostgreSQL answers for each filter and row. It asks where each is true and
+// where it is false: unknown is neither.
+func (d *differ) ask(ctx context.Context, filters []*filter.Filter) ([][]string, error) {
+	var sql strings.Builder
+	var args []any
+	sql.WriteString("SELECT ARRAY[")
+	for i, f := range filters {
+		if i > 0 {
+			sql.WriteString(", ")
+		}
+		where, more := f.Where(len(args)+1, true)
+		args = append(args, more...)
+		fmt.Fprintf(&sql, "CASE WHEN %s THEN 1 ELSE 0 END", where)
+		where, more = f.Where(len(args)+1, false)
+		args = append(args, more...)
+		fmt.Fprintf(&sql, " + CASE WHEN %s THEN 2 ELSE 0 END", where)
+	}
+	sql.WriteString("]::int[] FROM rows r ORDER BY id")
+	answers := make([][]string, len(filters))
+	err := pgx.BeginFunc(ctx, d.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, hostileSession); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, sql.String(), append([]any{pgx.QueryExecModeDescribeExec}, args...)...)
+		if err != nil {
+			return err
+		}
+		all, err := pgx.CollectRows(rows, pgx.RowTo[[]int])
+		for _, row := range all {
+			for i, code := range row {
+				answers[i] = append(answers[i], []string{unknown, yes, no, both}[code])
+			}
+		}
+		return err
+	})
+	return answers, err
+}
+
+// match is the oracle: what cel-go answers for a row.
+func (d *differ) match(f *filter.Filter, row proofRow) string {
+	known, value := f.Evaluate(row.columns, row.fields)
+	switch {
+	case !known:
+		return unknown
+	case value:
+		return yes
+	}
+	return no
+}
+
+// disagreement is a filter that is not the same to PostgreSQL and cel-go.
+type disagreement struct {
+	expr string
+	what string
+}
+
+func (d *disagreement) Error() string { return d.expr + "\n" + d.what }
+
+// compare returns a disagreement, or how many rows match each filter, or the refusal of one.
+func (d *differ) compare(ctx context.Context, exprs []string) ([]int, error) {
+	filters := make([]*filter.Filter, len(exprs))
+	for i, expr := range exprs {
+		var err error
+		if filters[i], err = filter.Compile(d.schema, expr); err != nil {
+			return nil, &disagreement{expr, "is refused: " + err.Error()}
+		}
+	}
+	answers, err := d.ask(ctx, filters)
+	if err != nil && len(exprs) > 1 { // which one was it?
+		for _, expr := range exprs {
+			if _, err := d.compare(ctx, []string{expr}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		sql, args := filters[0].Where(1, true)
+		return nil, &disagreement{exprs[0], fmt.Sprintf("raises: %v\n%s\n%v", err, sql, args)}
+	}
+	matched := make([]int, len(exprs))
+	for i, f := range filters {
+		for j, row := range d.rows {
+			if row.wild {
+				continue
+			}
+			want := d.match(f, row)
+			if want == yes {
+				matched[i]++
+			}
+			if got := answers[i][j]; got != want {
+				sql, args := f.Where(1, want != no)
+				return nil, &disagreement{exprs[i], fmt.Sprintf("is %s to CEL and %s to PostgreSQL for row %d\n%s\n%v\ncolumns %v\nfields %s\nphone %v\nevents %v",
+					want, got, j, sql, args, row.columns, row.stored, row.phone, row.events)}
+			}
+		}
+	}
+	return matched, nil
+}
+
+// smallest finds the smallest filter within expr on which the two still do not agree.
+func (d *differ) smallest(ctx context.Context, found *disagreement, from *term) *disagreement {
+	refused := strings.HasPrefix(found.what, "is refused")
+	from.shrink(func(s *term) bool {
+		_, err := d.compare(ctx, []string{s.String()})
+		var smaller *disagreement
+		if !errors.As(err, &smaller) || strings.HasPrefix(smaller.what, "is refused") != refused {
+			return false
+		}
+		found = smaller
+		return true
+	})
+	return found
+}
+
+// comparable is how many rows the law says everything about.
+func (d *differ) comparable() (n int) {
+	for _, row := range d.rows {
+		if !row.wild {
+			n++
+		}
+	}
+	return n
+}
+
+// tally is how far a run has come.
+type tally struct{ compared, telling atomic.Int64 }
+
+// chunkOf makes the filters of one statement. The same seed and number make the same ones.
+func chunkOf(seed, n uint64) (terms []*term, exprs []string) {
+	g := &generator{Rand: rand.New(rand.NewPCG(seed, n))}
+	for range chunk {
+		t := g.condition(g.IntN(6))
+		terms, exprs = append(terms, t), append(exprs, t.String())
+	}
+	return terms, exprs
+}
+
+// run compares the filters of one chunk.
+func (d *differ) run(ctx context.Context, seed, n uint64, sum *tally) error {
+	terms, exprs := chunkOf(seed, n)
+	matched, err := d.compare(ctx, exprs)
+	var found *disagreement
+	if errors.As(err, &found) {
+		for i, expr := range exprs {
+			if expr == found.expr {
+				small := d.smallest(ctx, found, terms[i])
+				return fmt.Errorf("expression %d of seed %d: %s\nthe smallest part of it: %w", int(n)*chunk+i+1, seed, expr, small)
+			}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	sum.compared.Add(chunk)
+	for _, m := range matched {
+		if m > 0 && m < d.comparable() {
+			sum.telling.Add(1)
+		}
+	}
+	return nil
+}
+
+// The oracle of the SQL is cel-go on the same record. A filter that matches every row or none
+// proves little and does not count.
+func TestSQLAgreesWithCELOnAnything(t *testing.T) {
+	t.Parallel()
+	d := newDiffer(t)
+	var sum tally
+	var next, said atomic.Int64
+	start := time.Now()
+	g, ctx := errgroup.WithContext(t.Context())
+	for range runtime.GOMAXPROCS(0) {
+		g.Go(func() error {
+			for sum.telling.Load() < int64(*expressions) {
+				if err := d.run(ctx, *seed, uint64(next.Add(1)-1), &sum); err != nil {
+					return err
+				}
+				if n := sum.compared.Load(); n/5000 > said.Load() && said.CompareAndSwap(said.Load(), n/5000) {
+					t.Logf("%d compared, %d telling, %.0f a second", n, sum.telling.Load(), float64(n)/time.Since(start).Seconds())
+				}
+			}
+			return nil
+		})
+	}
+	err := g.Wait()
+	t.Logf("%d filters on %d rows, %d telling (%.0f %%), %.0f a second", sum.compared.Load(), len(d.rows), sum.telling.Load(),
+		100*float64(sum.telling.Load())/float64(max(sum.compared.Load(), 1)), float64(sum.compared.Load())/time.Since(start).Seconds())
+	require.NoError(t, err)
+	require.Greater(t, 3*sum.telling.Load(), sum.compared.Load(), "too many filters match everything or nothing")
+}
