@@ -46,7 +46,7 @@ type differ struct {
 
 func newDiffer(t testing.TB) *differ {
 	t.Helper()
-	d := &differ{schema: filter.Schema{Fields: proofFields(t), Columns: proofColumns}, rows: proofRows(t, rand.New(rand.NewPCG(11, 13)), 200)}
+	d := &differ{schema: proofSchema(t), rows: proofRows(t, rand.New(rand.NewPCG(11, 13)), 200)}
 	d.pool = loadRows(t, d.rows)
 	return d
 }

@@ -107,6 +107,11 @@ func proofFields(t testing.TB) *customfields.Set {
 	return s
 }
 
+func proofSchema(t testing.TB) filter.Schema {
+	t.Helper()
+	return filter.Schema{Fields: proofFields(t), Columns: proofColumns}
+}
+
 // proofRow is one record, as SQL and as Match see it.
 type proofRow struct {
 	columns map[string]any
