@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// generator writes random filters over the whole language. Every expression it writes
-// compiles; what the language refuses is left out here, with the reason.
+// generator writes random filters over the whole language. What it writes compiles, but for
+// what refusable lists.
 type generator struct {
 	*rand.Rand
 	vars int // of macros, that are in scope: v1, v2 …
@@ -32,7 +32,7 @@ func (g *generator) condition(depth int) *term {
 	if depth <= 0 {
 		return g.plainCondition()
 	}
-	switch g.IntN(22) {
+	switch g.IntN(26) {
 	case 0, 1:
 		return node(cond, "(%s && %s)", g.condition(depth-1), g.condition(depth-1))
 	case 2, 3:
@@ -64,8 +64,38 @@ func (g *generator) condition(depth int) *term {
 		return node(cond, "between(%s, %s, %s)", g.value(k, depth-1), g.value(k, depth-2), g.value(k, 0))
 	case 20:
 		return node(cond, "(%s in %s)", g.value(text, depth-1), g.value(list, 0))
+	case 21:
+		return g.unrolled(depth)
+	case 22:
+		k := pick(g.Rand, []kind{text, number, date})
+		return node(cond, "((%s ? "+g.ref(k)+" : null) "+g.of("==", "!=")+" %s)", g.condition(depth-1), g.value(k, 0))
+	case 23:
+		return g.chain()
 	}
 	return g.plainCondition()
+}
+
+// unrolled is a macro over a list of literals and references.
+func (g *generator) unrolled(depth int) *term {
+	k := pick(g.Rand, []kind{text, number, date})
+	over := node(list, "[%s, %s, %s]", g.value(k, 0), g.literal(k), g.value(k, 0))
+	body := node(cond, "%s."+g.of("contains", "startsWith", "endsWith")+"(e)", g.value(text, depth-2))
+	if k != text || g.IntN(2) == 0 {
+		body = node(cond, "(%s "+g.of("==", "!=", "<", ">=")+" e)", g.value(k, depth-2))
+	}
+	if g.IntN(2) == 0 {
+		body = node(cond, "("+g.of("%s && %s", "%s || %s", "%s ? %s : opted")+")", body, g.condition(depth-2))
+	}
+	return node(cond, "%s."+g.of("exists", "all", "exists_one")+"(e, %s)", over, body)
+}
+
+// chain is as much arithmetic as is allowed, on the largest and the smallest numbers.
+func (g *generator) chain() *term {
+	out := g.value(number, 0)
+	for range 2 + g.IntN(6) {
+		out = node(number, "(%s "+g.of("*", "*", "*", "+", "-")+" %s)", out, g.value(number, 0))
+	}
+	return node(cond, "(%s "+g.of("<", ">=", "==")+" %s)", out, g.value(number, 0))
 }
 
 // macro is exists, all or exists_one over a multi_select.
@@ -74,8 +104,13 @@ func (g *generator) macro(depth int) *term {
 	g.vars++
 	v := "v" + strconv.Itoa(g.vars)
 	body := g.condition(depth - 2)
-	if g.IntN(2) == 0 {
+	switch g.IntN(4) {
+	case 0:
 		body = node(cond, "("+v+" "+g.of("==", "!=", "<", ">=")+" %s)", g.value(text, depth-2))
+	case 1:
+		body = leaf(cond, "("+v+" "+g.of("==", "!=", "<", ">=")+" "+quoteCEL(g.of(tagOptions...))+")")
+	case 2:
+		body = node(cond, "("+v+"."+g.of("contains", "icontains")+"("+quoteCEL(g.of("v", "E", "é", "_"))+") "+g.of("&&", "||")+" %s)", body)
 	}
 	g.vars--
 	return node(cond, "%s."+g.of("exists", "all", "exists_one")+"("+v+", %s)", over, body)
@@ -90,7 +125,7 @@ func (g *generator) plainCondition() *term {
 	case 1:
 		return leaf(cond, g.of("active", "opted", "fields.vip", "fields.paid")+" "+equality+" "+g.of("true", "false", "fields.paid", "opted"))
 	case 2:
-		return leaf(cond, "has(fields."+g.of("note", "order", "size", "due", "when", "tier", "tags", "vip", "mail")+")")
+		return leaf(cond, "has("+g.of("fields.note", "fields.order", "fields.size", "fields.due", "fields.when", "fields.tier", "fields.tags", "fields.vip", "fields.mail", "phone.phone")+")")
 	case 3:
 		return leaf(cond, g.of("nickname", "score", "seenAt", "opted", "fields.note", "fields.size", "fields.due", "fields.vip", "fields.tier")+" "+equality+" null")
 	case 4:
@@ -102,7 +137,7 @@ func (g *generator) plainCondition() *term {
 	case 7:
 		return leaf(cond, g.of("hasAny", "hasAll", "hasNone")+"(fields."+g.of("tags", "groups")+", ["+quoteCEL(g.of(tagOptions...))+", "+quoteCEL(g.of(tagOptions...))+"])")
 	case 8:
-		return leaf(cond, g.of("status", "email")+" "+equality+" "+quoteCEL(g.of(statusOptions...)))
+		return leaf(cond, "status "+equality+" "+quoteCEL(g.of(statusOptions...)))
 	case 9:
 		return leaf(cond, g.of("email", "fields.mail")+" "+equality+" "+quoteCEL(g.of("Ada@Example.com", "bo@example.org", "no address")))
 	case 10:
@@ -112,7 +147,7 @@ func (g *generator) plainCondition() *term {
 	case 12:
 		return leaf(cond, "anniversary("+g.ref(date)+")")
 	case 13:
-		return leaf(cond, "events("+quoteCEL(g.of(eventKinds...))+").count("+g.span()+") "+g.of(">=", ">", "==", "<", "!=", "<=")+" "+g.of("0", "1", "2", "3"))
+		return leaf(cond, "events("+quoteCEL(g.of(eventKinds...))+").count("+g.of("days(1)", "days(7)", "days(500)", `duration("1s")`, `duration("90m")`, `duration("0.000001s")`, `duration("48h")`)+") "+g.of(">=", ">", "==", "<", "!=", "<=")+" "+g.of("0", "1", "2", "3"))
 	case 14:
 		return node(cond, "(%s "+g.of(equality, order)+" %s)", leaf(number, g.ref(number)), g.literal(number))
 	case 15:
@@ -246,9 +281,9 @@ func (g *generator) literal(k kind) *term {
 
 func (g *generator) span() string {
 	if g.IntN(2) == 0 {
-		return fmt.Sprintf("days(%d)", pick(g.Rand, []int{0, 1, 2, 7, 30, 365, 36500}))
+		return fmt.Sprintf("days(%d)", pick(g.Rand, []int{0, 1, 2, 7, 30, 365, 36500, -3}))
 	}
-	return `duration("` + g.of("0s", "1ms", "90m", "12h", "24h", "1.5h", "720h", "1s", "0.000001s") + `")`
+	return `duration("` + g.of("0s", "-36h", "1ms", "90m", "12h", "24h", "1.5h", "720h", "1s", "0.000001s") + `")`
 }
 
 // pattern is a regular expression that RE2 has and PostgreSQL must be told in other words.

@@ -109,7 +109,18 @@ func proofFields(t testing.TB) *customfields.Set {
 
 func proofSchema(t testing.TB) filter.Schema {
 	t.Helper()
-	return filter.Schema{Fields: proofFields(t), Columns: proofColumns}
+	return filter.Schema{
+		Fields: proofFields(t), Columns: proofColumns,
+		Extensions: []filter.Extension{{Name: "phone", Join: "LEFT JOIN phones p ON p.row_id = r.id", Columns: []filter.Column{
+			{Name: "phone", Type: customfields.Text, SQL: "p.phone"},
+			{Name: "verified", Type: customfields.Boolean, SQL: "p.verified"},
+			{Name: "calls", Type: customfields.Number, SQL: "p.calls"},
+			{Name: "calledAt", Type: customfields.Date, SQL: "p.called_at"},
+		}}},
+		Events: &filter.Events{CountSQL: func(kind, since string) string {
+			return "(SELECT count(*)::float8 FROM events e WHERE e.row_id = r.id AND e.kind = " + kind + " AND e.at >= " + since + ")"
+		}},
+	}
 }
 
 // proofRow is one record, as SQL and as Match see it.
