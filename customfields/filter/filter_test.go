@@ -31,7 +31,7 @@ func TestLiteralsNeverReachTheSQL(t *testing.T) {
 		} {
 			f, err := filter.Compile(s, fmt.Sprintf(form, quoted))
 			require.NoError(t, err, form)
-			sql, args := f.SQL(7)
+			sql, args := f.SQL(filter.Options{First: 7})
 			require.NotContains(t, sql, "canary")
 			require.Contains(t, fmt.Sprint(args...), "canary")
 			require.Contains(t, sql, "$7::")
@@ -43,7 +43,7 @@ func TestEqualitiesMergeIntoOneContainment(t *testing.T) {
 	t.Parallel()
 	f, err := filter.Compile(filter.Schema{Fields: allTypes(t), Columns: columns}, `fields.tier == "gold" && ("vip" in fields.tags && fields.vip) && fields.size == 5 && "new" in fields.tags`)
 	require.NoError(t, err)
-	sql, args := f.SQL(1)
+	sql, args := f.SQL(filter.Options{First: 1})
 	require.Equal(t, 1, strings.Count(sql, "@>"), sql)
 	require.JSONEq(t, `{"size":5,"tags":["vip","new"],"tier":"gold","vip":true}`, args[0].(string))
 }
@@ -186,7 +186,7 @@ func TestSQLAgreesWithCEL(t *testing.T) {
 		expr := randomExpr(r, 4)
 		f, err := filter.Compile(s, expr)
 		require.NoError(t, err, expr)
-		sql, args := f.SQL(1)
+		sql, args := f.SQL(filter.Options{First: 1})
 		rows, err := pool.Query(t.Context(), `SELECT id FROM rows r WHERE `+sql, args...)
 		require.NoError(t, err, "%s\n%s", expr, sql)
 		ids, err := pgx.CollectRows(rows, pgx.RowTo[int])
@@ -196,7 +196,7 @@ func TestSQLAgreesWithCEL(t *testing.T) {
 			if i%10 == 9 {
 				continue
 			}
-			want := f.Match(rec.columns, rec.fields)
+			want := f.Match(filter.Record{Columns: rec.columns, Fields: rec.fields}, time.Now())
 			if want {
 				matched++
 			}
