@@ -52,14 +52,14 @@ func (q question) outcome(t *testing.T, pool *pgxpool.Pool) string {
 		require.ErrorAs(t, err, &e, q.expr)
 		return "refused: " + e.Problems[0].Message
 	}
-	known, value := f.Evaluate(q.row.columns, q.row.fields)
+	known, value := f.Evaluate(filter.Record{Columns: q.row.columns, Fields: q.row.fields}, instant)
 	if got := verdict(known, value); got != q.want {
 		return fmt.Sprintf("differs: CEL has %s for %s", q.want, got)
 	}
 	answer := make([]bool, 2)
 	for i, want := range []bool{true, false} {
 		from, args := q.row.from()
-		where, more := f.Where(len(args)+1, want)
+		where, more := f.Where(filter.Options{First: len(args) + 1, At: instant}, want)
 		rows, err := pool.Query(t.Context(), "SELECT coalesce("+where+", false) FROM "+from, append(append([]any{pgx.QueryExecModeDescribeExec}, args...), more...)...)
 		require.NoError(t, err, "%s: %s\n%s", q.name, q.expr, where)
 		answer[i], err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"regexp/syntax"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -42,7 +41,7 @@ func (g *generator) condition(depth int) *term {
 	case 6, 7:
 		return node(cond, "(%s ? %s : %s)", g.condition(depth-1), g.condition(depth-1), g.condition(depth-1))
 	case 8:
-		return node(cond, "(%s "+g.of("==", "!=")+" %s)", g.condition(depth-1), g.condition(depth-1))
+		return node(cond, "((%s) "+g.of("==", "!=")+" (%s))", g.condition(depth-1), g.condition(depth-1))
 	case 9, 10, 11:
 		k := pick(g.Rand, []kind{text, number, date})
 		return node(cond, "(%s "+g.of("==", "!=", "<", "<=", ">", ">=")+" %s)", g.value(k, depth-1), g.value(k, depth-1))
@@ -256,10 +255,10 @@ func (g *generator) literal(k kind) *term {
 			n = float64(g.IntN(60))
 		}
 		s := strconv.FormatFloat(n, 'g', -1, 64)
-		if strings.ContainsAny(s, ".e") && !strings.HasPrefix(s, "-") {
-			return leaf(number, s)
+		if s == "-0" {
+			s = "-0.0" // a whole number has no -0
 		}
-		return leaf(number, strings.ReplaceAll(s, "-0", "-0.0"))
+		return leaf(number, s)
 	case date:
 		switch g.IntN(5) {
 		case 0:

@@ -133,6 +133,22 @@ type proofRow struct {
 	wild    bool   // the law does not say what it means: it must only not raise
 }
 
+// record is the row as Match takes it.
+func (r proofRow) record() filter.Record {
+	out := filter.Record{Columns: r.columns, Fields: r.fields, Events: func(kind string, since time.Time) (n int64, err error) {
+		for _, e := range r.events {
+			if e.kind == kind && !e.at.Before(since) {
+				n++
+			}
+		}
+		return n, nil
+	}}
+	if r.phone != nil {
+		out.Extensions = map[string]map[string]any{"phone": r.phone}
+	}
+	return out
+}
+
 type proofEvent struct {
 	kind string
 	at   time.Time

@@ -125,7 +125,7 @@ func TestNoLiteralOfARandomFilterReachesTheSQL(t *testing.T) {
 		f, err := filter.Compile(s, expr)
 		require.NoError(t, err, expr)
 		for _, want := range []bool{true, false} {
-			sql, args := f.Where(1, want)
+			sql, args := f.Where(filter.Options{At: instant}, want)
 			for _, canary := range canaries {
 				require.NotContains(t, sql, canary, expr)
 				if strings.Contains(fmt.Sprint(args...), canary) {
@@ -164,7 +164,7 @@ func TestKeysThatAreWordsOfSQLAreFiltered(t *testing.T) {
 		for _, form := range []string{`fields.%s == "a"`, `!has(fields.%s)`, `fields.%s < "a"`, `fields.%s.contains("a")`, `fields.%s in ["a", "b"]`} {
 			f, err := filter.Compile(filter.Schema{Fields: set}, fmt.Sprintf(form, key))
 			require.NoError(t, err, form, key)
-			where, args := f.Where(1, true)
+			where, args := f.Where(filter.Options{}, true)
 			_, err = pool.Exec(t.Context(), `SELECT FROM rows r WHERE `+where, args...)
 			require.NoError(t, err, where)
 		}

@@ -77,7 +77,7 @@ func TestBombsAreRefused(t *testing.T) {
 		f, err := filter.Compile(s, expr)
 		if allowed[name] {
 			require.NoError(t, err, name)
-			sql, args := f.SQL(1)
+			sql, args := f.SQL(filter.Options{})
 			require.Less(t, len(sql), 64<<10, name)
 			require.Less(t, len(args), 2000, name)
 			continue
@@ -97,7 +97,7 @@ func BenchmarkBombs(b *testing.B) {
 		b.Run(strings.ReplaceAll(name, " ", "-"), func(b *testing.B) {
 			for range b.N {
 				if f, err := filter.Compile(s, expr); err == nil {
-					f.SQL(1)
+					f.SQL(filter.Options{})
 				}
 			}
 		})
@@ -120,7 +120,7 @@ func FuzzCompileIsPlanned(f *testing.F) {
 	for _, expr := range []string{"", "\x00", "\xff", `name == "\x00"`, `name == "\ud800"`, `name.matches("[")`, `a.b.c(1)[2]`, `[{}]`, `fields`, `events("x")`, `now`, `days(1e300)`, `duration("x")`, `1/0`} {
 		f.Add(expr)
 	}
-	d := &differ{schema: s, rows: proofRows(f, rand.New(rand.NewPCG(11, 13)), 20)}
+	d := &differ{schema: s, at: instant, rows: proofRows(f, rand.New(rand.NewPCG(11, 13)), 20)}
 	d.pool = loadRows(f, d.rows)
 	f.Fuzz(func(t *testing.T, expr string) {
 		compiled, err := filter.Compile(s, expr)
