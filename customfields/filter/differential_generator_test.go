@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"regexp/syntax"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -67,7 +68,7 @@ func (g *generator) condition(depth int) *term {
 		return g.unrolled(depth)
 	case 22:
 		k := pick(g.Rand, []kind{text, number, date})
-		return node(cond, "((%s ? "+g.ref(k)+" : null) "+g.of("==", "!=")+" %s)", g.condition(depth-1), g.value(k, 0))
+		return node(cond, "((%s ? "+g.nullable(k)+" : null) "+g.of("==", "!=")+" %s)", g.condition(depth-1), g.value(k, 0))
 	case 23:
 		return g.chain()
 	}
@@ -162,6 +163,15 @@ func (g *generator) plainCondition() *term {
 		return node(cond, "("+g.ref(text)+"."+g.of("startsWith", "endsWith", "contains", "iequals", "icontains", "istartsWith", "iendsWith")+"(%s))", g.literal(text))
 	}
 	return node(cond, "("+g.ref(text)+".matches("+g.pattern()+"))")
+}
+
+// nullable is a ref that may be null to CEL too, which has no choice between text and null.
+func (g *generator) nullable(k kind) string {
+	for {
+		if r := g.ref(k); strings.Contains(r, ".") {
+			return r
+		}
+	}
 }
 
 // ref is a column or field of a kind.
