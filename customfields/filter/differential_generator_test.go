@@ -56,7 +56,7 @@ func (g *generator) condition(depth int) *term {
 	case 15:
 		return node(cond, "%s."+g.of("iequals", "istartsWith", "iendsWith", "icontains")+"(%s)", g.value(text, depth-1), g.literal(text))
 	case 16:
-		return node(cond, "%s.matches("+g.pattern()+")", g.value(text, depth-1))
+		return node(cond, "%s.matches(%s)", g.value(text, depth-1), leaf(pattern, g.pattern()))
 	case 17, 18:
 		return g.macro(depth)
 	case 19:
@@ -162,7 +162,7 @@ func (g *generator) plainCondition() *term {
 	case 19:
 		return node(cond, "("+g.ref(text)+"."+g.of("startsWith", "endsWith", "contains", "iequals", "icontains", "istartsWith", "iendsWith")+"(%s))", g.literal(text))
 	}
-	return node(cond, "("+g.ref(text)+".matches("+g.pattern()+"))")
+	return node(cond, "("+g.ref(text)+".matches(%s))", leaf(pattern, g.pattern()))
 }
 
 // nullable is a ref that may be null to CEL too, which has no choice between text and null.
@@ -183,7 +183,7 @@ func (g *generator) ref(k kind) string {
 		return g.of("level", "score", "fields.size", "fields.user", "phone.calls")
 	case date:
 		return g.of("createdAt", "seenAt", "fields.due", "fields.when", "phone.calledAt")
-	case cond, span:
+	case cond, span, pattern:
 	case list:
 		return g.of("fields.tags", "fields.groups")
 	}
@@ -220,7 +220,7 @@ func (g *generator) value(k kind, depth int) *term {
 		return g.number(depth)
 	case date:
 		return node(date, "(%s "+g.of("+", "-")+" "+g.span()+")", g.value(date, depth-1))
-	case cond, span, list:
+	case cond, span, list, pattern:
 	}
 	panic("no such value")
 }
@@ -283,7 +283,7 @@ func (g *generator) literal(k kind) *term {
 		return leaf(span, g.span())
 	case list:
 		return leaf(list, "["+quoteCEL(g.of(tagOptions...))+"]")
-	case cond:
+	case cond, pattern:
 	}
 	return leaf(cond, g.of("true", "false"))
 }

@@ -15,6 +15,7 @@ const (
 	date
 	span
 	list
+	pattern
 )
 
 // term is a part of a random expression, kept as a tree so that one on which two
@@ -71,7 +72,7 @@ func (t *term) smaller(try func(*term) bool) bool {
 	return false
 }
 
-var plainest = map[kind]string{cond: "true", text: `"a"`, number: "1.0", date: `timestamp("2024-06-15T10:15:15.25Z")`, span: `duration("1h")`, list: `["vip"]`}
+var plainest = map[kind]string{cond: "true", text: `"a"`, number: "1.0", date: `timestamp("2024-06-15T10:15:15.25Z")`, span: `duration("1h")`, list: `["vip"]`, pattern: `"a"`}
 
 // within returns the parts of t of a kind, without t, the largest first.
 func (t *term) within(k kind) []*term {
