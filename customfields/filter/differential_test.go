@@ -199,8 +199,8 @@ func (d *differ) smallest(ctx context.Context, found *disagreement, from *term) 
 	return found
 }
 
-// comparable is how many rows the law says everything about.
-func (d *differ) comparable() (n int) {
+// lawful is how many rows the law says everything about.
+func (d *differ) lawful() (n int) {
 	for _, row := range d.rows {
 		if !row.wild {
 			n++
@@ -248,7 +248,7 @@ func (d *differ) run(ctx context.Context, seed, n uint64, sum *tally) error {
 	}
 	sum.compared.Add(chunk)
 	for _, m := range matched {
-		if m > 0 && m < d.comparable() {
+		if m > 0 && m < d.lawful() {
 			sum.telling.Add(1)
 		}
 	}
