@@ -23,7 +23,7 @@ var allMutants = flag.Bool("filter.mutants", false, "show that the differential 
 type mutant struct{ name, file, old, new string }
 
 // caughtBy is what the differential test says of the filter that it has found.
-var caughtBy = regexp.MustCompile(`(?s)(expression \d+ of seed \d+): .*?\nthe smallest part of it: (.*?)\n(is [a-z ]+|raises)`)
+var caughtBy = regexp.MustCompile(`(?s)(expression \d+ of seed \d+): .*?\n\s*the smallest part of it: (.*?)\n\s*(is \w+ to CEL and [a-z ]+ to PostgreSQL|raises)`)
 
 // kill runs the differential test on a copy of the package with the fault, and returns the
 // filter that has found it, or "".

@@ -52,7 +52,7 @@ var parts = map[string]struct {
 	of  func(time.Time) int
 	sql string
 }{
-	"getFullYear":     {time.Time.Year, "greatest(extract(year FROM %s), 0)"},
+	"getFullYear":     {time.Time.Year, "extract(year FROM %s + interval '400 years') - 400"},
 	"getMonth":        {func(t time.Time) int { return int(t.Month()) - 1 }, "extract(month FROM %s) - 1"},
 	"getDate":         {time.Time.Day, "extract(day FROM %s)"},
 	"getDayOfMonth":   {func(t time.Time) int { return t.Day() - 1 }, "extract(day FROM %s) - 1"},
