@@ -180,7 +180,7 @@ func (s *Store) where(ctx context.Context, q Query) (string, []any, error) {
 		if err != nil {
 			return "", nil, err
 		}
-		sql, filterArgs := f.SQL(len(args) + 1)
+		sql, filterArgs := f.SQL(filter.Options{First: len(args) + 1})
 		conditions, args = append(conditions, sql), append(args, filterArgs...)
 	}
 	if search := strings.ToLower(strings.TrimSpace(q.Search)); search != "" {

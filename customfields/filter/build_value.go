@@ -255,6 +255,13 @@ func (b *builder) binary(e ast.Expr, op string, args []ast.Expr, x, y value) (va
 		}
 		return m, nil
 	}
+	if s, ok := x.(shift); ok { // one way, what is between is in range when the end is
+		sum := s.by + by.length
+		if (s.by > 0) != (by.length > 0) || (sum > 0) != (s.by > 0) {
+			return nil, b.errorf(e, "add one duration to a date, or several that all go one way, of at most 292 years")
+		}
+		return shift{s.date, sum}, nil
+	}
 	return shift{x, by.length}, nil
 }
 

@@ -49,6 +49,9 @@ func compile(env *cel.Env, schema Schema, expr string) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
+	if left := maxUnfolded; !measure(root, &left) {
+		return nil, problemAt(Position{1, 1}, "the filter is too large: its ternaries and comparisons of conditions multiply")
+	}
 	f := &Filter{
 		source: expr, schema: schema, root: root, checked: checked, env: env,
 		refs: slices.Sorted(maps.Keys(b.refs)), uses: slices.SortedFunc(maps.Keys(b.uses), Use.compare), timed: b.timed, cost: b.cost,
@@ -58,12 +61,8 @@ func compile(env *cel.Env, schema Schema, expr string) (*Filter, error) {
 			f.joins = append(f.joins, x.Join)
 		}
 	}
-	limit := schema.MaxCost
-	if limit == 0 {
-		limit = DefaultMaxCost
-	}
-	if f.cost > limit {
-		return nil, problemAt(Position{1, 1}, "the filter costs %d, at most %d are allowed: ask less of text, lists and events", f.cost, limit)
+	if err := f.checkCost(schema.MaxCost); err != nil {
+		return nil, err
 	}
 	if f.program, err = env.Program(checked, cel.EvalOptions(cel.OptOptimize)); err != nil {
 		return nil, problemAt(Position{1, 1}, "cannot be evaluated: %s", err)

@@ -84,7 +84,7 @@ func TestCompileRefusesWithPositionAndSuggestion(t *testing.T) {
 		{`fields["tier"] == "gold"`, "", "", 1, 7},
 		{`email == "` + "\x00" + `"`, "NUL", "", 1, 1},
 		{`email == "\u0000"`, "NUL", "", 1, 10},
-		{strings.Repeat("x", 5000), "bytes", "", 1, 1},
+		{strings.Repeat("x", filter.MaxFilterBytes+1), "bytes", "", 1, 1},
 		{strings.Repeat("!(", 50) + "opted" + strings.Repeat(")", 50), "too large", "", 0, 0},
 		{strings.TrimSuffix(strings.Repeat("opted||", 400), "||"), "too large", "", 0, 0},
 	} {

@@ -41,6 +41,7 @@ var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
 	options := []cel.EnvOption{
 		cel.StdLib(cel.StdLibSubset(standard)),
 		cel.Macros(cel.HasMacro, cel.AllMacro, cel.ExistsMacro, cel.ExistsOneMacro),
+		cel.EnableMacroCallTracking(), // for Explain
 		cel.ParserRecursionLimit(2 * maxDepth),
 		cel.ParserExpressionSizeLimit(MaxFilterBytes),
 		cel.Variable("now", cel.TimestampType),

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
 
 	"github.com/stratakit/strata/customfields"
 )
@@ -33,6 +34,7 @@ type Filter struct {
 type explainer struct {
 	once    sync.Once
 	program cel.Program
+	parsed  *ast.AST // as it was written
 	err     error
 }
 
@@ -79,6 +81,13 @@ func (f *Filter) TimeDependent() bool { return f.timed }
 
 // Cost is an estimate, in comparisons, of the work for one record where no index helps.
 func (f *Filter) Cost() int { return f.cost }
+
+func (f *Filter) checkCost(limit int) error {
+	if limit = cmp.Or(limit, DefaultMaxCost); f.cost > limit {
+		return problemAt(Position{1, 1}, "the filter costs %d, at most %d are allowed: ask less of text, lists and events", f.cost, limit)
+	}
+	return nil
+}
 
 // Options are what SQL needs to know beside the filter.
 type Options struct {

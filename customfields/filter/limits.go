@@ -122,3 +122,41 @@ func (s *sizer) list(e ast.Expr, depth, macros int) error {
 	}
 	return nil
 }
+
+// measure takes the number of conditions that rendering c writes from left, and reports
+// whether there was enough: some conditions are written twice.
+func measure(c condition, left *int) bool {
+	if *left--; *left < 0 {
+		return false
+	}
+	twice := func(c condition) bool { return measure(c, left) && measure(c, left) }
+	each := func(terms []condition, measure func(condition) bool) bool {
+		for _, t := range terms {
+			if !measure(t) {
+				return false
+			}
+		}
+		return true
+	}
+	once := func(c condition) bool { return measure(c, left) }
+	switch c := c.(type) {
+	case and:
+		return each(c.terms, once)
+	case or:
+		return each(c.terms, once)
+	case not:
+		return once(c.term)
+	case either:
+		return twice(c.test) && once(c.yes) && once(c.no)
+	case sameTruth:
+		return twice(c.term)
+	case quantified:
+		if c.how == existsOne {
+			return measure(c.term, left) && twice(c.term)
+		}
+		return once(c.term)
+	case exactlyOne:
+		return each(c.terms, twice)
+	}
+	return true
+}

@@ -91,12 +91,12 @@ func (r *renderer) equal(c equal, want bool) string {
 		}
 		return r.contains(map[string]any{key: value}, want)
 	}
-	column := r.value(c.ref)
+	column := c.ref.column.SQL // in its own collation, which an index of the table's has
 	var p string
 	if m, ok := c.value.(moment); ok {
 		p = r.date(m)
 	} else {
-		p = r.value(literal{c.value})
+		p = r.bind(c.value, sqlType(c.ref.kind()))
 	}
 	switch {
 	case want:
@@ -130,7 +130,12 @@ func (r *renderer) among(c among, want bool) string {
 		return definitely(want) + "r.custom_fields @> ANY(" + r.bind(docs, "jsonb[]") + ")"
 	}
 	list := r.bind(listOf(c.values), sqlType(c.value.kind())+"[]")
-	v := r.value(c.value)
+	var v string
+	if isRef {
+		v = o.column.SQL
+	} else {
+		v = r.value(c.value)
+	}
 	switch {
 	case want:
 		return v + " = ANY(" + list + ")"

@@ -81,9 +81,7 @@ func (r *renderer) float(v value) string {
 			return v.column.SQL
 		}
 		// What float8 cannot hold, which a cast would raise on, counts as not set.
-		number := "(" + raw(v.field) + ")::numeric"
-		return "(CASE WHEN jsonb_typeof(" + raw(v.field) + ") = 'number' THEN CASE WHEN " + number + " = 0 OR abs(" + number +
-			") BETWEEN 5e-324 AND 1.7976931348623157e308 THEN (" + raw(v.field) + ")::float8 END END)"
+		return numberExpression(v.field, "5e-324", "1.7976931348623157e308")
 	case literal:
 		return r.bind(v.value, "float8")
 	case arithmetic:
@@ -111,13 +109,18 @@ func (r *renderer) inArithmetic(v value) string {
 	if !ok {
 		return r.float(v)
 	}
-	n, number := r.float(o), ""
 	if o.column != nil {
-		number = o.column.SQL
-	} else { // the numeric, which the cast rounds: 1e15 is exact in both
-		number = n
+		return "(CASE WHEN " + o.column.SQL + " = 0 OR abs(" + o.column.SQL + ") BETWEEN 1e-15::float8 AND 1e15::float8 THEN " + o.column.SQL + " END)"
 	}
-	return "(CASE WHEN " + number + " = 0 OR abs(" + number + ") BETWEEN 1e-15::float8 AND 1e15::float8 THEN " + n + " END)"
+	return numberExpression(o.field, "1e-15", "1e15")
+}
+
+// numberExpression is the number of a custom field as a float8, when it is zero or within
+// bounds either way.
+func numberExpression(f *customfields.Field, least, most string) string {
+	number := "(" + raw(f) + ")::numeric"
+	return "(CASE WHEN jsonb_typeof(" + raw(f) + ") = 'number' THEN CASE WHEN " + number + " = 0 OR abs(" + number + ") BETWEEN " + least + " AND " + most +
+		" THEN (" + raw(f) + ")::float8 END END)"
 }
 
 func (r *renderer) count(v count) string {
