@@ -2,6 +2,7 @@ package filter_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -166,6 +167,9 @@ func (d *differ) compare(ctx context.Context, exprs []string) ([]int, error) {
 	}
 	matched := make([]int, len(exprs))
 	for i, f := range filters {
+		if err := d.same(f); err != nil {
+			return nil, &disagreement{exprs[i], err.Error()}
+		}
 		for j, row := range d.rows {
 			if row.wild {
 				continue
@@ -182,6 +186,47 @@ func (d *differ) compare(ctx context.Context, exprs []string) ([]int, error) {
 		}
 	}
 	return matched, nil
+}
+
+// same holds the other forms of a filter to what it says: the explanation of its answers, and
+// the rule that visual builders make of it.
+func (d *differ) same(f *filter.Filter) error {
+	rule, err := filter.ToRule(f.String())
+	if err != nil {
+		return fmt.Errorf("has no rule: %w", err)
+	}
+	data, err := json.Marshal(rule)
+	if err != nil {
+		return fmt.Errorf("has no JSON: %w", err)
+	}
+	if rule, err = filter.ParseRule(data); err != nil {
+		return fmt.Errorf("has a rule that cannot be read: %w\n%s", err, data)
+	}
+	expr, err := filter.FromRule(rule)
+	if err != nil {
+		return fmt.Errorf("has a rule that is no filter: %w\n%s", err, data)
+	}
+	again, err := filter.Compile(d.schema, expr)
+	if err != nil {
+		return fmt.Errorf("has a rule that is refused: %w\n%s\n%s", err, data, expr)
+	}
+	for i, row := range d.rows {
+		want := d.match(f, row)
+		if got := d.match(again, row); got != want {
+			return fmt.Errorf("is %s, and %s as a rule, for row %d\n%s\n%s", want, got, i, data, expr)
+		}
+		if i%40 != 0 { // it costs more
+			continue
+		}
+		explained, err := f.Explain(row.record(), d.at)
+		if err != nil {
+			return fmt.Errorf("is not explained: %w", err)
+		}
+		if string(explained.Verdict) != want {
+			return fmt.Errorf("is %s, and %s when it is explained, for row %d", want, explained.Verdict, i)
+		}
+	}
+	return nil
 }
 
 // smallest finds the smallest filter within expr on which the two still do not agree.
