@@ -32,7 +32,7 @@ func (g *generator) condition(depth int) *term {
 	if depth <= 0 {
 		return g.plainCondition()
 	}
-	switch g.IntN(26) {
+	switch g.IntN(28) {
 	case 0, 1:
 		return node(cond, "(%s && %s)", g.condition(depth-1), g.condition(depth-1))
 	case 2, 3:
@@ -60,10 +60,10 @@ func (g *generator) condition(depth int) *term {
 	case 17, 18:
 		return g.macro(depth)
 	case 19:
-		k := pick(g.Rand, []kind{number, date})
+		k := pick(g.Rand, []kind{number, date, text})
 		return node(cond, "between(%s, %s, %s)", g.value(k, depth-1), g.value(k, depth-2), g.value(k, 0))
 	case 20:
-		return node(cond, "(%s in %s)", g.value(text, depth-1), g.value(list, 0))
+		return node(cond, "(%s in %s)", g.value(text, depth-1), g.value(list, depth-1))
 	case 21:
 		return g.unrolled(depth)
 	case 22:
@@ -71,6 +71,10 @@ func (g *generator) condition(depth int) *term {
 		return node(cond, "((%s ? "+g.nullable(k)+" : null) "+g.of("==", "!=")+" %s)", g.condition(depth-1), g.value(k, 0))
 	case 23:
 		return g.chain()
+	case 24:
+		return node(cond, g.of("hasAny", "hasAll", "hasNone")+"(%s, ["+quoteCEL(g.of("vip", "beta", "É", "a_"))+", "+quoteCEL(g.of("new", "vip"))+"])", g.value(list, depth-1))
+	case 25:
+		return node(cond, "matches(%s, %s)", g.value(text, depth-1), leaf(pattern, g.pattern()))
 	}
 	return g.plainCondition()
 }
@@ -100,7 +104,7 @@ func (g *generator) chain() *term {
 
 // macro is exists, all or exists_one over a multi_select.
 func (g *generator) macro(depth int) *term {
-	over := g.value(list, 0)
+	over := g.value(list, depth-2)
 	g.vars++
 	v := "v" + strconv.Itoa(g.vars)
 	body := g.condition(depth - 2)
@@ -121,13 +125,13 @@ func (g *generator) plainCondition() *term {
 	equality, order := g.of("==", "!="), g.of("<", "<=", ">", ">=")
 	switch g.IntN(21) {
 	case 0:
-		return leaf(cond, g.of("active", "opted", "fields.vip", "fields.paid"))
+		return leaf(cond, g.of("active", "opted", "fields.vip", "fields.paid", "(opted in [true])", "(fields.vip in [false, opted])", "(phone.verified in [true, false])", "(active in [])"))
 	case 1:
 		return leaf(cond, g.of("active", "opted", "fields.vip", "fields.paid")+" "+equality+" "+g.of("true", "false", "fields.paid", "opted"))
 	case 2:
 		return leaf(cond, "has("+g.of("fields.note", "fields.order", "fields.size", "fields.due", "fields.when", "fields.tier", "fields.tags", "fields.vip", "fields.mail", "phone.phone")+")")
 	case 3:
-		return leaf(cond, g.of("nickname", "score", "seenAt", "opted", "fields.note", "fields.size", "fields.due", "fields.vip", "fields.tier")+" "+equality+" null")
+		return leaf(cond, g.of("nickname", "score", "seenAt", "opted", "fields.note", "fields.size", "fields.due", "fields.vip", "fields.tier", "null", "createdAt", "now")+" "+equality+" null")
 	case 4:
 		return leaf(cond, "fields.tier "+equality+" "+quoteCEL(g.of(tierOptions...)))
 	case 5:
@@ -193,6 +197,8 @@ func (g *generator) ref(k kind) string {
 // value is a term of a kind, computed when there is depth left.
 func (g *generator) value(k kind, depth int) *term {
 	switch {
+	case k == list && depth > 0 && g.IntN(3) == 0:
+		return node(list, "(%s ? %s : %s)", g.condition(depth-1), g.value(list, 0), g.value(list, 0))
 	case k == list:
 		return leaf(list, g.ref(list))
 	case k == span && (depth <= 0 || g.IntN(3) == 0):

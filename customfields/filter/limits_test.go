@@ -29,9 +29,11 @@ func bombs() map[string]string {
 	for range 8 {
 		doubling = `(active ? ` + doubling + ` : ` + doubling + `)`
 	}
-	sum := `"a"`
-	for range 12 {
-		sum = `(` + sum + ` + ` + `fields.note)`
+	tests, truths, dates := "active", "active", "fields.due"
+	for i := range 9 {
+		tests = `(` + tests + ` ? opted : fields.vip)`
+		truths = fmt.Sprintf("((level > %d) == (%s ? opted : active))", i, truths)
+		dates = fmt.Sprintf("(level > %d ? %s : fields.when)", i, dates)
 	}
 	return map[string]string{
 		"4,000 comparisons":               repeat(`name == "a"`, " || ", 4000),
@@ -47,6 +49,9 @@ func bombs() map[string]string {
 		"1,000 minuses":                   `level == ` + strings.Repeat("- ", 1000) + "level",
 		"40 ternaries in one another":     ternaries + ` == "a"`,
 		"8 ternaries of two each":         doubling + ` == ` + doubling,
+		"ternaries as tests":              `(` + tests + ` ? ` + tests + ` : ` + tests + `) && (` + tests + ` || ` + tests + `)`,
+		"comparisons of conditions":       truths,
+		"chosen dates":                    dates + ` < ` + dates,
 		"200 ternaries in a row":          repeat("active ? opted ", ": ", 200) + ": active",
 		"8 macros in one another":         nested,
 		"a repeat of a repeat":            `name.matches("(a{255}){255}")`,
@@ -70,7 +75,7 @@ func bombs() map[string]string {
 func TestBombsAreRefused(t *testing.T) {
 	t.Parallel()
 	s := proofSchema(t)
-	cheap := []string{"1,000 negations", "1,000 minuses", "1,900 alternatives"} // which the parsers take together
+	cheap := []string{"1,000 negations", "1,000 minuses", "1,900 alternatives", "chosen dates"} // the parsers take the first three together
 	for name, expr := range bombs() {
 		f, err := filter.Compile(s, expr)
 		if err == nil {
