@@ -238,9 +238,10 @@ func (w *ruleWriter) object(p *piece, object map[string]any, path string) bool {
 		path = below(path, name)
 		switch name {
 		case "date", "timestamp":
-			p.add(name + "(")
-			w.text(p, text, path)
-			p.add(")")
+			if !storable(text) {
+				w.add(path, "must be valid UTF-8 without NUL")
+			}
+			p.write(name+"("+quote(text)+")", path)
 			return true
 		case "field":
 			w.name(p, text, path)
