@@ -37,30 +37,52 @@ type Field struct {
 	ID ID `json:"id"`
 	// Key names the field in values and filters: a lower-case letter, then letters,
 	// digits and underscores, at most 63, and none of the words true, false, null and in,
-	// which CEL does not take for a name. It never changes.
+	// which CEL does not take for a name. It changes by lifecycle.Manager.Rename alone.
 	Key string `json:"key"`
+	// Slot is the key under which the values stand in custom_fields, for those who read them
+	// by SQL: the Key, until the field is renamed or converted. The registry chooses it.
+	Slot string `json:"slot"`
 	// Label is what people see. Default: the key.
 	Label string `json:"label"`
-	// Type never changes.
+	// Type changes by lifecycle.Manager.Convert alone.
 	Type Type `json:"type"`
-	// Options are the values a select or multi_select may have, 1 to 500 of them.
+	// Description says what the field is for. It may be empty.
+	Description string `json:"description,omitempty"`
+	// Options are the values a select or multi_select may have, at least one.
 	Options []string `json:"options,omitempty"`
-	// Required refuses a record without a value.
+	// ArchivedOptions are values that records may keep and filters may name, and that are
+	// refused where a record does not have them yet. Moved back to Options one is restored.
+	ArchivedOptions []string `json:"archivedOptions,omitempty"`
+	// Constraints narrow what a value may be.
+	Constraints Constraints `json:"constraints,omitzero"`
+	// DateOnly makes the values of a date whole days: midnight in UTC, and no other time.
+	DateOnly bool `json:"dateOnly,omitempty"`
+	// Required refuses a record without a value. A Default fulfils it.
 	Required bool `json:"required"`
+	// Default is the value of a new record that comes without one, in its stored form. It
+	// is never given to a record that is there already.
+	Default any `json:"default,omitempty"`
 	// Filterable allows the field in filters. Default true.
 	Filterable bool `json:"filterable"`
 	// Position orders the fields of a workspace.
-	Position   int        `json:"position"`
+	Position int `json:"position"`
+	// Version grows with every change of the definition.
+	Version    int64      `json:"version"`
 	CreatedAt  time.Time  `json:"createdAt"`
 	UpdatedAt  time.Time  `json:"updatedAt"`
 	ArchivedAt *time.Time `json:"archivedAt,omitempty"`
+	// Transition is the change of the field that is under way, if one is.
+	Transition *Transition `json:"transition,omitempty"`
+
+	prepared // for reading values
 }
 
-// The limits of a definition.
+// The limits of a definition, in characters; of options, how many, archived ones among them.
 const (
-	maxLabel   = 200
-	maxOptions = 500
-	maxOption  = 200
+	maxLabel       = 200
+	maxDescription = 2_000
+	maxOptions     = 500
+	maxOption      = 200
 )
 
 // reservedKeys are the only words that CEL refuses in fields.<key>: its lexer knows them
@@ -85,6 +107,9 @@ func (f *Field) check() error {
 	if utf8.RuneCountInString(f.Label) > maxLabel || !storable(f.Label) {
 		v.Add("label", "invalid_text", "must be text of at most 200 characters")
 	}
+	if f.Description = strings.TrimSpace(f.Description); utf8.RuneCountInString(f.Description) > maxDescription || !storable(f.Description) {
+		v.Add("description", "invalid_text", "must be text of at most 2000 characters")
+	}
 	if f.Type == "" {
 		v.Add("type", "required", "must not be empty")
 	} else if !slices.Contains(fieldTypes, f.Type) {
@@ -93,35 +118,52 @@ func (f *Field) check() error {
 	if f.Position < math.MinInt32 || f.Position > math.MaxInt32 {
 		v.Add("position", "out_of_range", fmt.Sprintf("must be between %d and %d", math.MinInt32, math.MaxInt32))
 	}
-	f.checkOptions(&v)
+	if f.checkOptions(&v); len(v.Fields) > 0 {
+		return v.OrNil() // what follows goes by the type and the options
+	}
+	f.checkConstraints(&v)
+	f.checkDefault(&v)
 	return v.OrNil()
 }
 
 func (f *Field) checkOptions(v *tenancy.ValidationError) {
+	all := len(f.Options) + len(f.ArchivedOptions)
 	if f.Type != Select && f.Type != MultiSelect {
-		if len(f.Options) > 0 {
+		if all > 0 {
 			v.Add("options", "not_allowed", "only select and multi_select have options")
 		}
 		return
 	}
-	if len(f.Options) == 0 || len(f.Options) > maxOptions {
-		v.Add("options", "out_of_range", "a select needs 1 to 500 options")
+	if len(f.Options) == 0 || all > maxOptions {
+		v.Add("options", "out_of_range", "a select needs an option, and may have 500 together with those that are archived")
 		return
 	}
 	seen := map[string]bool{}
-	for i, o := range f.Options {
-		o = strings.TrimSpace(o)
-		f.Options[i] = o
-		switch {
-		case o == "" || utf8.RuneCountInString(o) > maxOption || !storable(o):
-			v.Add("options", "invalid_text", "an option must be text of 1 to 200 characters")
-		case strings.ContainsAny(o, ";|") && f.Type == MultiSelect:
-			v.Add("options", "invalid_text", "an option of a multi_select must not contain ; or |, which separate the values in a file")
-		case seen[o]:
-			v.Fields = append(v.Fields, tenancy.FieldError{Field: "options", Value: o, Code: "duplicate", Message: "an option must not be there twice"})
+	for n, list := range [][]string{f.Options, f.ArchivedOptions} {
+		name := []string{"options", "archivedOptions"}[n]
+		for i, o := range list {
+			o = strings.TrimSpace(o)
+			list[i] = o
+			switch problem := optionProblem(o, f.Type); {
+			case problem != "":
+				v.Add(name, "invalid_text", problem)
+			case seen[o]:
+				v.Fields = append(v.Fields, tenancy.FieldError{Field: name, Value: o, Code: "duplicate", Message: "an option must not be there twice"})
+			}
+			seen[o] = true
 		}
-		seen[o] = true
 	}
+}
+
+// optionProblem says why o cannot be an option, or nothing.
+func optionProblem(o string, of Type) string {
+	switch {
+	case o == "" || utf8.RuneCountInString(o) > maxOption || !storable(o):
+		return "an option must be text of 1 to 200 characters"
+	case strings.ContainsAny(o, ";|") && of == MultiSelect:
+		return "an option of a multi_select must not contain ; or |, which separate the values in a file"
+	}
+	return ""
 }
 
 // storable reports whether PostgreSQL can keep s: valid UTF-8 without NUL.

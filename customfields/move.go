@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/stratakit/strata/billing"
 	"github.com/stratakit/strata/tenancy"
 	"github.com/stratakit/strata/tenancy/move"
@@ -27,6 +29,7 @@ func fieldsApart(source, target []Field) difference {
 	find := func(severity move.Severity, kind, key, format string, args ...any) {
 		d.findings = append(d.findings, move.Finding{Kind: kind, Severity: severity, Subject: key, Message: fmt.Sprintf(format, args...)})
 	}
+	placesApart(source, target, find)
 	for _, f := range source {
 		i := slices.IndexFunc(target, func(t Field) bool { return t.Key == f.Key })
 		if i < 0 {
@@ -37,19 +40,27 @@ func fieldsApart(source, target []Field) difference {
 			continue
 		}
 		t := target[i]
-		lacking := slices.DeleteFunc(slices.Clone(f.Options), func(o string) bool { return slices.Contains(t.Options, o) })
+		has := slices.Concat(t.Options, t.ArchivedOptions)
+		lacks := func(options []string) []string {
+			return slices.DeleteFunc(slices.Clone(options), func(o string) bool { return slices.Contains(has, o) })
+		}
+		live, archived := lacks(f.Options), lacks(f.ArchivedOptions)
+		lacking := slices.Concat(live, archived)
 		switch {
 		case t.Type != f.Type:
 			find(move.Block, "custom_field_type", f.Key, "the custom field %s is %s here and %s there", f.Key, f.Type, t.Type)
 		case f.ArchivedAt == nil && t.ArchivedAt != nil:
 			find(move.Block, "custom_field_archived", f.Key, "the workspace has archived its custom field %s", f.Key)
 		case t.ArchivedAt != nil || len(lacking) == 0:
-		case len(t.Options)+len(lacking) > maxOptions:
+		case len(has)+len(lacking) > maxOptions:
 			find(move.Block, "custom_field_options", f.Key, "the custom field %s would have more than %d options", f.Key, maxOptions)
 		default:
 			find(move.Warn, "custom_field_options", f.Key, "the custom field %s lacks the options %s there: they are added", f.Key, strings.Join(lacking, ", "))
-			t.Options = append(slices.Clone(t.Options), lacking...)
+			t.Options, t.ArchivedOptions = slices.Concat(t.Options, live), slices.Concat(t.ArchivedOptions, archived)
 			d.options = append(d.options, t)
+		}
+		if t.Type == f.Type && t.ArchivedAt == nil && f.ArchivedAt == nil && (t.Constraints != f.Constraints || t.DateOnly != f.DateOnly) {
+			find(move.Warn, "custom_field_constraints", f.Key, "the custom field %s allows other values there: what is stored stays as it is until it is written again", f.Key)
 		}
 	}
 	for _, t := range target {
@@ -59,6 +70,32 @@ func fieldsApart(source, target []Field) difference {
 		}
 	}
 	return d
+}
+
+// placesApart finds what keeps the values of a domain from being found where it goes: the
+// records of a domain keep their slots, and while a field is being changed they have some
+// values in one place and some in another.
+func placesApart(source, target []Field, find func(severity move.Severity, kind, key, format string, args ...any)) {
+	for _, side := range []struct {
+		where  string
+		fields []Field
+	}{{"here", source}, {"there", target}} {
+		for _, f := range side.fields {
+			if f.Transition != nil {
+				find(move.Block, "custom_field_changing", f.Key, "the custom field %s is being changed %s (run %s): wait until that has ended, or cancel it", f.Key, side.where, f.Transition.RunID)
+			}
+		}
+	}
+	for _, f := range source {
+		for _, t := range target {
+			switch {
+			case t.Key == f.Key && t.Slot != f.Slot:
+				find(move.Block, "custom_field_slot", f.Key, "the values of the custom field %s stand under %s here and %s there: convert the field to the type it has, on the side where it is not %s, and they stand there", f.Key, f.Slot, t.Slot, f.Key)
+			case t.Key != f.Key && t.Slot == f.Slot:
+				find(move.Block, "custom_field_slot", f.Key, "where the values of the custom field %s stand here, those of %s stand there: convert %s to the type it has there, and they stand elsewhere", f.Key, t.Key, t.Key)
+			}
+		}
+	}
 }
 
 func (d difference) live() (n int64) {
@@ -90,6 +127,10 @@ func (r *Registry) PreviewMove(ctx context.Context, m move.Move) ([]move.Finding
 // DomainMoved copies the custom fields that the workspace of m.Target lacks, and adds
 // options. What it cannot bring together is a *move.BlockedError.
 func (r *Registry) DomainMoved(ctx context.Context, tx *tenancy.Tx, m move.Move) error {
+	// No change begins there before the domain is gone, and with it its records.
+	if _, err := tx.Exec(ctx, tx.SQL(`SELECT FROM strata.custom_field_sets WHERE workspace_id = $1 FOR SHARE`), m.From.WorkspaceID); err != nil {
+		return fmt.Errorf("customfields: keep the definitions of a workspace as they are: %w", err)
+	}
 	source, err := list(ctx, tx, m.From.WorkspaceID)
 	if err != nil || len(source) == 0 {
 		return err
@@ -113,7 +154,7 @@ func (r *Registry) DomainMoved(ctx context.Context, tx *tenancy.Tx, m move.Move)
 			return &move.BlockedError{Findings: blocked}
 		}
 		for _, f := range d.options {
-			if _, err := r.UpdateTx(ctx, tx, f.Key, Change{Options: &f.Options}); err != nil {
+			if _, err := r.UpdateTx(ctx, tx, f.Key, Change{Options: &f.Options, ArchivedOptions: &f.ArchivedOptions}); err != nil {
 				return err
 			}
 		}
@@ -129,9 +170,10 @@ func (r *Registry) DomainMoved(ctx context.Context, tx *tenancy.Tx, m move.Move)
 // copyTx adds a field of another workspace, archived when it is.
 func (r *Registry) copyTx(ctx context.Context, tx *tenancy.Tx, to tenancy.Tenant, f Field) error {
 	f.ID = tenancy.NewID[Field]()
-	_, err := tx.Exec(ctx, tx.SQL(`INSERT INTO strata.custom_fields (workspace_id, id, company_id, key, label, type, options, required, filterable, position, archived_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`),
-		to.WorkspaceID, f.ID, to.CompanyID, f.Key, f.Label, string(f.Type), append([]string{}, f.Options...), f.Required, f.Filterable, f.Position, f.ArchivedAt)
+	rows, err := f.insert(ctx, tx, to)
+	if err == nil {
+		_, err = pgx.CollectExactlyOneRow(rows, scanField)
+	}
 	if err != nil {
 		return fmt.Errorf("customfields: copy a field: %w", err)
 	}

@@ -197,43 +197,49 @@ func version(ctx context.Context, db reader, workspace tenancy.WorkspaceID) (int
 	return version, nil
 }
 
-const fieldColumns = `f.id, f.key, f.label, f.type, f.options, f.required, f.filterable, f.position, f.created_at, f.updated_at, f.archived_at`
+const fieldColumns = `f.id, f.key, coalesce(f.slot, f.key), f.label, f.description, f.type, f.options, f.archived_options, f.constraints, f.date_only, f.required,
+	f.default_value, f.filterable, f.position, f.version, f.created_at, f.updated_at, f.archived_at, f.transition`
+
+// columns are where fieldColumns go.
+func (f *Field) columns() []any {
+	return []any{
+		&f.ID, &f.Key, &f.Slot, &f.Label, &f.Description, &f.Type, &f.Options, &f.ArchivedOptions, &f.Constraints, &f.DateOnly, &f.Required,
+		&f.Default, &f.Filterable, &f.Position, &f.Version, &f.CreatedAt, &f.UpdatedAt, &f.ArchivedAt, &f.Transition,
+	}
+}
 
 func scanField(row pgx.CollectableRow) (f Field, err error) {
-	err = row.Scan(&f.ID, &f.Key, &f.Label, &f.Type, &f.Options, &f.Required, &f.Filterable, &f.Position, &f.CreatedAt, &f.UpdatedAt, &f.ArchivedAt)
+	err = row.Scan(f.columns()...)
 	return f, err
 }
 
 // read returns version and fields as one statement sees them.
 func read(ctx context.Context, db reader, workspace tenancy.WorkspaceID) (*Set, error) {
-	var version int64
+	var version, layout int64
 	var fields []Field
-	err := db.Read(ctx, `SELECT s.version, `+fieldColumns+` FROM strata.custom_field_sets s
+	err := db.Read(ctx, `SELECT s.version, s.layout, `+fieldColumns+` FROM strata.custom_field_sets s
 		LEFT JOIN strata.custom_fields f ON f.workspace_id = s.workspace_id
 		WHERE s.workspace_id = $1 ORDER BY f.position, f.key`, []any{workspace}, func(rows pgx.Rows) error {
 		for rows.Next() {
 			var f Field
-			var id *ID
-			var key, label, kind *string
-			var required, filterable *bool
-			var position *int
-			var created, updated *time.Time
-			if err := rows.Scan(&version, &id, &key, &label, &kind, &f.Options, &required, &filterable, &position, &created, &updated, &f.ArchivedAt); err != nil {
+			into := f.columns()
+			none := rows.RawValues()[2] == nil // the only row of a workspace without fields
+			if none {
+				clear(into) // nothing of it is read
+			}
+			if err := rows.Scan(append([]any{&version, &layout}, into...)...); err != nil {
 				return err
 			}
-			if key == nil { // the only row of a workspace without fields
-				continue
+			if !none {
+				fields = append(fields, f)
 			}
-			f.ID, f.Key, f.Label, f.Type = *id, *key, *label, Type(*kind)
-			f.Required, f.Filterable, f.Position, f.CreatedAt, f.UpdatedAt = *required, *filterable, *position, *created, *updated
-			fields = append(fields, f)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("customfields: read the definitions: %w", err)
 	}
-	return newSet(version, fields), nil
+	return newSet(version, layout, fields), nil
 }
 
 // forget drops the set of a changed workspace here and in Redis.
@@ -276,7 +282,7 @@ func (r *Registry) Create(ctx context.Context, f Field) (out Field, err error) {
 // CreateTx is Create in the caller's transaction. Until that ends, other changes of the
 // workspace's fields wait, and only its own SetTx sees the field.
 func (r *Registry) CreateTx(ctx context.Context, tx *tenancy.Tx, f Field) (Field, error) {
-	f.Options = append([]string{}, f.Options...) // the column has no NULL
+	f.Options, f.ArchivedOptions = slices.Clone(f.Options), slices.Clone(f.ArchivedOptions)
 	if err := f.check(); err != nil {
 		return Field{}, err
 	}
@@ -287,9 +293,12 @@ func (r *Registry) CreateTx(ctx context.Context, tx *tenancy.Tx, f Field) (Field
 	if err := tx.LiveWorkspace(ctx); err != nil {
 		return Field{}, err
 	}
-	rows, err := tx.Query(ctx, tx.SQL(`INSERT INTO strata.custom_fields AS f (workspace_id, id, company_id, key, label, type, options, required, filterable, position)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (workspace_id, key) DO NOTHING RETURNING `+fieldColumns),
-		t.WorkspaceID, tenancy.NewID[Field](), t.CompanyID, f.Key, f.Label, string(f.Type), f.Options, f.Required, f.Filterable, f.Position)
+	fields, err := list(ctx, tx, t.WorkspaceID)
+	if err != nil {
+		return Field{}, err
+	}
+	f.ID, f.ArchivedAt, f.Slot = tenancy.NewID[Field](), nil, FreeSlot(f.Key, fields)
+	rows, err := f.insert(ctx, tx, t)
 	if err != nil {
 		return Field{}, err
 	}
@@ -306,17 +315,46 @@ func (r *Registry) CreateTx(ctx context.Context, tx *tenancy.Tx, f Field) (Field
 	return out, r.limits.Consume(ctx, tx, billing.ResourceCustomFields, 1)
 }
 
-// Change is what Update changes; nil leaves as it is. Key and type never change, and
-// options are added and moved, never removed.
-type Change struct {
-	Label      *string
-	Options    *[]string
-	Required   *bool
-	Filterable *bool
-	Position   *int
+// insert writes f as a new row and returns it, or no row when its key is taken.
+func (f *Field) insert(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant) (pgx.Rows, error) {
+	return tx.Query(ctx, tx.SQL(`INSERT INTO strata.custom_fields AS f (workspace_id, id, company_id, key, archived_at, type,
+			slot, label, description, options, archived_options, constraints, date_only, required, default_value, filterable, position)
+		VALUES ($1, $2, $3, $4, $5, $6, nullif($7, $4), $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT (workspace_id, key) DO NOTHING RETURNING `+fieldColumns),
+		append([]any{t.WorkspaceID, f.ID, t.CompanyID, f.Key, f.ArchivedAt, string(f.Type), f.Slot}, f.mutable()...)...)
 }
 
-// Update changes a field. Errors: ErrNotFound, *tenancy.ValidationError, ErrOptionInUse.
+// mutable are the values of the columns that can change, in the order of insert and UpdateTx.
+func (f *Field) mutable() []any {
+	list := func(options []string) []string { return append([]string{}, options...) } // the columns have no NULL
+	var value []byte
+	if f.prepare(); f.filled != nil {
+		value = AppendValue(nil, f.filled)
+	}
+	return []any{f.Label, f.Description, list(f.Options), list(f.ArchivedOptions), f.Constraints, f.DateOnly, f.Required, value, f.Filterable, f.Position}
+}
+
+// Change is what Update changes; nil leaves as it is. Key and type never change, and an
+// option is added, moved and archived, never removed.
+type Change struct {
+	Label           *string
+	Description     *string
+	Options         *[]string
+	ArchivedOptions *[]string
+	Constraints     *Constraints // all of them
+	DateOnly        *bool
+	Required        *bool
+	Default         *any // a nil value takes the default away
+	Filterable      *bool
+	Position        *int
+
+	// Version makes the update conditional: it must be the field's version. 0 updates
+	// whatever is there.
+	Version int64
+}
+
+// Update changes a field. It touches no record: values that the definition would not take
+// any more stay until they are written again. Errors: ErrNotFound, *tenancy.ValidationError,
+// ErrOptionInUse, ErrVersion.
 func (r *Registry) Update(ctx context.Context, key string, c Change) (out Field, err error) {
 	err = r.db.InTx(ctx, func(tx *tenancy.Tx) error {
 		out, err = r.UpdateTx(ctx, tx, key, c)
@@ -335,24 +373,22 @@ func (r *Registry) UpdateTx(ctx context.Context, tx *tenancy.Tx, key string, c C
 	if err != nil {
 		return Field{}, err
 	}
-	before := f.Options
-	apply(&f.Label, c.Label)
-	apply(&f.Required, c.Required)
-	apply(&f.Filterable, c.Filterable)
-	apply(&f.Position, c.Position)
-	if c.Options != nil {
-		f.Options = append([]string{}, *c.Options...) // the column has no NULL
+	if c.Version != 0 && c.Version != f.Version {
+		return Field{}, fmt.Errorf("version %d was given, it is %d: %w", c.Version, f.Version, ErrVersion)
 	}
+	before := slices.Concat(f.Options, f.ArchivedOptions)
+	c.apply(&f)
 	if err := f.check(); err != nil {
 		return Field{}, err
 	}
 	for _, o := range before {
-		if !slices.Contains(f.Options, o) {
+		if !slices.Contains(f.Options, o) && !slices.Contains(f.ArchivedOptions, o) {
 			return Field{}, fmt.Errorf("option %q: %w", o, ErrOptionInUse)
 		}
 	}
-	rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.custom_fields AS f SET label = $3, options = $4, required = $5, filterable = $6, position = $7, updated_at = now()
-		WHERE workspace_id = $1 AND id = $2 RETURNING `+fieldColumns), t.WorkspaceID, f.ID, f.Label, f.Options, f.Required, f.Filterable, f.Position)
+	rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.custom_fields AS f SET (label, description, options, archived_options, constraints, date_only,
+			required, default_value, filterable, position, version, updated_at) = ($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, f.version + 1, now())
+		WHERE workspace_id = $1 AND id = $2 RETURNING `+fieldColumns), append([]any{t.WorkspaceID, f.ID}, f.mutable()...)...)
 	if err != nil {
 		return Field{}, err
 	}
@@ -363,14 +399,29 @@ func (r *Registry) UpdateTx(ctx context.Context, tx *tenancy.Tx, key string, c C
 	return out, r.record(ctx, tx, "custom_field.updated", out)
 }
 
-func apply[T any](to, from *T) {
+func (c Change) apply(f *Field) {
+	assign(&f.Label, c.Label)
+	assign(&f.Description, c.Description)
+	assign(&f.Options, c.Options)
+	assign(&f.ArchivedOptions, c.ArchivedOptions)
+	f.Options, f.ArchivedOptions = slices.Clone(f.Options), slices.Clone(f.ArchivedOptions)
+	assign(&f.Constraints, c.Constraints)
+	assign(&f.DateOnly, c.DateOnly)
+	assign(&f.Required, c.Required)
+	assign(&f.Default, c.Default)
+	assign(&f.Filterable, c.Filterable)
+	assign(&f.Position, c.Position)
+}
+
+func assign[T any](to, from *T) {
 	if from != nil {
 		*to = *from
 	}
 }
 
 // Archive hides a field: no new values, no filters. Its values stay in the records, and
-// its key stays taken. Archiving twice is ErrNotFound.
+// its key stays taken. Archiving twice is ErrNotFound; a field that is being changed is
+// ErrChanging. lifecycle.Manager.Archive also looks who uses the field.
 func (r *Registry) Archive(ctx context.Context, key string) error {
 	return r.db.InTx(ctx, func(tx *tenancy.Tx) error { return r.ArchiveTx(ctx, tx, key) })
 }
@@ -385,7 +436,10 @@ func (r *Registry) ArchiveTx(ctx context.Context, tx *tenancy.Tx, key string) er
 	if err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.custom_fields SET archived_at = now(), updated_at = now() WHERE workspace_id = $1 AND id = $2`), t.WorkspaceID, f.ID); err != nil {
+	if f.Transition != nil {
+		return f.changing()
+	}
+	if _, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.custom_fields SET archived_at = now(), updated_at = now(), version = version + 1 WHERE workspace_id = $1 AND id = $2`), t.WorkspaceID, f.ID); err != nil {
 		return err
 	}
 	if err := r.record(ctx, tx, "custom_field.archived", f); err != nil {
@@ -416,6 +470,11 @@ func (r *Registry) lock(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant, k
 	if err != nil {
 		return Field{}, err
 	}
+	return one(rows)
+}
+
+// one returns the only row, or ErrNotFound.
+func one(rows pgx.Rows) (Field, error) {
 	f, err := pgx.CollectExactlyOneRow(rows, scanField)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Field{}, ErrNotFound

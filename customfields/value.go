@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,14 +28,32 @@ const (
 	maxNumber = 1e15 // every integer up to here is exact in a float64
 	maxText   = 10_000
 	maxURL    = 2_048
+	maxEmail  = emailaddr.MaxLength
 )
 
 // problem is what is wrong with a value.
 type problem struct{ code, message, suggestion string }
 
-// normalize returns the one stored form of a JSON value. A nil value with a nil
-// problem means "not set".
-func (f *Field) normalize(value any) (any, *problem) {
+// normalize returns the one stored form of a JSON value that the field allows. A nil value
+// with a nil problem means "not set".
+func (f *Field) normalize(value any) (any, *problem) { return f.allowed(f.form(value)) }
+
+// normalizeText reads a cell of a file, as normalize reads JSON.
+func (f *Field) normalizeText(cell string) (any, *problem) { return f.allowed(f.textForm(cell)) }
+
+// allowed holds a value in its stored form to the constraints.
+func (f *Field) allowed(value any, p *problem) (any, *problem) {
+	if p == nil && value != nil {
+		p = f.constrain(value)
+	}
+	if p != nil {
+		return nil, p
+	}
+	return value, nil
+}
+
+// form returns the stored form of a JSON value of the field's type.
+func (f *Field) form(value any) (any, *problem) {
 	switch v := value.(type) {
 	case nil:
 		return nil, nil
@@ -46,10 +65,8 @@ func (f *Field) normalize(value any) (any, *problem) {
 		}
 	case float64:
 		return f.normalizeNumber(v)
-	case int:
-		return f.normalizeNumber(float64(v))
-	case int64:
-		return f.normalizeNumber(float64(v))
+	case float32, int, int8, int16, int32, int64, uint, uint8, uint16, uint32, uint64:
+		return f.normalizeNumber(reflect.ValueOf(v).Convert(reflect.TypeFor[float64]()).Float())
 	case json.Number:
 		n, err := v.Float64()
 		if err != nil {
@@ -96,9 +113,10 @@ func (f *Field) normalizeNumber(n float64) (any, *problem) {
 	return n + 0, nil // turns -0 into 0
 }
 
-// normalizeString reads a JSON string. An empty one is "not set".
+// normalizeString reads a JSON string. Surrounding space does not count, so that a record
+// is the same whether it came from a file or from a form, and an empty string is "not set".
 func (f *Field) normalizeString(s string) (any, *problem) {
-	if s == "" {
+	if s = strings.TrimSpace(s); s == "" {
 		return nil, nil
 	}
 	if !storable(s) {
@@ -132,8 +150,10 @@ func (f *Field) option(s string) (any, *problem) {
 	if slices.Contains(f.Options, s) {
 		return s, nil
 	}
-	p := &problem{code: "unknown_option", message: "must be one of " + quoteSome(f.Options), suggestion: suggest.Closest(s, f.Options)}
-	return nil, p
+	if slices.Contains(f.ArchivedOptions, s) {
+		return nil, &problem{code: "archived_option", message: "the option is archived: restore it, or take one of " + quoteSome(f.Options)}
+	}
+	return nil, &problem{code: "unknown_option", message: "must be one of " + quoteSome(f.Options), suggestion: suggest.Closest(s, f.Options)}
 }
 
 // normalizeList returns the options in an order of their own: that of the definition can
@@ -148,9 +168,11 @@ func (f *Field) normalizeList(list []string) (any, *problem) {
 	if len(list) > maxOptions {
 		return nil, &problem{code: "too_long", message: fmt.Sprintf("must have at most %d options", maxOptions)}
 	}
+	list = slices.Clone(list)
 	unknown := make(map[string]bool, len(list))
-	for _, s := range list {
-		unknown[s] = true
+	for i, s := range list {
+		list[i] = strings.TrimSpace(s)
+		unknown[list[i]] = true
 	}
 	for _, o := range f.Options {
 		delete(unknown, o)
@@ -222,15 +244,14 @@ func validHost(u *url.URL) bool {
 	})
 }
 
-// normalizeText reads a cell of a file. Surrounding space does not count, and an empty
-// cell is "not set".
-func (f *Field) normalizeText(cell string) (any, *problem) {
+// textForm is form of a cell of a file: numbers, booleans and lists are text there.
+func (f *Field) textForm(cell string) (any, *problem) {
 	cell = strings.TrimSpace(cell)
-	if cell == "" {
-		return nil, nil
-	}
 	switch f.Type {
 	case Number:
+		if cell == "" {
+			return nil, nil
+		}
 		n, err := strconv.ParseFloat(cell, 64)
 		if err != nil || strings.ContainsAny(cell, "xXpP_nN") {
 			return nil, numberProblem
@@ -238,6 +259,8 @@ func (f *Field) normalizeText(cell string) (any, *problem) {
 		return f.normalizeNumber(n)
 	case Boolean:
 		switch strings.ToLower(cell) {
+		case "":
+			return nil, nil
 		case "true", "t", "yes", "y", "1", "on":
 			return true, nil
 		case "false", "f", "no", "n", "0", "off":
@@ -245,15 +268,19 @@ func (f *Field) normalizeText(cell string) (any, *problem) {
 		}
 		return nil, &problem{code: "invalid_boolean", message: "must be true or false (yes, no, 1 and 0 are understood)"}
 	case MultiSelect:
-		parts := strings.FieldsFunc(cell, func(r rune) bool { return r == ';' || r == '|' })
-		for i := range parts {
-			parts[i] = strings.TrimSpace(parts[i])
-		}
-		parts = slices.DeleteFunc(parts, func(s string) bool { return s == "" })
-		return f.normalizeList(parts)
+		return f.normalizeList(splitOptions(cell))
 	case Text, Date, Select, URL, Email:
 	}
 	return f.normalizeString(cell)
+}
+
+// splitOptions reads the options of a multi_select in a cell of a file.
+func splitOptions(cell string) []string {
+	parts := strings.FieldsFunc(cell, func(r rune) bool { return r == ';' || r == '|' })
+	for i := range parts {
+		parts[i] = strings.TrimSpace(parts[i])
+	}
+	return slices.DeleteFunc(parts, func(s string) bool { return s == "" })
 }
 
 // fieldError is the problem as part of an answer.

@@ -42,20 +42,26 @@ func TestNormalizeHasOneFormPerType(t *testing.T) {
 		in   any
 		want any // nil: not set
 	}{
-		{"note", " kept as typed ", " kept as typed "},
+		{"note", " inner  space stays\n", "inner  space stays"},
+		{"note", " \t", nil},
 		{"note", "", nil},
 		{"note", nil, nil},
 		{"size", 1.5, 1.5},
 		{"size", json.Number("12"), 12.0},
 		{"size", 7, 7.0},
+		{"size", uint8(7), 7.0},
+		{"size", int64(-1e15), -1e15},
+		{"size", float32(0.5), 0.5},
+		{"size", json.Number("1e-400"), 0.0},
+		{"size", json.Number("0.1"), 0.1},
 		{"size", math.Copysign(0, -1), 0.0},
 		{"size", 1e15, 1e15},
 		{"due", "2026-01-31", "2026-01-31T00:00:00.000000Z"},
 		{"due", "2026-01-31T10:00:00+02:00", "2026-01-31T08:00:00.000000Z"},
 		{"due", "2026-01-31 10:00", "2026-01-31T10:00:00.000000Z"},
-		{"tier", "gold", "gold"},
+		{"tier", " gold ", "gold"},
 		{"tier", "", nil},
-		{"tags", []any{"vip", "new", "vip"}, []string{"new", "vip"}},
+		{"tags", []any{"vip", " new", "vip"}, []string{"new", "vip"}},
 		{"tags", []any{}, nil},
 		{"vip", false, false},
 		{"site", "HTTPS://EXAMPLE.com/Path", "https://example.com/Path"},
@@ -116,11 +122,11 @@ func TestRequired(t *testing.T) {
 	var v *tenancy.ValidationError
 	require.ErrorAs(t, err, &v)
 	require.Len(t, v.Fields, 2, "one for the missing a, one for the wrong b, which is not missing too")
-	set, unset, err := s.NormalizePatch(map[string]any{"b": 2})
+	set, unset, err := s.NormalizePatch(nil, map[string]any{"b": 2})
 	require.NoError(t, err)
 	require.Equal(t, map[string]any{"b": 2.0}, set)
 	require.Empty(t, unset)
-	_, _, err = s.NormalizePatch(map[string]any{"a": nil})
+	_, _, err = s.NormalizePatch(nil, map[string]any{"a": nil})
 	require.ErrorAs(t, err, &v)
 }
 
@@ -138,6 +144,8 @@ func TestNormalizeTextReadsCells(t *testing.T) {
 		string(customfields.AppendJSON(nil, got)))
 	for _, bad := range []map[string]string{
 		{"size": "1,5"}, {"size": "0x10"}, {"size": "NaN"}, {"size": "Inf"}, {"size": "1_000"}, {"vip": "maybe"}, {"tags": "vip,new"}, {"due": "31.01.2026"},
+		{"size": "1e400"}, {"size": "12%"}, {"size": "1 000"}, {"size": "١٢"}, {"size": "--1"}, {"size": "1e16"}, {"size": "."}, {"size": "infinity"},
+		{"due": "2026-02-30"}, {"due": "2026-01-31T24:00"}, {"due": "0000-01-01"}, {"due": "10000-01-01"}, {"due": "2026-01-31T10:00:00" + "+25:00"},
 	} {
 		_, err := s.NormalizeText(bad)
 		require.Error(t, err, "%v", bad)
@@ -250,11 +258,11 @@ func TestArchivedFields(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, s.Field("a"))
 	require.Equal(t, []string{"a", "b"}, s.Archived)
-	set, unset, err := s.NormalizePatch(map[string]any{"a": nil, "b": nil, "c": "x"})
+	set, unset, err := s.NormalizePatch(nil, map[string]any{"a": nil, "b": nil, "c": "x"})
 	require.NoError(t, err)
 	require.Equal(t, map[string]any{"c": "x"}, set)
 	require.Equal(t, []string{"a", "b"}, unset)
-	_, _, err = s.NormalizePatch(map[string]any{"a": "x", "d": nil})
+	_, _, err = s.NormalizePatch(nil, map[string]any{"a": "x", "d": nil})
 	var v *tenancy.ValidationError
 	require.ErrorAs(t, err, &v)
 	require.Equal(t, []string{"archived_field", "unknown_field"}, []string{v.Fields[0].Code, v.Fields[1].Code}, "a null for a key that never was is a mistake")

@@ -20,7 +20,7 @@ func (r *Registry) WorkspaceDeleted(ctx context.Context, tx *tenancy.Tx) error {
 	if err != nil {
 		return err
 	}
-	rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.custom_fields AS f SET archived_at = now(), updated_at = now()
+	rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.custom_fields AS f SET archived_at = now(), updated_at = now(), version = version + 1
 		WHERE workspace_id = $1 AND archived_at IS NULL RETURNING `+fieldColumns), t.WorkspaceID)
 	if err != nil {
 		return fmt.Errorf("customfields: archive the fields of a workspace: %w", err)

@@ -37,7 +37,12 @@ func (h commitHandler) Open(ctx context.Context, run bulk.Run) (bulk.Work, error
 	}
 	w := &commitWork{
 		im: h.im, id: imp.ID, reservation: s.reservation, fieldsVersion: s.fieldsVersion,
-		sql: commitSQL(s.plan.Conflict, s.plan.Targets), failed: imp.Status == Failed,
+		sql: commitSQL(s.plan), failed: imp.Status == Failed,
+	}
+	if len(s.plan.Defaults) > 0 {
+		if w.defaults, err = json.Marshal(s.plan.Defaults); err != nil {
+			return nil, bulk.Permanent(err)
+		}
 	}
 	if err := decodeCursor(run, &w.cursor); err != nil {
 		return nil, bulk.Permanent(err)
@@ -51,6 +56,7 @@ type commitWork struct {
 	reservation   billing.ReservationID
 	fieldsVersion int64
 	sql           string
+	defaults      []byte // JSON of the plan's, nil without any
 	cursor        commitCursor
 	failed        bool // and tried again
 }
@@ -64,23 +70,32 @@ func (w *commitWork) Close() error { return nil }
 //
 // A row judged new meets a recipient made since by the policy. One judged an update whose
 // recipient is gone, or has another address, is left out.
-func commitSQL(policy Conflict, targets []string) string {
+//
+// Defaults go into what is inserted, and not into what such a row changes. That it was judged
+// new is seen in its version there, so that the others need no look at the batch.
+func commitSQL(p plan) string {
+	fields, version, given := `custom_fields`, `1`, `excluded.custom_fields`
+	if len(p.Defaults) > 0 {
+		fields = `CASE verdict WHEN 'new' THEN $8::jsonb || custom_fields ELSE custom_fields END`
+		version = `CASE verdict WHEN 'new' THEN 1 ELSE 2 END`
+		given = `CASE excluded.version WHEN 1 THEN (SELECT b.custom_fields FROM batch b WHERE b.email_norm = excluded.email_norm) ELSE excluded.custom_fields END`
+	}
 	insert := func(which, status string) string {
-		m := policy.merge(`nullif(excluded.name, '')`, status, `excluded.custom_fields`)
-		return `INSERT INTO strata.recipients AS r (domain_id, id, company_id, workspace_id, email, email_norm, name, status, custom_fields)
-			SELECT $1, ($5::uuid[])[n], $6, $7, email, email_norm, coalesce(name, ''), coalesce(status, 'active'), custom_fields
+		m := p.Conflict.merge(`nullif(excluded.name, '')`, status, given)
+		return `INSERT INTO strata.recipients AS r (domain_id, id, company_id, workspace_id, email, email_norm, name, status, custom_fields, version)
+			SELECT $1, ($5::uuid[])[n], $6, $7, email, email_norm, coalesce(name, ''), coalesce(status, 'active'), ` + fields + `, ` + version + `
 			FROM batch WHERE there AND ` + which + ` ORDER BY n
 			ON CONFLICT (domain_id, email_norm) WHERE deleted_at IS NULL DO UPDATE SET ` + m.set() + ` WHERE NOT ` + m.same() + ` RETURNING r.version = 1 AS inserted`
 	}
 	// Whether the file says something about the status is not seen in the row to insert.
 	written := `silent AS (` + insert(`status IS NULL`, `NULL`) + `), written AS (SELECT inserted FROM silent)`
-	if slices.Contains(targets, "status") {
+	if slices.Contains(p.Targets, "status") {
 		written = `silent AS (` + insert(`status IS NULL`, `NULL`) + `), given AS (` + insert(`status IS NOT NULL`, `excluded.status`) + `),
 			written AS (SELECT inserted FROM silent UNION ALL SELECT inserted FROM given)`
 	}
 	return `
 	WITH batch AS MATERIALIZED (
-		SELECT row_no, email, email_norm, name, status, custom_fields, row_number() OVER (ORDER BY email_norm) AS n,
+		SELECT row_no, verdict, email, email_norm, name, status, custom_fields, row_number() OVER (ORDER BY email_norm) AS n,
 			CASE verdict WHEN 'new' THEN true ELSE (
 				SELECT true FROM strata.recipients r
 				WHERE r.domain_id = $1 AND r.id = next.recipient_id AND r.email_norm = next.email_norm AND r.deleted_at IS NULL FOR UPDATE) END AS there
@@ -99,6 +114,9 @@ func (w *commitWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, err
 		w.failed = false
 		return bulk.Batch{}, w.resume(ctx, tx)
 	}
+	if err := w.im.checkLayout(ctx, tx, w.fieldsVersion); err != nil {
+		return bulk.Batch{}, permanent(err)
+	}
 	if _, err := tx.Exec(ctx, byKey); err != nil {
 		return bulk.Batch{}, err
 	}
@@ -110,7 +128,11 @@ func (w *commitWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, err
 	var rows, inserted, updated int64
 	var gone []int32
 	var next commitCursor
-	err := tx.QueryRow(ctx, tx.SQL(w.sql), t.DomainID, w.id, w.cursor.After, w.im.cfg.BatchRows, ids, t.CompanyID, t.WorkspaceID).
+	args := []any{t.DomainID, w.id, w.cursor.After, w.im.cfg.BatchRows, ids, t.CompanyID, t.WorkspaceID}
+	if w.defaults != nil {
+		args = append(args, w.defaults)
+	}
+	err := tx.QueryRow(ctx, tx.SQL(w.sql), args...).
 		Scan(&rows, &next.After, &gone, &inserted, &updated)
 	if err != nil {
 		return bulk.Batch{}, fmt.Errorf("write recipients: %w", err)

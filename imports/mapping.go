@@ -108,11 +108,12 @@ func parseMapping(header []string, mapping map[string]*string, set *customfields
 	return targets, v.OrNil()
 }
 
-// checkRequired refuses a mapping that leaves out a required field: every new row would fail.
+// checkRequired refuses a mapping that leaves out a required field without a default: every
+// new row would fail.
 func checkRequired(targets []string, set *customfields.Set) error {
 	var v tenancy.ValidationError
 	for _, f := range set.Fields {
-		if f.Required && !slices.Contains(targets, fieldPrefix+f.Key) {
+		if f.Required && f.Default == nil && !slices.Contains(targets, fieldPrefix+f.Key) {
 			v.Fields = append(v.Fields, tenancy.FieldError{Field: "mapping", Value: fieldPrefix + f.Key, Code: "required", Message: "the field is required: map a column to it"})
 		}
 	}

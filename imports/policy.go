@@ -25,14 +25,14 @@ func (c Conflict) merge(name, status, fields string) merge {
 		return merge{
 			name:   `CASE WHEN r.name = '' THEN coalesce(` + name + `, '') ELSE r.name END`,
 			status: `r.status`,
-			fields: fields + ` || r.custom_fields`,
+			fields: `(` + fields + `) || r.custom_fields`,
 		}
 	case Update:
 	}
 	return merge{
 		name:   `coalesce(` + name + `, r.name)`,
 		status: `coalesce(` + status + `, r.status)`,
-		fields: `r.custom_fields || ` + fields,
+		fields: `r.custom_fields || (` + fields + `)`,
 	}
 }
 

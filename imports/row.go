@@ -22,7 +22,7 @@ type target struct {
 	name  string              // in errors
 	core  string              // "email", "name" or "status"
 	field *customfields.Field // or this; with neither the column is ignored
-	json  []byte              // `"key":` of the field
+	json  []byte              // `"slot":` of the field
 }
 
 func newJudge(p plan, set *customfields.Set) (*judge, error) {
@@ -39,7 +39,7 @@ func newJudge(p plan, set *customfields.Set) (*judge, error) {
 			if f == nil {
 				return nil, ErrFieldsChanged
 			}
-			j.targets[i] = target{name: "customFields." + fieldKey, field: f, json: append(customfields.AppendValue(nil, fieldKey), ':')}
+			j.targets[i] = target{name: "customFields." + fieldKey, field: f, json: append(customfields.AppendValue(nil, f.Slot), ':')}
 		}
 	}
 	return j, nil
@@ -93,7 +93,7 @@ func (j *judge) row(rec record) []any {
 				continue
 			}
 			var value any
-			if value, problem = t.field.Text(cell); problem == nil && value == nil && t.field.Required {
+			if value, problem = t.field.Text(cell); problem == nil && value == nil && t.field.Required && t.field.Default == nil {
 				problem = &tenancy.FieldError{Field: t.name, Code: "required", Message: "must have a value"}
 			}
 			if value != nil {

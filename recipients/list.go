@@ -71,6 +71,10 @@ func (s *Store) List(ctx context.Context, q Query) (tenancy.Page[Recipient], err
 	if err != nil {
 		return tenancy.Page[Recipient]{}, err
 	}
+	set, err := s.fields.Set(ctx)
+	if err != nil {
+		return tenancy.Page[Recipient]{}, err
+	}
 	page := tenancy.Page[Recipient]{Page: p.Page, PageSize: p.PageSize, Total: -1}
 	offset, few := 0, false
 	if p.Cursor == "" {
@@ -113,7 +117,7 @@ func (s *Store) List(ctx context.Context, q Query) (tenancy.Page[Recipient], err
 		func(rows pgx.Rows) (err error) {
 			page.Items, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Recipient, err error) {
 				var norm string
-				r, err = scanRecipient(row, &norm)
+				r, err = scanRecipient(set, row, &norm)
 				norms = append(norms, norm)
 				return r, err
 			})

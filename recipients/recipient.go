@@ -51,7 +51,8 @@ type Recipient struct {
 type Person struct{}
 
 // New is what Create and Upsert need. Status may be empty: Active. A custom field that is
-// nil has no value, and Upsert clears it.
+// nil has no value, and Upsert clears it; a new recipient has the default of one that is not
+// there.
 type New struct {
 	Email        string
 	Name         string
@@ -141,14 +142,16 @@ func Columns() []filter.Column {
 type normalized struct {
 	email, emailNorm, name string
 	status                 Status
-	fields                 map[string]any
-	cleared                []string // the keys of custom fields that were given without a value
+	fields                 map[string]any // by slot
+	cleared                []string       // slots that are to be empty
+	defaulted              []string       // slots of fields that were not given and have their default
+	given                  []string       // the keys of custom fields that have a value
 }
 
 // normalize checks everything about a new recipient and reports all errors at once.
 func normalize(set *customfields.Set, in New) (normalized, error) {
 	var v tenancy.ValidationError
-	n := normalized{email: strings.TrimSpace(in.Email), cleared: []string{}}
+	n := normalized{email: strings.TrimSpace(in.Email)}
 	var problem *tenancy.FieldError
 	note := func() {
 		if problem != nil {
@@ -163,15 +166,16 @@ func normalize(set *customfields.Set, in New) (normalized, error) {
 	note()
 	n.status, problem = NormalizeStatus(string(in.Status))
 	note()
-	fields, err := set.Normalize(in.CustomFields)
+	fields, cleared, defaulted, err := set.NormalizeNew(in.CustomFields)
 	if err := collect(&v, err); err != nil {
 		return n, err
 	}
-	n.fields = fields
-	for key := range in.CustomFields {
-		if _, ok := fields[key]; !ok {
-			n.cleared = append(n.cleared, key)
+	n.fields, n.cleared, n.defaulted = fields, append(n.cleared, cleared...), append([]string{}, defaulted...) // as parameters they are no NULL
+	for i := range set.Fields {
+		if f := &set.Fields[i]; fields[f.Slot] != nil {
+			n.given = append(n.given, f.Key)
 		}
 	}
+	slices.Sort(n.given)
 	return n, v.OrNil()
 }

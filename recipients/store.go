@@ -53,19 +53,21 @@ func NewStore(db *tenancy.DB, fields *customfields.Registry, limits *billing.Lim
 
 const recipientColumns = `r.id, r.email, r.name, r.status, r.custom_fields, r.person_id, r.version, r.created_at, r.updated_at`
 
-// scanRecipient reads recipientColumns, and into more what is selected after them.
-func scanRecipient(row pgx.CollectableRow, more ...any) (r Recipient, err error) {
+// scanRecipient reads recipientColumns, and into more what is selected after them. set is
+// that of the workspace.
+func scanRecipient(set *customfields.Set, row pgx.CollectableRow, more ...any) (r Recipient, err error) {
 	err = row.Scan(append([]any{&r.ID, &r.Email, &r.Name, &r.Status, &r.CustomFields, &r.PersonID, &r.Version, &r.CreatedAt, &r.UpdatedAt}, more...)...)
 	r.CreatedAt, r.UpdatedAt = r.CreatedAt.UTC(), r.UpdatedAt.UTC()
+	r.CustomFields = set.Named(r.CustomFields)
 	return r, err
 }
 
 // one returns the one row of a statement; none is ErrNotFound, a taken address ErrEmailTaken.
-func one(rows pgx.Rows, err error) (Recipient, error) {
+func one(set *customfields.Set, rows pgx.Rows, err error) (Recipient, error) {
 	if err != nil {
 		return Recipient{}, err
 	}
-	r, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (Recipient, error) { return scanRecipient(row) })
+	r, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (Recipient, error) { return scanRecipient(set, row) })
 	var pg *pgconn.PgError
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
@@ -82,10 +84,14 @@ func (s *Store) Get(ctx context.Context, id ID) (Recipient, error) {
 	if err != nil {
 		return Recipient{}, err
 	}
+	set, err := s.fields.Set(ctx)
+	if err != nil {
+		return Recipient{}, err
+	}
 	var out Recipient
 	err = s.db.Read(ctx, `SELECT `+recipientColumns+` FROM strata.recipients r WHERE r.domain_id = $1 AND r.id = $2 AND r.deleted_at IS NULL`,
 		[]any{t.DomainID, id}, func(rows pgx.Rows) (err error) {
-			out, err = one(rows, nil)
+			out, err = one(set, rows, nil)
 			return err
 		})
 	return out, err
@@ -112,12 +118,10 @@ func (s *Store) update(ctx context.Context, tx *tenancy.Tx, id ID, c Change) (Re
 	if err != nil {
 		return Recipient{}, err
 	}
-	assignments, args, changed, err := assign(set, c, []any{t.DomainID, id})
-	if err != nil {
-		return Recipient{}, err
-	}
 	var version int64
-	err = tx.QueryRow(ctx, tx.SQL(`SELECT version FROM strata.recipients WHERE domain_id = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE`), t.DomainID, id).Scan(&version)
+	var stored map[string]any
+	err = tx.QueryRow(ctx, tx.SQL(`SELECT version, custom_fields FROM strata.recipients WHERE domain_id = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE`),
+		t.DomainID, id).Scan(&version, &stored)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Recipient{}, ErrNotFound
 	}
@@ -127,16 +131,21 @@ func (s *Store) update(ctx context.Context, tx *tenancy.Tx, id ID, c Change) (Re
 	if c.Version != 0 && c.Version != version {
 		return Recipient{}, fmt.Errorf("version %d was given, it is %d: %w", c.Version, version, ErrVersion)
 	}
+	assignments, args, changed, err := assign(set, stored, c, []any{t.DomainID, id})
+	if err != nil {
+		return Recipient{}, err
+	}
 	rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.recipients r SET `+strings.Join(assignments, ", ")+` WHERE r.domain_id = $1 AND r.id = $2 RETURNING `+recipientColumns), args...)
-	r, err := one(rows, err)
+	r, err := one(set, rows, err)
 	if err != nil {
 		return Recipient{}, err
 	}
 	return r, s.record(ctx, tx, "recipient.updated", id, changed)
 }
 
-// assign checks a change and returns its SET clauses, with args after those given.
-func assign(set *customfields.Set, c Change, args []any) (assignments []string, allArgs []any, changed []string, err error) {
+// assign checks a change of a recipient that has the custom fields stored, and returns its
+// SET clauses, with args after those given.
+func assign(set *customfields.Set, stored map[string]any, c Change, args []any) (assignments []string, allArgs []any, changed []string, err error) {
 	var v tenancy.ValidationError
 	add := func(field, clause string, problem *tenancy.FieldError, values ...any) {
 		if problem != nil {
@@ -162,7 +171,7 @@ func assign(set *customfields.Set, c Change, args []any) (assignments []string, 
 		add("status", "status = ?", problem, string(status))
 	}
 	if len(c.CustomFields) > 0 {
-		values, unset, err := set.NormalizePatch(c.CustomFields)
+		values, unset, err := set.NormalizePatch(stored, c.CustomFields)
 		if err := collect(&v, err); err != nil {
 			return nil, nil, nil, err
 		}
@@ -212,9 +221,13 @@ func (s *Store) remove(ctx context.Context, tx *tenancy.Tx, id ID) error {
 // there or not deleted, ErrEmailTaken, *billing.LimitError.
 func (s *Store) Restore(ctx context.Context, id ID) (Recipient, error) {
 	return inTx(ctx, s, func(tx *tenancy.Tx) (Recipient, error) {
+		set, err := s.fields.SetTx(ctx, tx)
+		if err != nil {
+			return Recipient{}, err
+		}
 		rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.recipients r SET deleted_at = NULL, updated_at = now(), version = r.version + 1
 			WHERE r.domain_id = $1 AND r.id = $2 AND r.deleted_at IS NOT NULL RETURNING `+recipientColumns), tx.Tenant().DomainID, id)
-		r, err := one(rows, err)
+		r, err := one(set, rows, err)
 		if err != nil {
 			return r, err
 		}

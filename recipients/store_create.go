@@ -72,8 +72,8 @@ func (s *Store) insert(ctx context.Context, tx *tenancy.Tx, in New, update bool)
 	args := []any{t.DomainID, id, t.CompanyID, t.WorkspaceID, n.email, n.emailNorm, n.name, string(n.status), customfields.AppendJSON(nil, n.fields)}
 	onConflict, changed := `NOTHING`, []string{}
 	if update {
-		args = append(args, n.cleared)
-		onConflict = `UPDATE SET custom_fields = (r.custom_fields || excluded.custom_fields) - $10::text[], version = r.version + 1, updated_at = now()`
+		args = append(args, n.cleared, n.defaulted)
+		onConflict = `UPDATE SET custom_fields = (r.custom_fields || (excluded.custom_fields - $11::text[])) - $10::text[], version = r.version + 1, updated_at = now()`
 		if strings.TrimSpace(in.Name) != "" {
 			onConflict, changed = onConflict+`, name = excluded.name`, append(changed, "name")
 		}
@@ -84,14 +84,14 @@ func (s *Store) insert(ctx context.Context, tx *tenancy.Tx, in New, update bool)
 	rows, err := tx.Query(ctx, tx.SQL(`INSERT INTO strata.recipients AS r (domain_id, id, company_id, workspace_id, email, email_norm, name, status, custom_fields)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 		ON CONFLICT (domain_id, email_norm) WHERE deleted_at IS NULL DO `+onConflict+` RETURNING `+recipientColumns), args...)
-	if r, err = one(rows, err); err != nil {
+	if r, err = one(set, rows, err); err != nil {
 		return Recipient{}, false, err
 	}
 	if r.ID != id {
 		changed = append(changed, slices.Sorted(maps.Keys(in.CustomFields))...) // set or cleared
 		return r, false, s.record(ctx, tx, "recipient.updated", r.ID, changed)
 	}
-	if err := s.record(ctx, tx, "recipient.created", id, slices.Sorted(maps.Keys(n.fields))); err != nil {
+	if err := s.record(ctx, tx, "recipient.created", id, n.given); err != nil {
 		return Recipient{}, false, err
 	}
 	return r, true, s.limits.Consume(ctx, tx, billing.ResourceRecipients, 1)

@@ -2,7 +2,11 @@
 package customfieldshttp
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/customfields/filter"
@@ -25,21 +29,38 @@ func New(registry *customfields.Registry, columns []filter.Column) *API {
 }
 
 type createRequest struct {
-	Key        string            `json:"key"        required:"true"` // the registry checks it with everything else
-	Label      string            `json:"label"`
-	Type       customfields.Type `json:"type"       required:"true"`
-	Options    []string          `json:"options"`
-	Required   bool              `json:"required"`
-	Filterable *bool             `json:"filterable"` // default true
-	Position   int               `json:"position"`
+	Key             string                   `json:"key"             required:"true"` // the registry checks it with everything else
+	Label           string                   `json:"label"`
+	Description     string                   `json:"description"`
+	Type            customfields.Type        `json:"type"            required:"true"`
+	Options         []string                 `json:"options"`
+	ArchivedOptions []string                 `json:"archivedOptions"`
+	Constraints     customfields.Constraints `json:"constraints"`
+	DateOnly        bool                     `json:"dateOnly"`
+	Required        bool                     `json:"required"`
+	Default         any                      `json:"default"`
+	Filterable      *bool                    `json:"filterable"` // default true
+	Position        int                      `json:"position"`
 }
 
 type updateRequest struct {
-	Label      *string   `json:"label"`
-	Options    *[]string `json:"options"`
-	Required   *bool     `json:"required"`
-	Filterable *bool     `json:"filterable"`
-	Position   *int      `json:"position"`
+	Label           *string                   `json:"label"`
+	Description     *string                   `json:"description"`
+	Options         *[]string                 `json:"options"`
+	ArchivedOptions *[]string                 `json:"archivedOptions"`
+	Constraints     *customfields.Constraints `json:"constraints"`
+	DateOnly        *bool                     `json:"dateOnly"`
+	Required        *bool                     `json:"required"`
+	Default         json.RawMessage           `json:"default"` // null takes it away
+	Filterable      *bool                     `json:"filterable"`
+	Position        *int                      `json:"position"`
+	Version         int64                     `json:"version"`
+}
+
+type listQuery struct {
+	web.PageQuery
+
+	Archived string `description:"true for the archived fields only, false for the others." query:"archived"`
 }
 
 type checkRequest struct {
@@ -59,14 +80,18 @@ func (a *API) Routes() []web.Route {
 	return []web.Route{
 		{
 			Method: http.MethodGet, Path: base, Name: "listCustomFields", Summary: "List the custom fields of a workspace, archived ones last",
-			Permission: read, Response: web.List[customfields.Field]{}, Handle: a.list,
+			Permission: read, Query: listQuery{}, Response: web.List[customfields.Field]{}, Handle: a.list,
 		},
 		{
 			Method: http.MethodPost, Path: base, Name: "createCustomField", Summary: "Define a custom field",
 			Permission: manage, Request: createRequest{}, Response: web.Data[customfields.Field]{}, Status: http.StatusCreated, Handle: a.create,
 		},
 		{
-			Method: http.MethodPatch, Path: base + "/{key}", Name: "updateCustomField", Summary: "Change label, options, required, filterable or position",
+			Method: http.MethodGet, Path: base + "/{key}", Name: "getCustomField", Summary: "Read a custom field, archived or not",
+			Permission: read, Response: web.Data[customfields.Field]{}, Handle: a.get,
+		},
+		{
+			Method: http.MethodPatch, Path: base + "/{key}", Name: "updateCustomField", Summary: "Change a custom field; key and type stay, and so do the values that are stored",
 			Permission: manage, Request: updateRequest{}, Response: web.Data[customfields.Field]{}, Handle: a.update,
 		},
 		{
@@ -80,12 +105,38 @@ func (a *API) Routes() []web.Route {
 	}
 }
 
+// write answers with one field, its version as the entity tag (RFC 9110 section 8.8.3).
+func write(w http.ResponseWriter, status int, f customfields.Field) error {
+	w.Header().Set("ETag", fmt.Sprintf(`"%d"`, f.Version))
+	return web.WriteData(w, status, f)
+}
+
 func (a *API) list(w http.ResponseWriter, r *http.Request) error {
-	fields, err := a.registry.List(r.Context())
+	v := web.Query(r)
+	var q customfields.Query
+	q.Page, q.PageSize, q.Cursor = v.Page()
+	if archived := v.OneOf("archived", "true", "false"); archived != "" {
+		only := archived == "true"
+		q.Archived = &only
+	}
+	if err := v.Err(); err != nil {
+		return err
+	}
+	page, err := a.registry.Page(r.Context(), q)
 	if err != nil {
 		return err
 	}
-	return web.WriteList(w, fields, web.Meta{Total: web.Total(int64(len(fields))), Page: 1, PageSize: len(fields)})
+	return web.WriteList(w, page.Items, web.Meta{
+		Total: web.Total(page.Total), Page: page.Page, PageSize: page.PageSize, HasMore: page.HasMore, NextCursor: page.NextCursor,
+	})
+}
+
+func (a *API) get(w http.ResponseWriter, r *http.Request) error {
+	f, err := a.registry.Get(r.Context(), r.PathValue("key"))
+	if err != nil {
+		return err
+	}
+	return write(w, http.StatusOK, f)
 }
 
 func (a *API) create(w http.ResponseWriter, r *http.Request) error {
@@ -94,13 +145,14 @@ func (a *API) create(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	f, err := a.registry.Create(r.Context(), customfields.Field{
-		Key: in.Key, Label: in.Label, Type: in.Type, Options: in.Options, Required: in.Required,
+		Key: in.Key, Label: in.Label, Description: in.Description, Type: in.Type, Options: in.Options, ArchivedOptions: in.ArchivedOptions,
+		Constraints: in.Constraints, DateOnly: in.DateOnly, Required: in.Required, Default: in.Default,
 		Filterable: in.Filterable == nil || *in.Filterable, Position: in.Position,
 	})
 	if err != nil {
 		return err
 	}
-	return web.WriteData(w, http.StatusCreated, f)
+	return write(w, http.StatusCreated, f)
 }
 
 func (a *API) update(w http.ResponseWriter, r *http.Request) error {
@@ -108,13 +160,28 @@ func (a *API) update(w http.ResponseWriter, r *http.Request) error {
 	if err := web.DecodeJSON(r, &in); err != nil {
 		return err
 	}
-	f, err := a.registry.Update(r.Context(), r.PathValue("key"), customfields.Change{
-		Label: in.Label, Options: in.Options, Required: in.Required, Filterable: in.Filterable, Position: in.Position,
-	})
+	if match := r.Header.Get("If-Match"); match != "" && match != "*" {
+		version, err := strconv.ParseInt(strings.Trim(match, `"`), 10, 64)
+		if err != nil || version < 1 {
+			return customfields.ErrVersion
+		}
+		in.Version = version
+	}
+	c := customfields.Change{
+		Label: in.Label, Description: in.Description, Options: in.Options, ArchivedOptions: in.ArchivedOptions, Constraints: in.Constraints,
+		DateOnly: in.DateOnly, Required: in.Required, Filterable: in.Filterable, Position: in.Position, Version: in.Version,
+	}
+	if in.Default != nil {
+		c.Default = new(any)
+		if err := json.Unmarshal(in.Default, c.Default); err != nil {
+			return err
+		}
+	}
+	f, err := a.registry.Update(r.Context(), r.PathValue("key"), c)
 	if err != nil {
 		return err
 	}
-	return web.WriteData(w, http.StatusOK, f)
+	return write(w, http.StatusOK, f)
 }
 
 func (a *API) archive(w http.ResponseWriter, r *http.Request) error {
