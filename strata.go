@@ -17,6 +17,7 @@ import (
 	"github.com/stratakit/strata/billing"
 	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/customfields/filter"
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
@@ -81,9 +82,10 @@ type Strata struct {
 	Imports    *imports.Importer // nil without Config.Bucket
 	Mover      *move.Mover
 
-	log    *slog.Logger
-	cancel context.CancelFunc // of the background work; nil unless started
-	done   sync.WaitGroup
+	filters *filter.Compiler // for checks of filters
+	log     *slog.Logger
+	cancel  context.CancelFunc // of the background work; nil unless started
+	done    sync.WaitGroup
 }
 
 // New wires the packages over pool and client, which the caller owns and closes after
@@ -175,6 +177,9 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 		return nil, err
 	}
 	if s.Recipients, err = recipients.NewStore(s.DB, s.Fields, s.Limits, s.Audit, nil); err != nil {
+		return nil, err
+	}
+	if s.filters, err = filter.NewCompiler(filter.Schema{Columns: recipients.Columns()}, nil); err != nil {
 		return nil, err
 	}
 	if c.Runner.Log == nil {
