@@ -93,9 +93,10 @@ type Strata struct {
 	Imports      *imports.Importer // nil without Config.Bucket
 	Mover        *move.Mover
 
-	log    *slog.Logger
-	cancel context.CancelFunc // of the background work; nil unless started
-	done   sync.WaitGroup
+	filters *filter.Compiler // for checks of filters
+	log     *slog.Logger
+	cancel  context.CancelFunc // of the background work; nil unless started
+	done    sync.WaitGroup
 }
 
 // New wires the packages over pool and client, which the caller owns and closes after
@@ -195,7 +196,11 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	if s.Recipients, err = recipients.NewStore(s.DB, s.Fields, s.Limits, s.Audit, &recipients.Config{Indexes: s.Indexes.Recipients()}); err != nil {
 		return nil, err
 	}
+<<<<<<< HEAD
+	if s.filters, err = filter.NewCompiler(filter.Schema{Columns: recipients.Columns()}, nil); err != nil {
+=======
 	if err := s.wireFieldChanges(c); err != nil {
+>>>>>>> main
 		return nil, err
 	}
 	if c.Runner.Log == nil {
