@@ -12,7 +12,6 @@ import (
 
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/customfields/customfieldshttp"
-	"github.com/stratakit/strata/customfields/filter"
 	"github.com/stratakit/strata/internal/dbtest"
 	"github.com/stratakit/strata/internal/tenancytest"
 	"github.com/stratakit/strata/internal/web"
