@@ -16,6 +16,7 @@ import (
 	"github.com/stratakit/strata/billing"
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/customfields/filter"
+	"github.com/stratakit/strata/customfields/indexes"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -23,6 +24,9 @@ import (
 type Config struct {
 	// FilterTimeout bounds a statement of List and Count. Default 10 s.
 	FilterTimeout time.Duration
+	// Indexes knows which custom fields have an index of their own, and learns how long
+	// lists take. Default none.
+	Indexes *indexes.TableIndexes
 }
 
 // Store keeps the recipients of every domain; each call works in the domain of its
@@ -35,7 +39,8 @@ type Store struct {
 	fields  *customfields.Registry
 	limits  *billing.Limits
 	audit   *audit.Recorder
-	columns []filter.Column
+	filters *filter.Compiler
+	indexes *indexes.TableIndexes
 	timeout time.Duration
 }
 
@@ -44,11 +49,16 @@ func NewStore(db *tenancy.DB, fields *customfields.Registry, limits *billing.Lim
 	if db == nil || fields == nil || limits == nil || recorder == nil {
 		return nil, errors.New("recipients: NewStore needs a DB, a Registry, Limits and a Recorder")
 	}
-	s := &Store{db: db, fields: fields, limits: limits, audit: recorder, columns: Columns(), timeout: 10 * time.Second}
-	if cfg != nil && cfg.FilterTimeout > 0 {
-		s.timeout = cfg.FilterTimeout
+	s := &Store{db: db, fields: fields, limits: limits, audit: recorder, timeout: 10 * time.Second}
+	if cfg != nil {
+		s.indexes = cfg.Indexes
+		if cfg.FilterTimeout > 0 {
+			s.timeout = cfg.FilterTimeout
+		}
 	}
-	return s, nil
+	var err error
+	s.filters, err = filter.NewCompiler(filter.Schema{Columns: Columns()}, nil)
+	return s, err
 }
 
 const recipientColumns = `r.id, r.email, r.name, r.status, r.custom_fields, r.person_id, r.version, r.created_at, r.updated_at`

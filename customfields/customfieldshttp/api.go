@@ -17,15 +17,15 @@ import (
 // API is the routes of custom fields.
 type API struct {
 	registry *customfields.Registry
-	columns  []filter.Column
+	filters  *filter.Compiler
 }
 
 var _ web.API = (*API)(nil)
 
-// New returns the routes over registry. columns are those that filters may use beside
-// the fields: recipients.Columns().
-func New(registry *customfields.Registry, columns []filter.Column) *API {
-	return &API{registry, columns}
+// New returns the routes over registry. filters compiles those that are checked, for the
+// columns that filters may use beside the fields: recipients.Columns().
+func New(registry *customfields.Registry, filters *filter.Compiler) *API {
+	return &API{registry, filters}
 }
 
 type createRequest struct {
@@ -61,16 +61,6 @@ type listQuery struct {
 	web.PageQuery
 
 	Archived string `description:"true for the archived fields only, false for the others." query:"archived"`
-}
-
-type checkRequest struct {
-	Filter string `json:"filter" validate:"required"`
-}
-
-// Check is the answer to a filter that is in order.
-type Check struct {
-	OK         bool     `json:"ok"`
-	References []string `json:"references"`
 }
 
 // Routes returns the routes.
@@ -190,24 +180,4 @@ func (a *API) archive(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
-}
-
-func (a *API) check(w http.ResponseWriter, r *http.Request) error {
-	var in checkRequest
-	if err := web.DecodeJSON(r, &in); err != nil {
-		return err
-	}
-	set, err := a.registry.Set(r.Context())
-	if err != nil {
-		return err
-	}
-	f, err := filter.Compile(filter.Schema{Fields: set, Columns: a.columns}, in.Filter)
-	if err != nil {
-		return err
-	}
-	references := f.References()
-	if references == nil {
-		references = []string{}
-	}
-	return web.WriteData(w, http.StatusOK, Check{OK: true, References: references})
 }
