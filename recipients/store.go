@@ -44,6 +44,7 @@ func NewStore(db *tenancy.DB, fields *customfields.Registry, limits *billing.Lim
 	if db == nil || fields == nil || limits == nil || recorder == nil {
 		return nil, errors.New("recipients: NewStore needs a DB, a Registry, Limits and a Recorder")
 	}
+	fields.HoldValues("strata.recipients")
 	s := &Store{db: db, fields: fields, limits: limits, audit: recorder, columns: Columns(), timeout: 10 * time.Second}
 	if cfg != nil && cfg.FilterTimeout > 0 {
 		s.timeout = cfg.FilterTimeout
@@ -60,7 +61,8 @@ func scanRecipient(row pgx.CollectableRow, more ...any) (r Recipient, err error)
 	return r, err
 }
 
-// one returns the one row of a statement; none is ErrNotFound, a taken address ErrEmailTaken.
+// one returns the one row of a statement; none is ErrNotFound, a taken address ErrEmailTaken,
+// a taken value a *customfields.TakenError.
 func one(rows pgx.Rows, err error) (Recipient, error) {
 	if err != nil {
 		return Recipient{}, err
@@ -70,10 +72,10 @@ func one(rows pgx.Rows, err error) (Recipient, error) {
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return r, ErrNotFound
-	case errors.As(err, &pg) && pg.Code == "23505":
+	case errors.As(err, &pg) && pg.ConstraintName == "recipients_email":
 		return r, ErrEmailTaken
 	}
-	return r, err
+	return r, customfields.Taken(err)
 }
 
 // Get returns a recipient, or ErrNotFound.
@@ -92,7 +94,7 @@ func (s *Store) Get(ctx context.Context, id ID) (Recipient, error) {
 }
 
 // Update changes a recipient. Errors: ErrNotFound, ErrVersion, ErrEmailTaken,
-// *tenancy.ValidationError.
+// *customfields.TakenError, *tenancy.ValidationError.
 func (s *Store) Update(ctx context.Context, id ID, c Change) (Recipient, error) {
 	return inTx(ctx, s, func(tx *tenancy.Tx) (Recipient, error) { return s.update(ctx, tx, id, c) })
 }
@@ -212,7 +214,7 @@ func (s *Store) remove(ctx context.Context, tx *tenancy.Tx, id ID) error {
 }
 
 // Restore brings a deleted recipient back. Errors: ErrNotFound for one that is not
-// there or not deleted, ErrEmailTaken, *billing.LimitError.
+// there or not deleted, ErrEmailTaken, *customfields.TakenError, *billing.LimitError.
 func (s *Store) Restore(ctx context.Context, id ID) (Recipient, error) {
 	return inTx(ctx, s, func(tx *tenancy.Tx) (Recipient, error) {
 		rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.recipients r SET deleted_at = NULL, updated_at = now(), version = r.version + 1
