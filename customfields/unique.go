@@ -202,8 +202,10 @@ func (r *Registry) clearUnique(ctx context.Context, f Field) (Field, error) {
 	err := r.eachDomain(ctx, func(ctx context.Context, t tenancy.Tenant) error {
 		for rows := int64(uniqueBatch); rows == uniqueBatch; {
 			err := r.db.InTx(ctx, func(tx *tenancy.Tx) error {
-				tag, err := tx.Exec(ctx, tx.SQL(`DELETE FROM strata.custom_field_uniques WHERE domain_id = $1 AND slot = $2 AND hash IN (
-					SELECT hash FROM strata.custom_field_uniques WHERE domain_id = $1 AND slot = $2 LIMIT $3)`), t.DomainID, f.Key, uniqueBatch)
+				// A range of the key needs no luck with the plan. No hash is beyond the one that is the last.
+				tag, err := tx.Exec(ctx, tx.SQL(`DELETE FROM strata.custom_field_uniques WHERE domain_id = $1 AND slot = $2 AND hash <= coalesce(
+					(SELECT hash FROM strata.custom_field_uniques WHERE domain_id = $1 AND slot = $2 ORDER BY hash OFFSET $3 - 1 LIMIT 1),
+					decode(repeat('ff', 17), 'hex'))`), t.DomainID, f.Key, uniqueBatch)
 				rows = tag.RowsAffected()
 				return err
 			})
