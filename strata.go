@@ -18,6 +18,7 @@ import (
 	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/customfields/filter"
+	"github.com/stratakit/strata/customfields/lifecycle"
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
@@ -58,6 +59,10 @@ type Config struct {
 	Bucket *blob.Bucket
 	// Imports configures imports.
 	Imports imports.Config
+	// FieldChanges configures changes of custom fields that have values. Its Tables come after
+	// the library's own, and its Schema, while it has no Columns, is that of recipients; a
+	// product that keeps filters gives Holders.
+	FieldChanges lifecycle.Config
 	// Move configures moves of domains. Its Participants come after the library's own.
 	Move move.Config
 	// Log receives what goes wrong in the background. Default slog.Default().
@@ -66,21 +71,22 @@ type Config struct {
 
 // Strata is every package, wired to the others. The fields are safe for concurrent use.
 type Strata struct {
-	DB         *tenancy.DB
-	Resolver   *tenancy.Resolver
-	Tenancy    *tenancy.Store
-	Guard      *access.Guard
-	Access     *access.Store
-	Settings   *settings.Store
-	Library    *library.Store
-	Blueprints *blueprint.Store
-	Audit      *audit.Recorder
-	Limits     *billing.Limits
-	Fields     *customfields.Registry
-	Recipients *recipients.Store
-	Runner     *bulk.Runner
-	Imports    *imports.Importer // nil without Config.Bucket
-	Mover      *move.Mover
+	DB           *tenancy.DB
+	Resolver     *tenancy.Resolver
+	Tenancy      *tenancy.Store
+	Guard        *access.Guard
+	Access       *access.Store
+	Settings     *settings.Store
+	Library      *library.Store
+	Blueprints   *blueprint.Store
+	Audit        *audit.Recorder
+	Limits       *billing.Limits
+	Fields       *customfields.Registry
+	FieldChanges *lifecycle.Manager
+	Recipients   *recipients.Store
+	Runner       *bulk.Runner
+	Imports      *imports.Importer // nil without Config.Bucket
+	Mover        *move.Mover
 
 	filters *filter.Compiler // for checks of filters
 	log     *slog.Logger
@@ -182,6 +188,9 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	if s.filters, err = filter.NewCompiler(filter.Schema{Columns: recipients.Columns()}, nil); err != nil {
 		return nil, err
 	}
+	if err := s.wireFieldChanges(c); err != nil {
+		return nil, err
+	}
 	if c.Runner.Log == nil {
 		c.Runner.Log = c.Log
 	}
@@ -205,6 +214,22 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	}
 	s.Mover, err = move.NewMover(s.DB, s.Resolver, s.Audit, &c.Move)
 	return s, err
+}
+
+func (s *Strata) wireFieldChanges(c Config) (err error) {
+	f := c.FieldChanges
+	f.Tables = append(recipients.FieldTables(), f.Tables...)
+	if f.Schema.Columns == nil {
+		f.Schema = filter.Schema{Columns: recipients.Columns()}
+	}
+	if f.Queue == "" { // nothing is done where a table or a holder may be missing
+		f.Queue = c.Runner.Queue
+	}
+	if f.Log == nil {
+		f.Log = c.Log
+	}
+	s.FieldChanges, err = lifecycle.NewManager(s.DB, s.Fields, s.Audit, &f)
+	return err
 }
 
 // participants are the packages that have a say in the move of a domain, in the order of the
@@ -240,7 +265,7 @@ func (s *Strata) check(ctx context.Context) error {
 const housekeeping = 5 * time.Minute
 
 // Start begins the background work of this process: runs that were submitted here or
-// whose process died, moves of domains, blueprints, word of changed tenants, and
+// whose process died, moves of domains, blueprints, changes of custom fields, word of changed tenants, and
 // housekeeping. A process that only serves requests need not start; it then notices
 // changed tenants after 30 s. ctx bounds the start only.
 func (s *Strata) Start(ctx context.Context) error {
@@ -255,6 +280,7 @@ func (s *Strata) Start(ctx context.Context) error {
 	s.done.Go(func() { _ = s.Resolver.Run(work) }) // returns the context's error
 	s.done.Go(func() { _ = s.Mover.Run(work) })
 	s.done.Go(func() { _ = s.Blueprints.Work(work) })
+	s.done.Go(func() { _ = s.FieldChanges.Work(work) })
 	s.done.Go(func() { s.keepHouse(work) })
 	return nil
 }

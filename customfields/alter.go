@@ -58,7 +58,7 @@ func (r *Registry) AlterTx(ctx context.Context, tx *tenancy.Tx, a Alteration) (F
 		return Field{}, err
 	}
 	_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.custom_fields SET key = $3, slot = nullif($4, $3), type = $5, options = $6, transition = $7, archived_at = $8, updated_at = now()
-		WHERE workspace_id = $1 AND id = $2`), t.WorkspaceID, f.ID, f.Key, f.Slot, string(f.Type), f.Options, f.Transition, f.ArchivedAt)
+		WHERE workspace_id = $1 AND id = $2`), t.WorkspaceID, f.ID, f.Key, f.Slot, string(f.Type), append([]string{}, f.Options...), f.Transition, f.ArchivedAt)
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "23505" {
 		return Field{}, fmt.Errorf("key %q: %w", f.Key, ErrKeyTaken)

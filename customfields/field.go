@@ -91,6 +91,10 @@ var reservedKeys = []string{"true", "false", "null", "in"}
 
 var keyForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
 
+// Check completes f and returns everything that is wrong with it at once, as a
+// *tenancy.ValidationError.
+func (f *Field) Check() error { return f.check() }
+
 // check completes f and returns everything that is wrong with it at once.
 func (f *Field) check() error {
 	var v tenancy.ValidationError

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"regexp/syntax"
+	"slices"
 	"time"
 
 	"github.com/stratakit/strata/customfields"
@@ -266,11 +267,11 @@ func (o operand) options() []string {
 	if o.column != nil {
 		return o.column.Options
 	}
-	return o.field.Options
+	return append(slices.Clone(o.field.Options), o.field.ArchivedOptions...)
 }
 
 // slot is the key under which the values of a custom field are stored.
-func slot(f *customfields.Field) string { return f.Key }
+func slot(f *customfields.Field) string { return f.Slot }
 
 // dateOnly reports whether the values of a date field are days.
-func dateOnly(*customfields.Field) bool { return false }
+func dateOnly(f *customfields.Field) bool { return f.DateOnly }
