@@ -144,13 +144,20 @@ func (b *builder) with(name string, v value, predicate ast.Expr) (condition, err
 func (b *builder) unrolled(c ast.ComprehensionExpr, how quantifier, predicate ast.Expr) (condition, error) {
 	items := c.IterRange().AsList().Elements()
 	terms := make([]condition, len(items))
+	var k kind
 	for i, item := range items {
 		v, err := b.value(item)
 		if err != nil {
 			return nil, err
 		}
-		if !definite(v) {
+		if !definite(v) || isNull(v) {
 			return nil, b.errorf(item, "must be a literal, a column or fields.<key>")
+		}
+		if i == 0 {
+			k = v.kind()
+		}
+		if v.kind() != k { // a list of several types is one of any type to CEL
+			return nil, b.errorf(item, "must be a %s, as the others in the list are", k)
 		}
 		if b.made += 1; b.made > maxUnfolded {
 			return nil, b.errorf(item, "the filter is too large: its lists make more than %d comparisons", maxUnfolded)

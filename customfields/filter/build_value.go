@@ -275,21 +275,24 @@ func (b *builder) bounded(args []ast.Expr, v []value, result value) (value, erro
 			}
 		}
 	}
-	if least, most := magnitude(result); most > 1e120 || least < 1e-120 {
+	if least, most := magnitude(result); most > 1e220 || least < 1e-220 {
 		return nil, b.errorf(args[0], "this is too much arithmetic: at most seven numbers may be multiplied")
 	}
 	return result, nil
 }
 
-// magnitude bounds the absolute value of a number that is not zero.
+// magnitude bounds the absolute value of a number that is not zero. From below it is a number
+// that all there are of this one are multiples of, which adding does not change: the last of
+// the 53 bits of the smallest operand.
 func magnitude(v value) (least, most float64) {
+	const lastBit = 1.0 / (1 << 53)
 	switch v := v.(type) {
 	case literal:
 		n, _ := v.value.(float64)
 		if n == 0 {
 			return 1, 1
 		}
-		return math.Abs(n), math.Abs(n)
+		return math.Abs(n) * lastBit, math.Abs(n)
 	case negative:
 		return magnitude(v.of)
 	case arithmetic:
@@ -298,12 +301,11 @@ func magnitude(v value) (least, most float64) {
 		if v.op == "*" {
 			return least * least2, most * most2
 		}
-		// What differs, differs in the last of 53 bits at least.
-		return min(least, least2) * 1e-17, most + most2
+		return min(least, least2), most + most2
 	case size, part, count:
 		return 1, maxOperand
 	}
-	return minOperand, maxOperand
+	return minOperand * lastBit, maxOperand
 }
 
 // constant is a literal time or duration.

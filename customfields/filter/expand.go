@@ -114,9 +114,7 @@ func (x *expander) call(e ast.Expr) {
 	case operators.Add, operators.Subtract, operators.Multiply, operators.Negate:
 		operands := make([]ast.Expr, len(args))
 		for i, arg := range args {
-			if operands[i] = arg; arg.Kind() == ast.IdentKind || arg.Kind() == ast.SelectKind {
-				operands[i] = x.factory.NewCall(x.id(arg), operandFn, arg)
-			}
+			operands[i] = x.operand(arg)
 		}
 		e.SetKindCase(x.factory.NewCall(e.ID(), c.FunctionName(), operands...))
 	case "between":
@@ -144,6 +142,21 @@ func (x *expander) call(e ast.Expr) {
 			e.SetKindCase(x.factory.NewCall(e.ID(), countFn, c.Target().AsCall().Args()[0], args[0], x.factory.NewIdent(x.id(e), recordName)))
 		}
 	}
+}
+
+// operand has what is stored checked before it is computed with, also where it is chosen.
+func (x *expander) operand(e ast.Expr) ast.Expr {
+	switch e.Kind() {
+	case ast.IdentKind, ast.SelectKind:
+		return x.factory.NewCall(x.id(e), operandFn, e)
+	case ast.CallKind:
+		if c := e.AsCall(); c.FunctionName() == operators.Conditional {
+			args := c.Args()
+			return x.factory.NewCall(x.id(e), operators.Conditional, args[0], x.operand(args[1]), x.operand(args[2]))
+		}
+	case ast.LiteralKind, ast.ListKind, ast.MapKind, ast.StructKind, ast.ComprehensionKind, ast.UnspecifiedExprKind:
+	}
+	return e
 }
 
 // within is low <= what && what <= high, or low < what.

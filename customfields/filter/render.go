@@ -250,8 +250,9 @@ func (r *renderer) quantified(c quantified, want bool) string {
 	from := "(SELECT j #>> '{}' AS v FROM jsonb_array_elements(" + r.list(c.ref) + ") j WHERE jsonb_typeof(j) = 'string') " + alias(c.elem)
 	switch {
 	case c.how == existsOne:
-		yes, no := r.render(c.term, true), r.render(c.term, false)
-		return "(SELECT CASE WHEN count(*) FILTER (WHERE (" + yes + " OR " + no + ") IS NOT TRUE) = 0 THEN count(*) FILTER (WHERE " + yes + ") END FROM " + from + ")" + negated(" = 1", " <> 1", want)
+		// The answers come from a query within, because an aggregate over r alone would be one of the query around.
+		answers := "(SELECT CASE WHEN " + r.render(c.term, true) + " THEN TRUE WHEN " + r.render(c.term, false) + " THEN FALSE END AS answer FROM " + from + ") a"
+		return "(SELECT CASE WHEN count(a.answer) = count(*) THEN count(*) FILTER (WHERE a.answer) END FROM " + answers + ")" + negated(" = 1", " <> 1", want)
 	case (c.how == exists) == want: // one is enough
 		return "EXISTS (SELECT FROM " + from + " WHERE " + r.render(c.term, want) + ")"
 	}

@@ -142,8 +142,9 @@ func (r *renderer) boolean(v value) string {
 
 // A date is stored as text of fixed width. Text that is none, which only SQL written by
 // hand can leave there, would make a cast raise, so the form is checked, and the days of
-// the month with it.
-const dateForm = `'^(?!0000)(\d{4}-(0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|\d{4}-(0[469]|11)-(0[1-9]|[12]\d|30)|\d{4}-02-(0[1-9]|1\d|2[0-8])|` +
+// the month with it. There is no year 0000, and no question mark here, which bun takes for a
+// placeholder.
+const dateForm = `'^(\d{4}-(0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|\d{4}-(0[469]|11)-(0[1-9]|[12]\d|30)|\d{4}-02-(0[1-9]|1\d|2[0-8])|` +
 	`(\d\d(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29)T([01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}Z$'`
 
 // date is a timestamptz.
@@ -154,7 +155,7 @@ func (r *renderer) date(v value) string {
 			return v.column.SQL
 		}
 		text := "r.custom_fields->>" + quoteKey(slot(v.field))
-		return "(CASE WHEN jsonb_typeof(" + raw(v.field) + ") = 'string' AND " + text + " ~ " + dateForm + " THEN (" + text + ")::timestamptz END)"
+		return "(CASE WHEN jsonb_typeof(" + raw(v.field) + ") = 'string' AND " + text + " ~ " + dateForm + " AND left(" + text + ", 4) <> '0000' THEN (" + text + ")::timestamptz END)"
 	case moment:
 		return r.bind(r.moment(v), "timestamptz")
 	case shift:

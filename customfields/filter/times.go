@@ -45,13 +45,14 @@ func days(n float64) time.Duration {
 }
 
 // parts are the functions that take a time apart, with CEL's names and origins, and the
-// SQL that does the same to a timestamp without a zone:
+// SQL that does the same to a timestamp without a zone. West of Greenwich the first hours of
+// the year 1 are in the year 0, which PostgreSQL calls -1:
 // https://github.com/google/cel-spec/blob/master/doc/langdef.md#timezones.
 var parts = map[string]struct {
 	of  func(time.Time) int
 	sql string
 }{
-	"getFullYear":     {time.Time.Year, "extract(year FROM %s)"},
+	"getFullYear":     {time.Time.Year, "extract(year FROM %s + interval '400 years') - 400"},
 	"getMonth":        {func(t time.Time) int { return int(t.Month()) - 1 }, "extract(month FROM %s) - 1"},
 	"getDate":         {time.Time.Day, "extract(day FROM %s)"},
 	"getDayOfMonth":   {func(t time.Time) int { return t.Day() - 1 }, "extract(day FROM %s) - 1"},
