@@ -15,6 +15,7 @@ import (
 	"github.com/stratakit/strata/billing"
 	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/customfields/indexes"
 	"github.com/stratakit/strata/customfields/lifecycle"
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/internal/migrate"
@@ -67,6 +68,7 @@ func lines() []migrate.Line {
 		bulk.Migrations(),
 		customfields.Migrations(),
 		lifecycle.Migrations(),
+		indexes.Migrations(),
 		recipients.Migrations(),
 		imports.Migrations(),
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/customfields/filter"
+	"github.com/stratakit/strata/customfields/indexes"
 	"github.com/stratakit/strata/customfields/lifecycle"
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/recipients"
@@ -39,7 +40,7 @@ type Config struct {
 	Catalog *billing.Catalog
 	// Permissions are those of the product, beside the library's. Default none.
 	Permissions []access.Definition
-	// SettingKeys are the settings that the product has. Default none.
+	// SettingKeys are the settings that the product has, beside the library's own.
 	SettingKeys []settings.AnyKey
 	// Settings configures them, such as what the plans have.
 	Settings settings.Config
@@ -65,6 +66,9 @@ type Config struct {
 	FieldChanges lifecycle.Config
 	// Move configures moves of domains. Its Participants come after the library's own.
 	Move move.Config
+	// Indexes configures the indexes over custom fields, which a started process builds and
+	// drops by what filters do.
+	Indexes indexes.Config
 	// Log receives what goes wrong in the background. Default slog.Default().
 	Log *slog.Logger
 }
@@ -83,6 +87,7 @@ type Strata struct {
 	Limits       *billing.Limits
 	Fields       *customfields.Registry
 	FieldChanges *lifecycle.Manager
+	Indexes      *indexes.Advisor
 	Recipients   *recipients.Store
 	Runner       *bulk.Runner
 	Imports      *imports.Importer // nil without Config.Bucket
@@ -171,7 +176,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	if s.Library, err = library.NewStore(s.DB, s.Audit, nil); err != nil {
 		return nil, err
 	}
-	keys, err := settings.NewRegistry(c.SettingKeys...)
+	keys, err := settings.NewRegistry(append(filter.Settings(), c.SettingKeys...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +186,13 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	if s.Blueprints, err = blueprint.NewStore(s.DB, s.Audit, &blueprint.Config{Log: c.Log}, c.Blueprints...); err != nil {
 		return nil, err
 	}
-	if s.Recipients, err = recipients.NewStore(s.DB, s.Fields, s.Limits, s.Audit, nil); err != nil {
+	if c.Indexes.Log == nil {
+		c.Indexes.Log = c.Log
+	}
+	if s.Indexes, err = indexes.New(s.DB, &c.Indexes); err != nil {
+		return nil, err
+	}
+	if s.Recipients, err = recipients.NewStore(s.DB, s.Fields, s.Limits, s.Audit, &recipients.Config{Settings: s.Settings, Indexes: s.Indexes.Recipients()}); err != nil {
 		return nil, err
 	}
 	if err := s.wireFieldChanges(c); err != nil {
@@ -261,8 +272,9 @@ func (s *Strata) check(ctx context.Context) error {
 const housekeeping = 5 * time.Minute
 
 // Start begins the background work of this process: runs that were submitted here or
-// whose process died, moves of domains, blueprints, changes of custom fields, word of changed tenants, and
-// housekeeping. A process that only serves requests need not start; it then notices
+// whose process died, moves of domains, blueprints, changes of custom fields, indexes over
+// them, word of changed tenants, and housekeeping. A process that only serves requests need
+// not start; it then notices
 // changed tenants after 30 s. ctx bounds the start only.
 func (s *Strata) Start(ctx context.Context) error {
 	if s.cancel != nil {
@@ -277,6 +289,7 @@ func (s *Strata) Start(ctx context.Context) error {
 	s.done.Go(func() { _ = s.Mover.Run(work) })
 	s.done.Go(func() { _ = s.Blueprints.Work(work) })
 	s.done.Go(func() { _ = s.FieldChanges.Work(work) })
+	s.done.Go(func() { _ = s.Indexes.Run(work) })
 	s.done.Go(func() { s.keepHouse(work) })
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stratakit/strata/billing"
@@ -50,15 +51,20 @@ func (r *Registry) AlterTx(ctx context.Context, tx *tenancy.Tx, a Alteration) (F
 	}
 	before := all[i]
 	f := before
-	f.Options = append([]string{}, before.Options...)
+	f.Options, f.ArchivedOptions = slices.Clone(before.Options), slices.Clone(before.ArchivedOptions)
 	if err := a.Change(&f, all); err != nil {
 		return Field{}, err
 	}
 	if err := f.check(); err != nil {
 		return Field{}, err
 	}
-	_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.custom_fields SET key = $3, slot = nullif($4, $3), type = $5, options = $6, transition = $7, archived_at = $8, updated_at = now()
-		WHERE workspace_id = $1 AND id = $2`), t.WorkspaceID, f.ID, f.Key, f.Slot, string(f.Type), append([]string{}, f.Options...), f.Transition, f.ArchivedAt)
+	rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.custom_fields AS f SET (label, description, options, archived_options, constraints, date_only, required, default_value, filterable, position,
+			key, slot, type, transition, archived_at, version, updated_at) = ($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, nullif($14, $13), $15, $16, $17, f.version + 1, now())
+		WHERE workspace_id = $1 AND id = $2 RETURNING `+fieldColumns),
+		append(append([]any{t.WorkspaceID, f.ID}, f.mutable()...), f.Key, f.Slot, string(f.Type), f.Transition, f.ArchivedAt)...)
+	if err == nil {
+		f, err = pgx.CollectExactlyOneRow(rows, scanField)
+	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "23505" {
 		return Field{}, fmt.Errorf("key %q: %w", f.Key, ErrKeyTaken)

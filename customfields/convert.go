@@ -50,11 +50,16 @@ func Convert(from Type, value any, to *Field) (any, *tenancy.FieldError) {
 }
 
 func convert(from Type, value any, to *Field) (any, *problem) {
+	if len(to.ArchivedOptions) > 0 { // a value that has one keeps it
+		all := *to
+		all.Options, all.ArchivedOptions = slices.Concat(to.Options, to.ArchivedOptions), nil
+		to = &all
+	}
 	switch {
 	case value == nil:
 		return nil, nil
 	case from == to.Type:
-		return to.normalize(value)
+		return to.form(value) // whatever the constraints are by now
 	case from == Boolean && to.Type == Number:
 		if value == true {
 			return 1.0, nil
@@ -62,7 +67,7 @@ func convert(from Type, value any, to *Field) (any, *problem) {
 		return 0.0, nil
 	case from == Select && to.Type == MultiSelect:
 		if option, ok := value.(string); ok {
-			return to.normalizeList([]string{option})
+			return to.form([]string{option})
 		}
 	}
 	text, ok := textOf(from, value)

@@ -42,12 +42,26 @@ type Place struct {
 	Slot    string   `json:"slot"`
 	Type    Type     `json:"type"`
 	Options []string `json:"options,omitempty"`
+	// ArchivedOptions are those that a value may have kept.
+	ArchivedOptions []string `json:"archivedOptions,omitempty"`
 }
 
-// At returns the field as it is with its values in p.
+// Place is where the values of the field are, and as what.
+func (f *Field) Place() Place {
+	return Place{Slot: f.Slot, Type: f.Type, Options: slices.Clone(f.Options), ArchivedOptions: slices.Clone(f.ArchivedOptions)}
+}
+
+// At returns the field as it is with its values in p. One of another type has no
+// constraints, and of its default what can be converted.
 func (f *Field) At(p Place) *Field {
 	at := *f
-	at.Slot, at.Type, at.Options = p.Slot, p.Type, slices.Clone(p.Options)
+	at.Slot, at.Type, at.Options, at.ArchivedOptions = p.Slot, p.Type, slices.Clone(p.Options), slices.Clone(p.ArchivedOptions)
+	if p.Type != f.Type {
+		f.prepare()
+		at.Constraints, at.DateOnly, at.Default, at.prepared = Constraints{}, false, nil, prepared{}
+		at.Default, _ = convert(f.Type, f.filled, &at)
+		at.prepare()
+	}
 	return &at
 }
 

@@ -138,7 +138,7 @@ func TestRewritesHaveTheExpectedTree(t *testing.T) {
 	t.Parallel()
 	s := sentence{rand.New(rand.NewPCG(4, 2))}
 	touched := 0
-	for range 2000 {
+	for range 500 {
 		expr := s.space() + s.expr(s.IntN(4)) + s.space()
 		require.NotEmpty(t, tree(t, expr, unchanged), expr)
 		requireRenamed(t, expr)
@@ -147,7 +147,7 @@ func TestRewritesHaveTheExpectedTree(t *testing.T) {
 			touched++
 		}
 	}
-	require.Greater(t, touched, 20, "the sentences must compare fields.a with the option")
+	require.Greater(t, touched, 5, "the sentences must compare fields.a with the option")
 }
 
 func FuzzRename(f *testing.F) {

@@ -32,7 +32,7 @@ type opForm struct {
 
 // opForms are the operators of conditions on a field.
 var opForms = map[string]opForm{
-	"set": {takesNothing, "has(", "", ")", precPrimary}, "unset": {takesNothing, "!has(", "", ")", precUnary},
+	"set": {takes: takesNothing}, "unset": {takes: takesNothing}, // written by isSet
 	"==": {takesAny, "", " == ", "", precRelation}, "!=": {takesAny, "", " != ", "", precRelation},
 	"<": {takesOrdered, "", " < ", "", precRelation}, "<=": {takesOrdered, "", " <= ", "", precRelation},
 	">": {takesOrdered, "", " > ", "", precRelation}, ">=": {takesOrdered, "", " >= ", "", precRelation},
@@ -73,14 +73,12 @@ func (w *ruleWriter) condition(r *Rule, path string) piece {
 	field := func() { w.name(&p, r.Field, below(path, "field")) }
 	if r.Set {
 		p.prec = precAnd
-		w.isSet(&p, r.Field, below(path, "field"))
+		w.isSet(&p, r.Field, true, below(path, "field"))
 		p.add(" && ")
 	}
 	switch {
-	case (r.Op == "set" || r.Op == "unset") && !strings.Contains(r.Field, "."): // has() is for fields
-		field()
-		p.prec = precRelation
-		p.add(map[string]string{"set": " != null", "unset": " == null"}[r.Op])
+	case r.Op == "set", r.Op == "unset":
+		p.prec = w.isSet(&p, r.Field, r.Op == "set", below(path, "field"))
 	case r.Op == "includes":
 		w.value(&p, form.takes, r.Value, below(path, "value"))
 		p.add(" in ")
@@ -98,16 +96,24 @@ func (w *ruleWriter) condition(r *Rule, path string) piece {
 	return p
 }
 
-// isSet writes that a column or field is set.
-func (w *ruleWriter) isSet(p *piece, name, path string) {
-	if strings.Contains(name, ".") {
-		p.add("has(")
-		p.write(name, path)
-		p.add(")")
-		return
+// isSet writes that a field is set, or that it is not: has() is for what has a dot.
+func (w *ruleWriter) isSet(p *piece, name string, set bool, path string) (prec int) {
+	start := p.n
+	defer func() { p.parts = append(p.parts, place{stretch{start, p.n}, path}) }()
+	if !strings.Contains(name, ".") {
+		w.name(p, name, path)
+		p.add(map[bool]string{true: " != null", false: " == null"}[set])
+		return precRelation
 	}
-	p.write(name, path)
-	p.add(" != null")
+	prec = precPrimary
+	if !set {
+		p.add("!")
+		prec = precUnary
+	}
+	p.add("has(")
+	w.name(p, name, path)
+	p.add(")")
+	return prec
 }
 
 // event writes a condition on a number of events.
@@ -238,9 +244,10 @@ func (w *ruleWriter) object(p *piece, object map[string]any, path string) bool {
 		path = below(path, name)
 		switch name {
 		case "date", "timestamp":
-			p.add(name + "(")
-			w.text(p, text, path)
-			p.add(")")
+			if !storable(text) {
+				w.add(path, "must be valid UTF-8 without NUL")
+			}
+			p.write(name+"("+quote(text)+")", path)
 			return true
 		case "field":
 			w.name(p, text, path)

@@ -25,14 +25,21 @@ func ParseRule(data []byte) (*Rule, error) {
 }
 
 // ruleParser reads rules and collects what is wrong with them.
-type ruleParser struct{ RuleError }
+type ruleParser struct {
+	RuleError
+	rules int // so far
+}
 
 func (p *ruleParser) rule(data []byte, path string, depth int) Rule {
+	p.rules++
 	var r Rule
 	var members map[string]json.RawMessage
 	switch {
 	case depth > maxDepth:
 		p.add(path, "the rule is too large: at most %d levels", maxDepth)
+		return r
+	case p.rules > maxNodes:
+		p.add(path, "the rule is too large: at most %d rules", maxNodes)
 		return r
 	case json.Unmarshal(data, &members) != nil || members == nil:
 		p.add(path, "must be an object")
@@ -46,9 +53,9 @@ func (p *ruleParser) rule(data []byte, path string, depth int) Rule {
 		}
 		switch name {
 		case "all":
-			r.All = p.rules(raw, at, depth)
+			r.All = p.list(raw, at, depth)
 		case "any":
-			r.Any = p.rules(raw, at, depth)
+			r.Any = p.list(raw, at, depth)
 		case "not":
 			inner := p.rule(raw, at, depth+1)
 			r.Not = &inner
@@ -77,7 +84,7 @@ func (p *ruleParser) rule(data []byte, path string, depth int) Rule {
 	return r
 }
 
-func (p *ruleParser) rules(data []byte, path string, depth int) []Rule {
+func (p *ruleParser) list(data []byte, path string, depth int) []Rule {
 	var list []json.RawMessage
 	if json.Unmarshal(data, &list) != nil || list == nil {
 		p.add(path, "must be a list of rules")
@@ -85,7 +92,7 @@ func (p *ruleParser) rules(data []byte, path string, depth int) []Rule {
 	}
 	out := make([]Rule, len(list))
 	for i, raw := range list {
-		if len(p.Problems) == maxRuleProblems {
+		if len(p.Problems) == maxRuleProblems || p.rules > maxNodes {
 			break
 		}
 		out[i] = p.rule(raw, item(path, i), depth+1)

@@ -2,7 +2,10 @@ package filter_test
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -239,15 +242,17 @@ func TestRulesHaveLimits(t *testing.T) {
 	_, err = filter.FromRule(r)
 	require.ErrorContains(t, err, "at most 30 levels")
 
-	for _, many := range []string{
-		`{"all":[` + strings.Repeat(`{"all":[]},`, 100_000) + `{"all":[]}]}`,
-		`{"all":[` + strings.Repeat(`{"field":"email","op":"==","value":1},`, 5_000) + `{"all":[]}]}`,
-		`{"field":"email","op":"in","value":[` + strings.Repeat(`"0123456789",`, 900) + `"x"]}`,
-		`{"field":"email","op":"==","value":"` + strings.Repeat(`x`, 100_000) + `"}`,
+	_, err = filter.ParseRule([]byte(`{"all":[` + strings.Repeat(`{"all":[]},`, 90_000) + `{"all":[]}]}`))
+	require.EqualError(t, err, "invalid rule: all[499]: the rule is too large: at most 500 rules")
+	for _, many := range []filter.Rule{
+		{All: make([]filter.Rule, 100_000)},
+		{Field: "email", Op: "in", Value: slices.Repeat([]string{"0123456789"}, 900)},
+		{Field: "email", Op: "==", Value: strings.Repeat(`x`, 100_000)},
 	} {
-		r, err := filter.ParseRule([]byte(many))
-		require.NoError(t, err)
-		_, err = filter.FromRule(r)
+		for i := range many.All {
+			many.All[i].Any = []filter.Rule{}
+		}
+		_, err = filter.FromRule(&many)
 		require.ErrorContains(t, err, "the rule is too large: as a filter it may have at most")
 	}
 	r, err = filter.ParseRule([]byte(`{"field":"email","op":"in","value":[` + strings.Repeat(`1,`, 1000) + `1]}`))
@@ -259,4 +264,56 @@ func TestRulesHaveLimits(t *testing.T) {
 	var wrong *filter.RuleError
 	require.ErrorAs(t, err, &wrong)
 	require.Len(t, wrong.Problems, 20)
+}
+
+// A problem of the filter is told with the part of the rule it belongs to.
+func TestLocate(t *testing.T) {
+	t.Parallel()
+	s := whole(t)
+	for _, c := range []struct{ rule, want, suggestion string }{
+		{`{"all":[{"field":"email","op":"==","value":"日本"},{"field":"fields.teir","op":"==","value":"gold"}]}`, "all[1].field", "tier"},
+		{`{"not":{"any":[{"field":"fields.tier","op":"==","value":"glod"}]}}`, "not.any[0].value", "gold"},
+		{`{"all":[{"field":"fields.tier","op":"in","value":["gold","日本","silber"]}]}`, "all[0].value[1]", ""},
+		{`{"any":[{"field":"email","op":"==","value":"日本😀"},{"field":"fields.size","op":">","value":"x"},{"field":"fields.vip","op":"isTrue"}]}`, "any[1]", ""},
+		{`{"field":"emial","op":"set"}`, "field", "email"},
+		{`{"field":"fields.tags","op":"hasAny","value":["vip","vipp"]}`, "value[1]", "vip"},
+		{`{"field":"fields.size","op":"contains","value":"x"}`, "", ""},
+		{`{"field":"fields.note","op":"matches","value":"(("}`, "value", ""},
+		{`{"all":[{"cel":"true"},{"cel":"fields.tier.foo() == 1"}]}`, "all[1].cel", ""},
+		{`{"field":"fields.due","op":"<","value":{"date":"2026-02-31"}}`, "value.date", ""},
+		{`{"field":"fields.due","op":"<","value":{"field":"fields.duo"}}`, "value.field", "due"},
+	} {
+		r, err := filter.ParseRule([]byte(c.rule))
+		require.NoError(t, err, c.rule)
+		expr, err := filter.FromRule(r)
+		require.NoError(t, err, c.rule)
+		_, err = filter.Compile(s, expr)
+		require.Error(t, err, expr)
+		var wrong *filter.RuleError
+		require.ErrorAs(t, r.Locate(err), &wrong)
+		require.Equal(t, []string{c.want, c.suggestion}, []string{wrong.Problems[0].Path, wrong.Problems[0].Suggestion}, "%s: %v", expr, err)
+	}
+	r := &filter.Rule{CEL: "true"}
+	require.NoError(t, r.Locate(nil))
+	other := errors.New("other")
+	require.Equal(t, other, r.Locate(other))
+	require.ErrorContains(t, (&filter.Rule{}).Locate(&filter.Error{}), "must have one of")
+}
+
+func TestEndOfPosition(t *testing.T) {
+	t.Parallel()
+	expr := "fields.tier == '日本' &&\n  fields.teir in [\"x\"] && 12.5e-3 >= - 5 || r'''a''' == b // 😀"
+	for at, want := range map[string]string{
+		"1:1": "1:7", "1:7": "1:12", "1:13": "1:15", "1:16": "1:20", "1:21": "1:23", "2:3": "2:9", "2:9": "2:14", "2:15": "2:17", "2:18": "2:19", "2:19": "2:22",
+		"2:27": "2:34", "2:35": "2:37", "2:38": "2:39", "2:45": "2:53", "9:9": "9:9", "2:500": "2:500",
+	} {
+		var p filter.Position
+		_, err := fmt.Sscanf(at, "%d:%d", &p.Line, &p.Column)
+		require.NoError(t, err)
+		end := p.End(expr)
+		require.Equal(t, want, fmt.Sprintf("%d:%d", end.Line, end.Column), at)
+	}
+	for _, broken := range []string{"'", "'\\", "'''", "r'\n", "'a\nb", ".", "."} {
+		require.GreaterOrEqual(t, filter.Position{Line: 1, Column: 1}.End(broken).Column, 1, "what is no token yet has an end as well")
+	}
 }

@@ -61,6 +61,33 @@ func (s *parsed) literal(e ast.Expr) stretch {
 	return stretch{at, tokenEnd(s.text, at)}
 }
 
+// End returns where the part of a filter that begins at a position ends: the column behind
+// the last character of a literal, a name or an operator, and of the name behind a dot. For a position
+// that the text does not have it is the position itself.
+func (p Position) End(expr string) Position {
+	text := []rune(expr)
+	at, line := 0, 1
+	for ; line < p.Line && at < len(text); at++ {
+		if text[at] == '\n' {
+			line++
+		}
+	}
+	at += p.Column - 1
+	if line != p.Line || p.Column < 1 || at >= len(text) {
+		return p
+	}
+	end := tokenEnd(text, at)
+	if text[at] == '.' {
+		end = tokenEnd(text, skipSpace(text, end))
+	}
+	for _, r := range text[at:end] {
+		if p.Column++; r == '\n' {
+			p.Line, p.Column = p.Line+1, 1
+		}
+	}
+	return p
+}
+
 // stretch is a piece of a text, in code points.
 type stretch struct{ start, end int }
 
@@ -81,8 +108,8 @@ func skipSpace(text []rune, at int) int {
 	return at
 }
 
-// tokenEnd returns where the token that begins at an offset ends. The text is one that
-// the parser has accepted.
+// tokenEnd returns where the token that begins at an offset ends. In a text that the
+// parser has not accepted it may be no token at all.
 func tokenEnd(text []rune, at int) int {
 	if at >= len(text) {
 		return at
@@ -91,17 +118,39 @@ func tokenEnd(text []rune, at int) int {
 	for end < len(text) && isWord(text[end]) {
 		end++
 	}
-	if prefix := strings.ToLower(string(text[at:end])); end < len(text) && (text[end] == '"' || text[end] == '\'') && strings.Trim(prefix, "rb") == "" {
-		return stringEnd(text, end, strings.Contains(prefix, "r"))
-	}
-	if end == at {
+	switch {
+	case end > at && isDigit(text[at]):
+		return numberEnd(text, end)
+	case end < len(text) && (text[end] == '"' || text[end] == '\''):
+		if prefix := strings.ToLower(string(text[at:end])); strings.Trim(prefix, "rb") == "" { // r"…", rb"…"
+			return stringEnd(text, end, strings.Contains(prefix, "r"))
+		}
+	case end == at:
+		if slices.Contains([]string{"==", "!=", "<=", ">=", "&&", "||"}, string(text[at:min(at+2, len(text))])) {
+			return at + 2
+		}
 		return at + 1
 	}
 	return end
 }
 
+// numberEnd returns where a number ends of which one part, up to an offset, has no dot and
+// no sign: 12.5e-3 has three.
+func numberEnd(text []rune, end int) int {
+	for end < len(text) {
+		exponent := strings.ContainsRune("eE", text[end-1]) && strings.ContainsRune("+-", text[end])
+		if !isWord(text[end]) && text[end] != '.' && !exponent {
+			break
+		}
+		end++
+	}
+	return end
+}
+
+func isDigit(r rune) bool { return r >= '0' && r <= '9' }
+
 func isWord(r rune) bool {
-	return r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+	return r == '_' || isDigit(r) || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
 }
 
 // stringEnd returns where the string whose first quote is at an offset ends.

@@ -43,7 +43,7 @@ func (m *Manager) Convert(ctx context.Context, key string, to customfields.Type,
 				case f.Transition != nil || f.Type != p.From: // since it was looked at
 					return fmt.Errorf("field %s: %w", f.Key, customfields.ErrChanging)
 				}
-				next := customfields.Place{Slot: customfields.FreeSlot(f.Key, all), Type: to, Options: p.Options}
+				next := customfields.Place{Slot: customfields.FreeSlot(f.Key, all), Type: to, Options: p.Options, ArchivedOptions: p.archived}
 				if !opts.Force {
 					broken, err := m.broken(ctx, tx, f.At(next))
 					if err != nil {
@@ -73,7 +73,7 @@ func (m *Manager) Convert(ctx context.Context, key string, to customfields.Type,
 // are.
 //
 // Errors: customfields.ErrNotFound, ErrNoSuchOption, customfields.ErrChanging,
-// *InUseError, *tenancy.ValidationError for the only option of a field, tenancy.ErrMoving.
+// *InUseError, *tenancy.ValidationError for the only option of a field or its default, tenancy.ErrMoving.
 func (m *Manager) RemoveOption(ctx context.Context, key, option, replacement string, force bool) (out Run, err error) {
 	r := Run{ID: tenancy.NewID[Run](), Kind: customfields.KindRemoveOption, Key: key, Spec: Spec{Option: option, Replacement: replacement}}
 	err = m.inWorkspace(ctx, func(ctx context.Context, tx *tenancy.Tx) error {
@@ -85,12 +85,13 @@ func (m *Manager) RemoveOption(ctx context.Context, key, option, replacement str
 					return customfields.ErrNotFound
 				case f.Transition != nil:
 					return fmt.Errorf("field %s: %w", f.Key, customfields.ErrChanging)
-				case !slices.Contains(f.Options, option):
+				case !slices.Contains(f.Options, option) && !slices.Contains(f.ArchivedOptions, option):
 					return fmt.Errorf("option %q: %w", option, ErrNoSuchOption)
 				case replacement != "" && (replacement == option || !slices.Contains(f.Options, replacement)):
 					return fmt.Errorf("replacement %q: %w", replacement, ErrNoSuchOption)
 				}
-				without := f.At(customfields.Place{Slot: f.Slot, Type: f.Type, Options: remaining(f.Options, option)})
+				without := *f
+				remove(&without, option)
 				if err := without.Check(); err != nil {
 					return err
 				}
@@ -113,8 +114,11 @@ func (m *Manager) RemoveOption(ctx context.Context, key, option, replacement str
 	return out, err
 }
 
-func remaining(options []string, without string) []string {
-	return slices.DeleteFunc(slices.Clone(options), func(o string) bool { return o == without })
+// remove takes an option out of a definition.
+func remove(f *customfields.Field, option string) {
+	other := func(o string) bool { return o == option }
+	f.Options = slices.DeleteFunc(slices.Clone(f.Options), other)
+	f.ArchivedOptions = slices.DeleteFunc(slices.Clone(f.ArchivedOptions), other)
 }
 
 // optionInUse returns *InUseError when filters mention an option.

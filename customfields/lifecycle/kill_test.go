@@ -125,10 +125,14 @@ func TestNoWriteIsLost(t *testing.T) {
 	run, err := w.manager.Convert(ctx, "size", customfields.Number, nil)
 	require.NoError(t, err)
 	kill := startChild(t, w)
-	w.until(t, ctx, run.ID, func(r lifecycle.Run) bool { return r.Step == lifecycle.Fill && r.Processed > 500 || r.State != lifecycle.Running })
+	w.until(t, ctx, run.ID, func(r lifecycle.Run) bool {
+		return r.Step == lifecycle.Fill && r.Processed > 500 || r.State != lifecycle.Running
+	})
 	kill()
 	kill = startChild(t, w)
-	killed := w.until(t, ctx, run.ID, func(r lifecycle.Run) bool { return r.Step == lifecycle.Clean && r.Processed > 500 || r.State != lifecycle.Running })
+	killed := w.until(t, ctx, run.ID, func(r lifecycle.Run) bool {
+		return r.Step == lifecycle.Clean && r.Processed > 500 || r.State != lifecycle.Running
+	})
 	kill()
 	require.Equal(t, lifecycle.Running, killed.State, killed.Error)
 	w.work(t)

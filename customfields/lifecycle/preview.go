@@ -47,7 +47,8 @@ type Preview struct {
 	// Broken are the filters that would not compile any more.
 	Broken []Dependent `json:"broken"`
 
-	field customfields.Field // as it was
+	field    customfields.Field // as it was
+	archived []string           // the archived options that it would have
 }
 
 // Sample is a value that cannot be converted.
@@ -64,7 +65,7 @@ type Sample struct {
 
 // Preview says what a conversion of a field would do, and changes nothing. It reads every
 // value of the field. Errors: customfields.ErrNotFound, also for an archived field;
-// ErrNotConvertible, ErrTooManyOptions, *tenancy.ValidationError for the options.
+// ErrNotConvertible, also for the default; ErrTooManyOptions, *tenancy.ValidationError for the options.
 func (m *Manager) Preview(ctx context.Context, key string, to customfields.Type, opts *ConvertOptions) (Preview, error) {
 	if opts == nil {
 		opts = &ConvertOptions{}
@@ -87,6 +88,9 @@ func (m *Manager) Preview(ctx context.Context, key string, to customfields.Type,
 	after, err := m.after(ctx, &p, opts)
 	if err != nil {
 		return p, err
+	}
+	if p.field.Default != nil && after.Default == nil { // new records would get it until the flip
+		return p, fmt.Errorf("the default of %s cannot become a %s, change it first: %w", key, to, ErrNotConvertible)
 	}
 	err = m.eachValue(ctx, p.field.Slot, func(at Sample, value any) error {
 		p.Values++
@@ -132,18 +136,17 @@ func (m *Manager) after(ctx context.Context, p *Preview, opts *ConvertOptions) (
 			return nil, v
 		}
 	} else if options == nil {
-		if options = slices.Clone(p.field.Options); len(options) == 0 {
+		if options, p.archived = slices.Clone(p.field.Options), slices.Clone(p.field.ArchivedOptions); len(options) == 0 {
 			made, err := m.optionsOf(ctx, p.field, p.To)
 			if err != nil {
 				return nil, err
 			}
 			options = made
 		}
-		if p.To == customfields.MultiSelect && p.From != p.To {
-			options = slices.DeleteFunc(options, func(o string) bool { return len(customfields.OptionsIn(customfields.Select, o, p.To)) == 0 })
-		}
+		unfit := func(o string) bool { return len(customfields.OptionsIn(customfields.Select, o, p.To)) == 0 }
+		options, p.archived = slices.DeleteFunc(options, unfit), slices.DeleteFunc(p.archived, unfit)
 	}
-	after := p.field.At(customfields.Place{Slot: p.field.Slot, Type: p.To, Options: options})
+	after := p.field.At(customfields.Place{Slot: p.field.Slot, Type: p.To, Options: options, ArchivedOptions: p.archived})
 	if err := after.Check(); err != nil {
 		return nil, err
 	}

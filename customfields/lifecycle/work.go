@@ -274,7 +274,7 @@ func (m *Manager) flip(ctx context.Context, tx *tenancy.Tx, rec *record) error {
 		return &LossError{Key: rec.Key, To: rec.To, Lost: rec.Lost, AcceptLoss: rec.AcceptLoss}
 	}
 	_, err := m.alter(ctx, tx, *rec, "flipped", func(f *customfields.Field) error {
-		before := customfields.Place{Slot: f.Slot, Type: f.Type, Options: f.Options}
+		before := f.Place()
 		next := *f.Transition.Next
 		*f = *f.At(next)
 		f.Transition = &customfields.Transition{RunID: rec.ID.String(), Kind: rec.Kind, Retired: &before}
@@ -306,7 +306,8 @@ func (m *Manager) end(ctx context.Context, tx *tenancy.Tx, rec *record) error {
 		return m.fields.RemoveTx(ctx, tx, rec.FieldID, "custom_field.purged")
 	case rec.Kind == customfields.KindRemoveOption:
 		f, err := m.alter(ctx, tx, *rec, "finished", func(f *customfields.Field) error {
-			f.Options, f.Transition = remaining(f.Options, rec.Option), nil
+			remove(f, rec.Option)
+			f.Transition = nil
 			return nil
 		})
 		if err != nil || rec.Replacement == "" {
