@@ -196,11 +196,10 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	if s.Recipients, err = recipients.NewStore(s.DB, s.Fields, s.Limits, s.Audit, &recipients.Config{Indexes: s.Indexes.Recipients()}); err != nil {
 		return nil, err
 	}
-<<<<<<< HEAD
 	if s.filters, err = filter.NewCompiler(filter.Schema{Columns: recipients.Columns()}, nil); err != nil {
-=======
+		return nil, err
+	}
 	if err := s.wireFieldChanges(c); err != nil {
->>>>>>> main
 		return nil, err
 	}
 	if c.Runner.Log == nil {

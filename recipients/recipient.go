@@ -170,7 +170,7 @@ func normalize(set *customfields.Set, in New) (normalized, error) {
 	if err := collect(&v, err); err != nil {
 		return n, err
 	}
-	n.fields, n.cleared, n.defaulted = fields, append(n.cleared, cleared...), append([]string{}, defaulted...) // as parameters they are no NULL
+	n.fields, n.cleared, n.defaulted = fields, append([]string{}, cleared...), append([]string{}, defaulted...) // as parameters they are no NULL
 	for i := range set.Fields {
 		if f := &set.Fields[i]; fields[f.Slot] != nil {
 			n.given = append(n.given, f.Key)
