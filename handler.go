@@ -75,7 +75,7 @@ func (s *Strata) apis(cfg *HandlerConfig) []web.API {
 		audithttp.New(s.Audit),
 		billinghttp.New(s.Limits),
 		bulkhttp.New(s.Runner),
-		customfieldshttp.New(s.Fields, s.filters),
+		customfieldshttp.New(s.Fields, s.Recipients.Filter),
 		recipientshttp.New(s.Recipients),
 	}
 	if s.Imports != nil {

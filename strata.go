@@ -40,7 +40,7 @@ type Config struct {
 	Catalog *billing.Catalog
 	// Permissions are those of the product, beside the library's. Default none.
 	Permissions []access.Definition
-	// SettingKeys are the settings that the product has. Default none.
+	// SettingKeys are the settings that the product has, beside the library's own.
 	SettingKeys []settings.AnyKey
 	// Settings configures them, such as what the plans have.
 	Settings settings.Config
@@ -93,10 +93,9 @@ type Strata struct {
 	Imports      *imports.Importer // nil without Config.Bucket
 	Mover        *move.Mover
 
-	filters *filter.Compiler // for checks of filters
-	log     *slog.Logger
-	cancel  context.CancelFunc // of the background work; nil unless started
-	done    sync.WaitGroup
+	log    *slog.Logger
+	cancel context.CancelFunc // of the background work; nil unless started
+	done   sync.WaitGroup
 }
 
 // New wires the packages over pool and client, which the caller owns and closes after
@@ -177,7 +176,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	if s.Library, err = library.NewStore(s.DB, s.Audit, nil); err != nil {
 		return nil, err
 	}
-	keys, err := settings.NewRegistry(c.SettingKeys...)
+	keys, err := settings.NewRegistry(append(filter.Settings(), c.SettingKeys...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -193,10 +192,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	if s.Indexes, err = indexes.New(s.DB, &c.Indexes); err != nil {
 		return nil, err
 	}
-	if s.Recipients, err = recipients.NewStore(s.DB, s.Fields, s.Limits, s.Audit, &recipients.Config{Indexes: s.Indexes.Recipients()}); err != nil {
-		return nil, err
-	}
-	if s.filters, err = filter.NewCompiler(filter.Schema{Columns: recipients.Columns()}, nil); err != nil {
+	if s.Recipients, err = recipients.NewStore(s.DB, s.Fields, s.Limits, s.Audit, &recipients.Config{Settings: s.Settings, Indexes: s.Indexes.Recipients()}); err != nil {
 		return nil, err
 	}
 	if err := s.wireFieldChanges(c); err != nil {

@@ -243,11 +243,7 @@ func (s *Store) where(ctx context.Context, q Query) (w where, err error) {
 	}
 	conditions, args := []string{"r.domain_id = $1", "r.deleted_at IS NULL"}, []any{t.DomainID}
 	if strings.TrimSpace(q.Filter) != "" {
-		set, err := s.fields.Set(ctx)
-		if err != nil {
-			return w, err
-		}
-		f, err := s.filters.Compile(filter.Scope{Fields: set}, q.Filter)
+		f, err := s.Filter(ctx, q.Filter)
 		if err != nil {
 			return w, err
 		}

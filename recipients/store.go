@@ -18,10 +18,14 @@ import (
 	"github.com/stratakit/strata/customfields/filter"
 	"github.com/stratakit/strata/customfields/indexes"
 	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/settings"
 )
 
 // Config configures a Store. The zero value is legal.
 type Config struct {
+	// Settings has the time zone of a workspace and what its filters may cost
+	// (filter.Settings). Default none: UTC, and filter.DefaultMaxCost.
+	Settings *settings.Store
 	// FilterTimeout bounds a statement of List and Count. Default 10 s.
 	FilterTimeout time.Duration
 	// Indexes knows which custom fields have an index of their own, and learns how long
@@ -39,6 +43,7 @@ type Store struct {
 	fields  *customfields.Registry
 	limits  *billing.Limits
 	audit   *audit.Recorder
+	scopes  *filter.Scopes
 	filters *filter.Compiler
 	indexes *indexes.TableIndexes
 	timeout time.Duration
@@ -50,15 +55,30 @@ func NewStore(db *tenancy.DB, fields *customfields.Registry, limits *billing.Lim
 		return nil, errors.New("recipients: NewStore needs a DB, a Registry, Limits and a Recorder")
 	}
 	s := &Store{db: db, fields: fields, limits: limits, audit: recorder, timeout: 10 * time.Second}
+	var preferences *settings.Store
 	if cfg != nil {
+		preferences = cfg.Settings
 		s.indexes = cfg.Indexes
 		if cfg.FilterTimeout > 0 {
 			s.timeout = cfg.FilterTimeout
 		}
 	}
 	var err error
+	if s.scopes, err = filter.NewScopes(fields, preferences); err != nil {
+		return nil, err
+	}
 	s.filters, err = filter.NewCompiler(filter.Schema{Columns: Columns()}, nil)
 	return s, err
+}
+
+// Filter compiles a filter over recipients for the workspace of ctx's tenant, from memory
+// where it can. Errors: *filter.Error, tenancy.ErrNoTenant.
+func (s *Store) Filter(ctx context.Context, expr string) (*filter.Filter, error) {
+	scope, err := s.scopes.Of(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.filters.Compile(scope, expr)
 }
 
 const recipientColumns = `r.id, r.email, r.name, r.status, r.custom_fields, r.person_id, r.version, r.created_at, r.updated_at`

@@ -2,6 +2,7 @@
 package customfieldshttp
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -17,15 +18,17 @@ import (
 // API is the routes of custom fields.
 type API struct {
 	registry *customfields.Registry
-	filters  *filter.Compiler
+	compile  Compile
 }
 
 var _ web.API = (*API)(nil)
 
-// New returns the routes over registry. filters compiles those that are checked, for the
-// columns that filters may use beside the fields: recipients.Columns().
-func New(registry *customfields.Registry, filters *filter.Compiler) *API {
-	return &API{registry, filters}
+// Compile compiles a filter for the workspace of ctx's tenant: recipients.Store.Filter.
+type Compile func(ctx context.Context, expr string) (*filter.Filter, error)
+
+// New returns the routes over registry. compile is for the filters that are checked.
+func New(registry *customfields.Registry, compile Compile) *API {
+	return &API{registry, compile}
 }
 
 type createRequest struct {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/customfields/customfieldshttp"
-	"github.com/stratakit/strata/customfields/filter"
 	"github.com/stratakit/strata/internal/dbtest"
 	"github.com/stratakit/strata/internal/tenancytest"
 	"github.com/stratakit/strata/internal/web"
@@ -35,9 +34,9 @@ func open(t *testing.T) *world {
 	var err error
 	w.registry, err = customfields.NewRegistry(w.DB, w.Redis, w.Limits, w.Audit, nil)
 	require.NoError(t, err)
-	filters, err := filter.NewCompiler(filter.Schema{Columns: recipients.Columns()}, nil)
+	store, err := recipients.NewStore(w.DB, w.registry, w.Limits, w.Audit, nil)
 	require.NoError(t, err)
-	w.HTTP = w.Serve(t, nil, customfieldshttp.New(w.registry, filters))
+	w.HTTP = w.Serve(t, nil, customfieldshttp.New(w.registry, store.Filter))
 	w.fields = "/workspaces/" + w.A.WorkspaceID.String() + "/custom-fields"
 	w.check = "/workspaces/" + w.A.WorkspaceID.String() + "/filters/check"
 	return w

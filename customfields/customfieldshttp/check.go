@@ -43,7 +43,7 @@ func (a *API) check(w http.ResponseWriter, r *http.Request) error {
 	case in.Rule != nil:
 		return a.checkRule(w, r, in.Rule)
 	}
-	f, err := a.compile(r, *in.Filter)
+	f, err := a.compile(r.Context(), *in.Filter)
 	if err != nil {
 		return placed(err, *in.Filter)
 	}
@@ -63,19 +63,11 @@ func (a *API) checkRule(w http.ResponseWriter, r *http.Request, data []byte) err
 	if err != nil {
 		return err
 	}
-	f, err := a.compile(r, expr)
+	f, err := a.compile(r.Context(), expr)
 	if err != nil {
 		return rule.Locate(err)
 	}
 	return writeCheck(w, f, rule)
-}
-
-func (a *API) compile(r *http.Request, expr string) (*filter.Filter, error) {
-	set, err := a.registry.Set(r.Context())
-	if err != nil {
-		return nil, err
-	}
-	return a.filters.Compile(filter.Scope{Fields: set}, expr)
 }
 
 func writeCheck(w http.ResponseWriter, f *filter.Filter, rule *filter.Rule) error {

@@ -186,7 +186,7 @@ func (g *generator) ref(k kind) string {
 	case number:
 		return g.of("level", "score", "fields.size", "fields.user", "phone.calls")
 	case date:
-		return g.of("createdAt", "seenAt", "fields.due", "fields.when", "phone.calledAt")
+		return g.of("createdAt", "seenAt", "fields.due", "fields.when", "fields.born", "phone.calledAt")
 	case cond, span, pattern:
 	case list:
 		return g.of("fields.tags", "fields.groups")

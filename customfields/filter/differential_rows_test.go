@@ -88,8 +88,8 @@ func randomEvents(r *rand.Rand) []proofEvent {
 // withStrangers replaces about half of the values by JSON of another type, or adds such.
 func withStrangers(r *rand.Rand, values map[string]any) string {
 	types := map[string]customfields.Type{
-		"note": customfields.Text, "order": customfields.Text, "size": customfields.Number, "user": customfields.Number, "due": customfields.Date, "when": customfields.Date,
-		"tier": customfields.Text, "tags": customfields.MultiSelect, "groups": customfields.MultiSelect, "vip": customfields.Boolean, "paid": customfields.Boolean,
+		"note": customfields.Text, "order": customfields.Text, "size": customfields.Number, "user~2": customfields.Number, "due": customfields.Date, "when": customfields.Date, "born": customfields.Date,
+		"tier": customfields.Text, "tags~3": customfields.MultiSelect, "groups": customfields.MultiSelect, "vip": customfields.Boolean, "paid": customfields.Boolean,
 	}
 	doc := []byte{'{'}
 	for _, key := range slices.Sorted(maps.Keys(types)) {

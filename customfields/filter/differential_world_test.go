@@ -85,18 +85,19 @@ const proofTables = `
 	CREATE TABLE events (row_id int NOT NULL, kind text NOT NULL, at timestamptz NOT NULL);`
 
 // proofFields are fields of every type, two of those that are compared with each other,
-// under keys that are words of SQL among them.
+// under keys that are words of SQL among them, and in slots that are not their keys.
 func proofFields(t testing.TB) *customfields.Set {
 	t.Helper()
 	s, err := customfields.NewSet(1, []customfields.Field{
 		{Key: "note", Type: customfields.Text, Filterable: true},
 		{Key: "order", Type: customfields.Text, Filterable: true},
 		{Key: "size", Type: customfields.Number, Filterable: true},
-		{Key: "user", Type: customfields.Number, Filterable: true},
+		{Key: "user", Slot: "user~2", Type: customfields.Number, Filterable: true},
 		{Key: "due", Type: customfields.Date, Filterable: true},
 		{Key: "when", Type: customfields.Date, Filterable: true},
+		{Key: "born", Type: customfields.Date, DateOnly: true, Filterable: true},
 		{Key: "tier", Type: customfields.Select, Options: tierOptions, Filterable: true},
-		{Key: "tags", Type: customfields.MultiSelect, Options: tagOptions, Filterable: true},
+		{Key: "tags", Slot: "tags~3", Type: customfields.MultiSelect, Options: tagOptions[:4], ArchivedOptions: tagOptions[4:], Filterable: true},
 		{Key: "groups", Type: customfields.MultiSelect, Options: tagOptions, Filterable: true},
 		{Key: "vip", Type: customfields.Boolean, Filterable: true},
 		{Key: "paid", Type: customfields.Boolean, Filterable: true},
@@ -161,11 +162,11 @@ var strangers = []string{`null`, `true`, `false`, `0`, `5`, `-1.5`, `""`, `"a"`,
 // wildStored are documents that only SQL written by hand can leave, and whose values are of
 // the right JSON type.
 var wildStored = []string{
-	`{"size": 1e400, "user": -1e400}`, `{"size": 1e-400, "user": 5e-325}`, `{"size": -2e308, "user": 1.7976931348623159e308}`,
+	`{"size": 1e400, "user~2": -1e400}`, `{"size": 1e-400, "user~2": 5e-325}`, `{"size": -2e308, "user~2": 1.7976931348623159e308}`,
 	`{"due": "soon", "when": ""}`, `{"due": "2024-02-30T00:00:00.000000Z", "when": "2024-13-01T00:00:00.000000Z"}`, `{"due": "2024-01-01", "when": "infinity"}`,
 	`{"due": "10000-01-01T00:00:00.000000Z", "when": "0000-00-00T00:00:00.000000Z"}`, `{"due": "2024-06-15T25:61:61.000000Z", "when": "now"}`,
-	`{"tags": ["vip", 5, null, ["beta"], {"a": 1}], "groups": [null]}`, `{"size": 0.30000000000000004000000000000001, "user": 123456789012345678901234567890}`,
-	`{"tags": ["vip", "vip"], "groups": ["none of the options"]}`, `{"tier": "none of the options", "mail": "No Address", "site": "x"}`,
+	`{"tags~3": ["vip", 5, null, ["beta"], {"a": 1}], "groups": [null]}`, `{"size": 0.30000000000000004000000000000001, "user~2": 123456789012345678901234567890}`,
+	`{"tags~3": ["vip", "vip"], "groups": ["none of the options"]}`, `{"tier": "none of the options", "mail": "No Address", "site": "x"}`,
 	`{"size": ` + strings.Repeat("9", 400) + `}`, `{"size": 0.` + strings.Repeat("0", 400) + `1}`,
 }
 
@@ -184,11 +185,13 @@ func proofRows(t testing.TB, r *rand.Rand, n int) []proofRow {
 		set("note", pick(r, hostileTexts[1:]))
 		set("order", pick(r, hostileTexts[1:]))
 		set("size", pick(r, hostileNumbers))
-		set("user", pick(r, hostileNumbers))
+		set("user~2", pick(r, hostileNumbers))
+		set("user", "what another field has left")
 		set("due", randomDate(r).Format(customfields.DateLayout))
 		set("when", randomDate(r).Format(customfields.DateLayout))
+		set("born", randomDate(r).Truncate(24*time.Hour).Format(customfields.DateLayout))
 		set("tier", pick(r, tierOptions))
-		set("tags", someOf(r, tagOptions))
+		set("tags~3", someOf(r, tagOptions))
 		set("groups", someOf(r, tagOptions))
 		set("vip", r.IntN(2) == 0)
 		set("paid", r.IntN(2) == 0)

@@ -16,12 +16,14 @@ type expander struct {
 	ast     *ast.AST
 	schema  Schema
 	factory ast.ExprFactory
-	next    int64
+	next    int64 // the last id of a part
+	most    int64
 	err     *Error
 }
 
 func expand(a *ast.AST, s Schema) error {
 	x := &expander{ast: a, schema: s, factory: ast.NewExprFactory(), next: ast.MaxID(a)}
+	x.most = x.next + maxUnfolded
 	ast.PostOrderVisit(a.Expr(), ast.NewExprVisitor(x.visit))
 	if x.err != nil {
 		return x.err
@@ -45,6 +47,27 @@ func (x *expander) id(at ast.Expr) int64 {
 		x.ast.SourceInfo().SetOffsetRange(x.next, r)
 	}
 	return x.next
+}
+
+// again is a copy of a part, with ids of its own: the type of each is found anew. Copies of
+// copies double.
+func (x *expander) again(e ast.Expr) ast.Expr {
+	if x.next > x.most {
+		x.problem(e, "the filter is too large: what between(), withinLast() and withinNext() ask about has more of them in it than can be checked")
+		return e
+	}
+	out := x.factory.CopyExpr(e)
+	out.RenumberIDs(func(id int64) int64 {
+		if id == 0 {
+			return 0
+		}
+		x.next++
+		if r, ok := x.ast.SourceInfo().GetOffsetRange(id); ok {
+			x.ast.SourceInfo().SetOffsetRange(x.next, r)
+		}
+		return x.next
+	})
+	return out
 }
 
 func (x *expander) visit(e ast.Expr) {
@@ -163,7 +186,7 @@ func (x *expander) operand(e ast.Expr) ast.Expr {
 func (x *expander) within(e ast.Expr, after string, what, low, high ast.Expr) {
 	e.SetKindCase(x.factory.NewCall(e.ID(), operators.LogicalAnd,
 		x.factory.NewCall(x.id(e), after, what, low),
-		x.factory.NewCall(x.id(e), operators.LessEquals, x.factory.CopyExpr(what), high)))
+		x.factory.NewCall(x.id(e), operators.LessEquals, x.again(what), high)))
 }
 
 // clock is what a date is compared with: today for a day, now for a time.

@@ -19,7 +19,7 @@ import (
 
 // canaries are what no template of SQL has: parts of text, of numbers, of days, of dates, of
 // the names of zones and of their offsets.
-var canaries = []string{"canary", "Canary", "731001", "31337", "2031", "Ushuaia", "13:37", "41017"}
+var canaries = []string{"canary", "Canary", "731001", "3137", "2031", "Ushuaia", "13:37", "41017"}
 
 // cage replaces every literal of an expression by a canary.
 type cage struct {
@@ -63,7 +63,7 @@ func (c *cage) walk(e ast.Expr) {
 			case name == "duration":
 				c.put(arg, "41017s")
 			case name == "days":
-				arg.SetKindCase(c.factory.NewLiteral(arg.ID(), types.Int(31337)))
+				arg.SetKindCase(c.factory.NewLiteral(arg.ID(), types.Int(3137)))
 			case strings.HasPrefix(name, "get"):
 				c.put(arg, []string{"America/Argentina/Ushuaia", "+13:37", "-13:37"}[c.n%3])
 			case name == "matches":
@@ -93,7 +93,7 @@ func canarySchema(t *testing.T) filter.Schema {
 	fields := append([]customfields.Field{}, s.Fields.Fields...)
 	for i := range fields {
 		if len(fields[i].Options) > 0 {
-			fields[i].Options = options
+			fields[i].Options, fields[i].ArchivedOptions = options, nil
 		}
 	}
 	var err error
@@ -123,6 +123,9 @@ func TestNoLiteralOfARandomFilterReachesTheSQL(t *testing.T) {
 		expr, err := cel.AstToString(parsed)
 		require.NoError(t, err)
 		f, err := filter.Compile(s, expr)
+		if err != nil && refusable.MatchString(err.Error()) {
+			continue
+		}
 		require.NoError(t, err, expr)
 		for _, want := range []bool{true, false} {
 			sql, args := f.Where(filter.Options{At: instant}, want)

@@ -29,13 +29,18 @@ func bombs() map[string]string {
 	for range 8 {
 		doubling = `(active ? ` + doubling + ` : ` + doubling + `)`
 	}
-	tests, truths, dates := "active", "active", "fields.due"
+	tests, truths, dates, between := "active", "active", "fields.due", "active"
 	for i := range 9 {
 		tests = `(` + tests + ` ? opted : fields.vip)`
 		truths = fmt.Sprintf("((level > %d) == (%s ? opted : active))", i, truths)
+		between = `between(` + between + ` ? level : score, 1, 2)`
 		dates = fmt.Sprintf("(level > %d ? %s : fields.when)", i, dates)
 	}
+	for range 5 {
+		between = `between(` + between + ` ? level : score, 1, 2)`
+	}
 	return map[string]string{
+		"between of between":              between,
 		"4,000 comparisons":               repeat(`name == "a"`, " || ", 4000),
 		"240 comparisons":                 repeat(`fields.size==1`, "||", 240),
 		"1 MB of text":                    `name == "` + strings.Repeat("a", 1<<20) + `"`,

@@ -148,14 +148,16 @@ func flatten(terms []condition) []condition {
 }
 
 // merge collects equalities and memberships of custom fields into one document, at most
-// one value for a key unless the key is a list.
+// one value for a key unless the key is a list. What an index of its own answers stays
+// outside, but for a select: of its few options each is so common that the index on all
+// fields, asked for everything at once, has fewer rows to look at.
 func (r *renderer) merge(terms []condition) (map[string]any, []condition) {
 	doc := map[string]any{}
 	var rest []condition
 	for _, t := range terms {
 		switch t := t.(type) {
 		case equal:
-			if key, value, ok := r.contained(t); ok && doc[key] == nil && !r.indexed(t.ref) {
+			if key, value, ok := r.contained(t); ok && doc[key] == nil && (t.ref.field.Type == customfields.Select || !r.indexed(t.ref)) {
 				doc[key] = value
 				continue
 			}

@@ -6,12 +6,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/customfields/filter"
 	"github.com/stratakit/strata/customfields/indexes"
 	"github.com/stratakit/strata/recipients"
+	"github.com/stratakit/strata/tenancy"
 )
 
 func TestBuildsWhatFiltersAreSlowWith(t *testing.T) {
@@ -229,4 +232,45 @@ func TestANilAdvisorIsLegal(t *testing.T) {
 	var none *indexes.TableIndexes
 	none.Ran(t.Context(), []filter.Use{{Slot: "x", Type: customfields.Number, Form: filter.UseSort}}, 0)
 	require.False(t, none.Ready(t.Context())("x", customfields.Number))
+}
+
+// Whatever indexes there are, a filter has the same answer, also over what was stored by hand.
+func TestAnIndexChangesNoAnswer(t *testing.T) {
+	t.Parallel()
+	w := open(t, eager())
+	w.fill(t, w.A, 300)
+	stored := []string{`{"seats": "5", "city": 5, "since": true}`, `{"seats": 1e400, "city": ["a"]}`, `{"seats": null, "city": null, "since": null}`, `{"seats": {"a": 1}, "vip": 1}`}
+	require.NoError(t, w.DB.InTx(w.A.Ctx, func(tx *tenancy.Tx) error {
+		for i, s := range stored {
+			_, err := tx.Exec(t.Context(), `UPDATE strata.recipients SET custom_fields = $3::text::jsonb WHERE domain_id = $1 AND email_norm = 'r' || $2::int || '@example.com'`, w.A.DomainID, i+1, s)
+			if err != nil {
+				return err
+			}
+		}
+		return w.Audit.RecordTx(w.A.Ctx, tx, audit.Entry{Action: "recipients.changed", ResourceType: "recipient"})
+	}))
+	set, err := w.fields.Set(w.A.Ctx)
+	require.NoError(t, err)
+	exprs := []string{
+		`fields.seats == 6`, `fields.seats != 6`, `fields.seats in [6, 7, 8]`, `!(fields.seats in [6, 7])`, `fields.seats in []`,
+		`fields.seats == 6 && fields.vip`, `fields.seats == 6 || fields.seats > 290`, `!(fields.seats == 6 && fields.vip)`,
+		`fields.city == "City 1679091c5a880faf6fb5e6087eb1b2dc"`, `fields.city in ["City 1679091c5a880faf6fb5e6087eb1b2dc", "x"]`,
+		`fields.city != "City 1679091c5a880faf6fb5e6087eb1b2dc"`, `fields.city == null`, `fields.since == timestamp("2020-01-01T06:00:00Z")`,
+		`fields.since in [timestamp("2020-01-01T06:00:00Z"), timestamp("2020-01-01T07:00:00Z")]`, `fields.since != timestamp("2020-01-01T06:00:00Z")`,
+		`fields.city.startsWith("City 1") && fields.seats in [1, 6, 44]`, `(fields.seats == 6) == fields.vip`,
+	}
+	for _, expr := range exprs {
+		f, err := filter.Compile(filter.Schema{Fields: set, Columns: recipients.Columns()}, expr)
+		require.NoError(t, err, expr)
+		var answers [2][]string
+		for i, ready := range []bool{false, true} {
+			sql, args := f.SQL(filter.Options{First: 2, Ready: func(string, customfields.Type) bool { return ready }})
+			err := w.DB.ReadTrusted(t.Context(), `SELECT r.email_norm FROM strata.recipients r WHERE r.domain_id = $1 AND `+sql+` ORDER BY 1`, append([]any{w.A.DomainID}, args...), func(rows pgx.Rows) (err error) {
+				answers[i], err = pgx.CollectRows(rows, pgx.RowTo[string])
+				return err
+			})
+			require.NoError(t, err, "%s\n%s", expr, sql)
+		}
+		require.Equal(t, answers[0], answers[1], expr)
+	}
 }
