@@ -19,7 +19,7 @@ var _ move.Participant = (*Registry)(nil)
 type difference struct {
 	missing  []Field  // not there at all; archived ones among them
 	options  []Field  // as the target has it, with the options that it lacks
-	free     []string // the keys of fields that are unique in the source, and are not in the target
+	free     []string // the slots of fields that are unique in the source, and are not in the target
 	findings []move.Finding
 }
 
@@ -70,7 +70,7 @@ func fieldsApart(source, target []Field) difference {
 			find(move.Block, "custom_field_unique", f.Key, "the custom field %s is unique there and not here: make it unique here too, or not unique there", f.Key)
 		case f.Unique && !t.Unique:
 			find(move.Warn, "custom_field_unique", f.Key, "the custom field %s is not unique there", f.Key)
-			d.free = append(d.free, f.Key)
+			d.free = append(d.free, f.Slot)
 		}
 		if t.Type == f.Type && t.ArchivedAt == nil && f.ArchivedAt == nil && (t.Constraints != f.Constraints || t.DateOnly != f.DateOnly) {
 			find(move.Warn, "custom_field_constraints", f.Key, "the custom field %s allows other values there: what is stored stays as it is until it is written again", f.Key)

@@ -44,6 +44,8 @@ func (r *Registry) turnUnique(before, after Field) (string, error) {
 		return "", nil
 	case before.Unique:
 		return Clearing, nil
+	case before.Transition != nil:
+		return "", before.changing()
 	case before.UniqueState == Clearing:
 		return "", fmt.Errorf("key %q: %w", before.Key, ErrUniqueBusy)
 	case r.values == "":
@@ -52,18 +54,24 @@ func (r *Registry) turnUnique(before, after Field) (string, error) {
 	return Building, nil
 }
 
-// UniqueTx returns the keys of the unique fields as they are now, whatever a Set says that
-// was read before.
-func (r *Registry) UniqueTx(ctx context.Context, tx *tenancy.Tx) (keys []string, err error) {
+// UniqueTx returns the keys of the unique fields, and the slots of their values, as they are
+// now, whatever a Set says that was read before.
+func (r *Registry) UniqueTx(ctx context.Context, tx *tenancy.Tx) (keys, slots []string, err error) {
 	t, err := workspace(ctx, tx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	err = tx.Read(ctx, `SELECT key FROM strata.custom_fields WHERE workspace_id = $1 AND unique_state IN ('building', 'on') ORDER BY key`, []any{t.WorkspaceID}, func(rows pgx.Rows) (err error) {
-		keys, err = pgx.CollectRows(rows, pgx.RowTo[string])
-		return err
+	err = tx.Read(ctx, `SELECT key, coalesce(slot, key) FROM strata.custom_fields WHERE workspace_id = $1 AND unique_state IN ('building', 'on') ORDER BY key`, []any{t.WorkspaceID}, func(rows pgx.Rows) error {
+		for rows.Next() {
+			var key, slot string
+			if err := rows.Scan(&key, &slot); err != nil {
+				return err
+			}
+			keys, slots = append(keys, key), append(slots, slot)
+		}
+		return nil
 	})
-	return keys, err
+	return keys, slots, err
 }
 
 // Taken returns err as a *TakenError when it is PostgreSQL's about a value of a unique
@@ -205,7 +213,7 @@ func (r *Registry) clearUnique(ctx context.Context, f Field) (Field, error) {
 				// A range of the key needs no luck with the plan. No hash is beyond the one that is the last.
 				tag, err := tx.Exec(ctx, tx.SQL(`DELETE FROM strata.custom_field_uniques WHERE domain_id = $1 AND slot = $2 AND hash <= coalesce(
 					(SELECT hash FROM strata.custom_field_uniques WHERE domain_id = $1 AND slot = $2 ORDER BY hash OFFSET $3 - 1 LIMIT 1),
-					decode(repeat('ff', 17), 'hex'))`), t.DomainID, f.Key, uniqueBatch)
+					decode(repeat('ff', 17), 'hex'))`), t.DomainID, f.Slot, uniqueBatch)
 				rows = tag.RowsAffected()
 				return err
 			})

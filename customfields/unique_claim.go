@@ -82,7 +82,7 @@ func (r *Registry) claimDomain(ctx context.Context, t tenancy.Tenant, f Field) (
 					ON CONFLICT DO NOTHING RETURNING 1
 				)
 				SELECT count(*), coalesce((array_agg(id ORDER BY id DESC))[1], $3), count(value) - (SELECT count(*) FROM entered) FROM batch`),
-				t.DomainID, f.Key, after, uniqueBatch).Scan(&rows, &next, &there)
+				t.DomainID, f.Slot, after, uniqueBatch).Scan(&rows, &next, &there)
 		})
 		var pg *pgconn.PgError
 		if errors.As(err, &pg) && pg.Code == "40P01" && ctx.Err() == nil { // writers lock records in another order
@@ -102,7 +102,7 @@ func (r *Registry) duplicates(ctx context.Context, t tenancy.Tenant, f Field) (*
 	err := r.db.Read(ctx, `SELECT left(value, 100), records, count(*) OVER () FROM (
 			SELECT custom_fields->>$2 AS value, count(*) AS records FROM `+r.values+`
 			WHERE domain_id = $1 AND deleted_at IS NULL AND custom_fields->>$2 IS NOT NULL GROUP BY 1 HAVING count(*) > 1) d
-		ORDER BY records DESC, value LIMIT $3`, []any{t.DomainID, f.Key, maxDuplicates}, func(rows pgx.Rows) error {
+		ORDER BY records DESC, value LIMIT $3`, []any{t.DomainID, f.Slot, maxDuplicates}, func(rows pgx.Rows) error {
 		for rows.Next() {
 			var d Duplicate
 			if err := rows.Scan(&d.Value, &d.Records, &found.Count); err != nil {
@@ -124,7 +124,7 @@ func (r *Registry) claimed(ctx context.Context, t tenancy.Tenant, f Field) (whol
 			SELECT custom_fields->>$2, id FROM `+r.values+` WHERE domain_id = $1 AND deleted_at IS NULL AND custom_fields->>$2 IS NOT NULL
 				AND NOT EXISTS (SELECT FROM strata.custom_field_uniques u WHERE u.domain_id = $1 AND u.slot = $2
 					AND u.hash = strata.unique_value_hash(custom_fields->>$2) AND u.record_id = id))`,
-		[]any{t.DomainID, f.Key}, func(rows pgx.Rows) (err error) {
+		[]any{t.DomainID, f.Slot}, func(rows pgx.Rows) (err error) {
 			whole, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[bool])
 			return err
 		})

@@ -40,6 +40,8 @@ func (m *Manager) Convert(ctx context.Context, key string, to customfields.Type,
 				switch {
 				case f.ArchivedAt != nil:
 					return customfields.ErrNotFound
+				case f.Unique || f.UniqueState != "":
+					return fmt.Errorf("field %s: %w", f.Key, ErrUnique)
 				case f.Transition != nil || f.Type != p.From: // since it was looked at
 					return fmt.Errorf("field %s: %w", f.Key, customfields.ErrChanging)
 				}
@@ -83,6 +85,8 @@ func (m *Manager) RemoveOption(ctx context.Context, key, option, replacement str
 				switch {
 				case f.ArchivedAt != nil:
 					return customfields.ErrNotFound
+				case f.Unique || f.UniqueState != "":
+					return fmt.Errorf("field %s: %w", f.Key, ErrUnique)
 				case f.Transition != nil:
 					return fmt.Errorf("field %s: %w", f.Key, customfields.ErrChanging)
 				case !slices.Contains(f.Options, option) && !slices.Contains(f.ArchivedOptions, option):

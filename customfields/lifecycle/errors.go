@@ -19,6 +19,9 @@ var (
 	// ErrNotConvertible is returned for two types of which the one cannot become the other
 	// (customfields.Convertible), and for a field that is of the type already.
 	ErrNotConvertible error = fault.New(fault.Invalid, "not_convertible", "the field cannot be converted to this type")
+	// ErrUnique is returned by Convert for a unique field: what is taken is known by the values
+	// as they are.
+	ErrUnique error = fault.New(fault.Conflict, "field_unique", "a unique field cannot be converted: make it not unique first, and unique again afterwards")
 	// ErrTooManyOptions is returned for a field whose values would make more options than a
 	// select may have.
 	ErrTooManyOptions error = fault.New(fault.Invalid, "too_many_options", "the field has more than 500 different values: say which options it shall have")

@@ -8,7 +8,7 @@ CREATE INDEX custom_fields_unique ON strata.custom_fields (workspace_id) WHERE u
 
 CREATE TABLE strata.custom_field_uniques (
 	domain_id    uuid  NOT NULL,
-	slot         text  COLLATE "C" NOT NULL, -- the name that the value has in the record
+	slot         text  COLLATE "C" NOT NULL,
 	hash         bytea NOT NULL,
 	company_id   uuid  NOT NULL,
 	workspace_id uuid  NOT NULL,
@@ -45,7 +45,7 @@ DECLARE
 	got     bigint;
 	taken   jsonb;
 BEGIN
-	SELECT array_agg(f.key) INTO slots FROM strata.custom_fields f WHERE f.workspace_id = workspace AND f.unique_state <> 'off';
+	SELECT array_agg(coalesce(f.slot, f.key)) INTO slots FROM strata.custom_fields f WHERE f.workspace_id = workspace AND f.unique_state <> 'off';
 	IF slots IS NULL THEN
 		RETURN NULL;
 	END IF;
@@ -69,7 +69,7 @@ BEGIN
 		END LOOP;
 	END IF;
 	IF TG_OP <> 'DELETE' THEN
-		SELECT array_agg(f.key) INTO slots FROM strata.custom_fields f WHERE f.workspace_id = workspace AND f.unique_state IN ('building', 'on');
+		SELECT array_agg(coalesce(f.slot, f.key)) INTO slots FROM strata.custom_fields f WHERE f.workspace_id = workspace AND f.unique_state IN ('building', 'on');
 		EXECUTE 'WITH taken AS (SELECT * FROM (' || changed || ') c WHERE new IS NOT NULL AND new IS DISTINCT FROM old),
 			entered AS (
 				INSERT INTO strata.custom_field_uniques (domain_id, slot, hash, company_id, workspace_id, record_id)
@@ -77,9 +77,10 @@ BEGIN
 				ON CONFLICT DO NOTHING RETURNING 1)
 			SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM entered)' INTO wanted, got USING slots;
 		IF got < wanted THEN
-			EXECUTE 'SELECT jsonb_agg(DISTINCT jsonb_build_object(''key'', c.slot, ''value'', left(c.new, 100))) FROM (' || changed || ') c
+			EXECUTE 'SELECT jsonb_agg(DISTINCT jsonb_build_object(''key'', f.key, ''value'', left(c.new, 100))) FROM (' || changed || ') c
 				JOIN strata.custom_field_uniques u ON u.domain_id = c.domain_id AND u.slot = c.slot AND u.hash = strata.unique_value_hash(c.new)
-				WHERE c.new IS DISTINCT FROM c.old AND u.record_id <> c.id' INTO taken USING slots;
+				JOIN strata.custom_fields f ON f.workspace_id = $2 AND coalesce(f.slot, f.key) = c.slot
+				WHERE c.new IS DISTINCT FROM c.old AND u.record_id <> c.id' INTO taken USING slots, workspace;
 			RAISE EXCEPTION 'a value of a unique custom field is taken'
 				USING ERRCODE = 'unique_violation', CONSTRAINT = 'custom_field_uniques_pkey', TABLE = 'custom_field_uniques', DETAIL = coalesce(taken, '[]')::text;
 		END IF;
