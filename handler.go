@@ -14,7 +14,6 @@ import (
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/imports/importshttp"
 	"github.com/stratakit/strata/internal/web"
-	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/recipients/recipientshttp"
 	"github.com/stratakit/strata/tenancy"
 	"github.com/stratakit/strata/tenancy/access/accesshttp"
@@ -76,7 +75,8 @@ func (s *Strata) apis(cfg *HandlerConfig) []web.API {
 		audithttp.New(s.Audit),
 		billinghttp.New(s.Limits),
 		bulkhttp.New(s.Runner),
-		customfieldshttp.New(s.Fields, recipients.Columns()),
+		customfieldshttp.New(s.Fields, s.Recipients.Filter),
+		customfieldshttp.NewChanges(s.FieldChanges),
 		recipientshttp.New(s.Recipients),
 	}
 	if s.Imports != nil {

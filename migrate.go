@@ -15,6 +15,8 @@ import (
 	"github.com/stratakit/strata/billing"
 	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/customfields/indexes"
+	"github.com/stratakit/strata/customfields/lifecycle"
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/internal/migrate"
 	"github.com/stratakit/strata/recipients"
@@ -65,6 +67,8 @@ func lines() []migrate.Line {
 		billing.Migrations(),
 		bulk.Migrations(),
 		customfields.Migrations(),
+		lifecycle.Migrations(),
+		indexes.Migrations(),
 		recipients.Migrations(),
 		imports.Migrations(),
 	}

@@ -17,6 +17,9 @@ import (
 	"github.com/stratakit/strata/billing"
 	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/customfields/filter"
+	"github.com/stratakit/strata/customfields/indexes"
+	"github.com/stratakit/strata/customfields/lifecycle"
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
@@ -37,7 +40,7 @@ type Config struct {
 	Catalog *billing.Catalog
 	// Permissions are those of the product, beside the library's. Default none.
 	Permissions []access.Definition
-	// SettingKeys are the settings that the product has. Default none.
+	// SettingKeys are the settings that the product has, beside the library's own.
 	SettingKeys []settings.AnyKey
 	// Settings configures them, such as what the plans have.
 	Settings settings.Config
@@ -57,29 +60,38 @@ type Config struct {
 	Bucket *blob.Bucket
 	// Imports configures imports.
 	Imports imports.Config
+	// FieldChanges configures changes of custom fields that have values. Its Tables come after
+	// the library's own, and its Schema, while it has no Columns, is that of recipients; a
+	// product that keeps filters gives Holders.
+	FieldChanges lifecycle.Config
 	// Move configures moves of domains. Its Participants come after the library's own.
 	Move move.Config
+	// Indexes configures the indexes over custom fields, which a started process builds and
+	// drops by what filters do.
+	Indexes indexes.Config
 	// Log receives what goes wrong in the background. Default slog.Default().
 	Log *slog.Logger
 }
 
 // Strata is every package, wired to the others. The fields are safe for concurrent use.
 type Strata struct {
-	DB         *tenancy.DB
-	Resolver   *tenancy.Resolver
-	Tenancy    *tenancy.Store
-	Guard      *access.Guard
-	Access     *access.Store
-	Settings   *settings.Store
-	Library    *library.Store
-	Blueprints *blueprint.Store
-	Audit      *audit.Recorder
-	Limits     *billing.Limits
-	Fields     *customfields.Registry
-	Recipients *recipients.Store
-	Runner     *bulk.Runner
-	Imports    *imports.Importer // nil without Config.Bucket
-	Mover      *move.Mover
+	DB           *tenancy.DB
+	Resolver     *tenancy.Resolver
+	Tenancy      *tenancy.Store
+	Guard        *access.Guard
+	Access       *access.Store
+	Settings     *settings.Store
+	Library      *library.Store
+	Blueprints   *blueprint.Store
+	Audit        *audit.Recorder
+	Limits       *billing.Limits
+	Fields       *customfields.Registry
+	FieldChanges *lifecycle.Manager
+	Indexes      *indexes.Advisor
+	Recipients   *recipients.Store
+	Runner       *bulk.Runner
+	Imports      *imports.Importer // nil without Config.Bucket
+	Mover        *move.Mover
 
 	log    *slog.Logger
 	cancel context.CancelFunc // of the background work; nil unless started
@@ -164,7 +176,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	if s.Library, err = library.NewStore(s.DB, s.Audit, nil); err != nil {
 		return nil, err
 	}
-	keys, err := settings.NewRegistry(c.SettingKeys...)
+	keys, err := settings.NewRegistry(append(filter.Settings(), c.SettingKeys...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +186,16 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	if s.Blueprints, err = blueprint.NewStore(s.DB, s.Audit, &blueprint.Config{Log: c.Log}, c.Blueprints...); err != nil {
 		return nil, err
 	}
-	if s.Recipients, err = recipients.NewStore(s.DB, s.Fields, s.Limits, s.Audit, nil); err != nil {
+	if c.Indexes.Log == nil {
+		c.Indexes.Log = c.Log
+	}
+	if s.Indexes, err = indexes.New(s.DB, &c.Indexes); err != nil {
+		return nil, err
+	}
+	if s.Recipients, err = recipients.NewStore(s.DB, s.Fields, s.Limits, s.Audit, &recipients.Config{Settings: s.Settings, Indexes: s.Indexes.Recipients()}); err != nil {
+		return nil, err
+	}
+	if err := s.wireFieldChanges(c); err != nil {
 		return nil, err
 	}
 	if c.Runner.Log == nil {
@@ -200,6 +221,22 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	}
 	s.Mover, err = move.NewMover(s.DB, s.Resolver, s.Audit, &c.Move)
 	return s, err
+}
+
+func (s *Strata) wireFieldChanges(c Config) (err error) {
+	f := c.FieldChanges
+	f.Tables = append(recipients.FieldTables(), f.Tables...)
+	if f.Schema.Columns == nil {
+		f.Schema = filter.Schema{Columns: recipients.Columns()}
+	}
+	if f.Queue == "" { // nothing is done where a table or a holder may be missing
+		f.Queue = c.Runner.Queue
+	}
+	if f.Log == nil {
+		f.Log = c.Log
+	}
+	s.FieldChanges, err = lifecycle.NewManager(s.DB, s.Fields, s.Audit, &f)
+	return err
 }
 
 // participants are the packages that have a say in the move of a domain, in the order of the
@@ -235,8 +272,9 @@ func (s *Strata) check(ctx context.Context) error {
 const housekeeping = 5 * time.Minute
 
 // Start begins the background work of this process: runs that were submitted here or
-// whose process died, moves of domains, blueprints, word of changed tenants, and
-// housekeeping. A process that only serves requests need not start; it then notices
+// whose process died, moves of domains, blueprints, changes of custom fields, indexes over
+// them, word of changed tenants, and housekeeping. A process that only serves requests need
+// not start; it then notices
 // changed tenants after 30 s. ctx bounds the start only.
 func (s *Strata) Start(ctx context.Context) error {
 	if s.cancel != nil {
@@ -250,6 +288,8 @@ func (s *Strata) Start(ctx context.Context) error {
 	s.done.Go(func() { _ = s.Resolver.Run(work) }) // returns the context's error
 	s.done.Go(func() { _ = s.Mover.Run(work) })
 	s.done.Go(func() { _ = s.Blueprints.Work(work) })
+	s.done.Go(func() { _ = s.FieldChanges.Work(work) })
+	s.done.Go(func() { _ = s.Indexes.Run(work) })
 	s.done.Go(func() { s.keepHouse(work) })
 	return nil
 }

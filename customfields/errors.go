@@ -16,9 +16,14 @@ var (
 	ErrKeyTaken error = fault.New(fault.Conflict, "key_taken", "the workspace already has a custom field with this key, perhaps archived")
 	// ErrOptionInUse is returned by Update for options that leave out one there was:
 	// values of records would become invalid.
-	ErrOptionInUse error = fault.New(fault.Conflict, "option_removed", "an option can be added, moved and archived, not left out: name it among archivedOptions")
+	ErrOptionInUse error = fault.New(fault.Conflict, "option_removed", "an option can be added, moved and archived, not left out: name it among archivedOptions, or remove it, which goes through the records")
 	// ErrVersion is returned by Update when the field has changed since it was read.
 	ErrVersion error = fault.New(fault.Conflict, "version_conflict", "the custom field has changed since it was read: read it again")
+	// ErrChanging is returned for what cannot be done to a field while another change of it
+	// goes through the records.
+	ErrChanging error = fault.New(fault.Conflict, "field_changing", "the field is being changed: wait until that has ended, or cancel it")
+	// ErrNotArchived is returned by Restore for a field that is in use.
+	ErrNotArchived error = fault.New(fault.Conflict, "field_not_archived", "the field is not archived")
 	// ErrUniqueBusy is returned by Update for a field that was unique a moment ago, while its
 	// values are being forgotten, and when somebody else changes what is being done.
 	ErrUniqueBusy error = fault.New(fault.Conflict, "unique_busy", "whether the field is unique is being changed: try again in a moment")

@@ -37,11 +37,14 @@ type Field struct {
 	ID ID `json:"id"`
 	// Key names the field in values and filters: a lower-case letter, then letters,
 	// digits and underscores, at most 63, and none of the words true, false, null and in,
-	// which CEL does not take for a name. It never changes.
+	// which CEL does not take for a name. It changes by lifecycle.Manager.Rename alone.
 	Key string `json:"key"`
+	// Slot is the key under which the values stand in custom_fields, for those who read them
+	// by SQL: the Key, until the field is renamed or converted. The registry chooses it.
+	Slot string `json:"slot"`
 	// Label is what people see. Default: the key.
 	Label string `json:"label"`
-	// Type never changes.
+	// Type changes by lifecycle.Manager.Convert alone.
 	Type Type `json:"type"`
 	// Description says what the field is for. It may be empty.
 	Description string `json:"description,omitempty"`
@@ -75,6 +78,8 @@ type Field struct {
 	CreatedAt  time.Time  `json:"createdAt"`
 	UpdatedAt  time.Time  `json:"updatedAt"`
 	ArchivedAt *time.Time `json:"archivedAt,omitempty"`
+	// Transition is the change of the field that is under way, if one is.
+	Transition *Transition `json:"transition,omitempty"`
 
 	uniqueRun int64 // counts how often Unique was turned on
 	prepared        // for reading values
@@ -93,6 +98,10 @@ const (
 var reservedKeys = []string{"true", "false", "null", "in"}
 
 var keyForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
+
+// Check completes f and returns everything that is wrong with it at once, as a
+// *tenancy.ValidationError.
+func (f *Field) Check() error { return f.check() }
 
 // check completes f and returns everything that is wrong with it at once.
 func (f *Field) check() error {
@@ -148,17 +157,26 @@ func (f *Field) checkOptions(v *tenancy.ValidationError) {
 		for i, o := range list {
 			o = strings.TrimSpace(o)
 			list[i] = o
-			switch {
-			case o == "" || utf8.RuneCountInString(o) > maxOption || !storable(o):
-				v.Add(name, "invalid_text", "an option must be text of 1 to 200 characters")
-			case strings.ContainsAny(o, ";|") && f.Type == MultiSelect:
-				v.Add(name, "invalid_text", "an option of a multi_select must not contain ; or |, which separate the values in a file")
+			switch problem := optionProblem(o, f.Type); {
+			case problem != "":
+				v.Add(name, "invalid_text", problem)
 			case seen[o]:
 				v.Fields = append(v.Fields, tenancy.FieldError{Field: name, Value: o, Code: "duplicate", Message: "an option must not be there twice"})
 			}
 			seen[o] = true
 		}
 	}
+}
+
+// optionProblem says why o cannot be an option, or nothing.
+func optionProblem(o string, of Type) string {
+	switch {
+	case o == "" || utf8.RuneCountInString(o) > maxOption || !storable(o):
+		return "an option must be text of 1 to 200 characters"
+	case strings.ContainsAny(o, ";|") && of == MultiSelect:
+		return "an option of a multi_select must not contain ; or |, which separate the values in a file"
+	}
+	return ""
 }
 
 // storable reports whether PostgreSQL can keep s: valid UTF-8 without NUL.

@@ -30,6 +30,7 @@ func fieldsApart(source, target []Field) difference {
 	find := func(severity move.Severity, kind, key, format string, args ...any) {
 		d.findings = append(d.findings, move.Finding{Kind: kind, Severity: severity, Subject: key, Message: fmt.Sprintf(format, args...)})
 	}
+	placesApart(source, target, find)
 	for _, f := range source {
 		i := slices.IndexFunc(target, func(t Field) bool { return t.Key == f.Key })
 		if i < 0 {
@@ -84,6 +85,32 @@ func fieldsApart(source, target []Field) difference {
 	return d
 }
 
+// placesApart finds what keeps the values of a domain from being found where it goes: the
+// records of a domain keep their slots, and while a field is being changed they have some
+// values in one place and some in another.
+func placesApart(source, target []Field, find func(severity move.Severity, kind, key, format string, args ...any)) {
+	for _, side := range []struct {
+		where  string
+		fields []Field
+	}{{"here", source}, {"there", target}} {
+		for _, f := range side.fields {
+			if f.Transition != nil {
+				find(move.Block, "custom_field_changing", f.Key, "the custom field %s is being changed %s (run %s): wait until that has ended, or cancel it", f.Key, side.where, f.Transition.RunID)
+			}
+		}
+	}
+	for _, f := range source {
+		for _, t := range target {
+			switch {
+			case t.Key == f.Key && t.Slot != f.Slot:
+				find(move.Block, "custom_field_slot", f.Key, "the values of the custom field %s stand under %s here and %s there: convert the field to the type it has, on the side where it is not %s, and they stand there", f.Key, f.Slot, t.Slot, f.Key)
+			case t.Key != f.Key && t.Slot == f.Slot:
+				find(move.Block, "custom_field_slot", f.Key, "where the values of the custom field %s stand here, those of %s stand there: convert %s to the type it has there, and they stand elsewhere", f.Key, t.Key, t.Key)
+			}
+		}
+	}
+}
+
 func (d difference) live() (n int64) {
 	for _, f := range d.missing {
 		if f.ArchivedAt == nil {
@@ -113,6 +140,10 @@ func (r *Registry) PreviewMove(ctx context.Context, m move.Move) ([]move.Finding
 // DomainMoved copies the custom fields that the workspace of m.Target lacks, and adds
 // options. What it cannot bring together is a *move.BlockedError.
 func (r *Registry) DomainMoved(ctx context.Context, tx *tenancy.Tx, m move.Move) error {
+	// No change begins there before the domain is gone, and with it its records.
+	if _, err := tx.Exec(ctx, tx.SQL(`SELECT FROM strata.custom_field_sets WHERE workspace_id = $1 FOR SHARE`), m.From.WorkspaceID); err != nil {
+		return fmt.Errorf("customfields: keep the definitions of a workspace as they are: %w", err)
+	}
 	source, err := list(ctx, tx, m.From.WorkspaceID)
 	if err != nil || len(source) == 0 {
 		return err

@@ -198,16 +198,16 @@ func version(ctx context.Context, db reader, workspace tenancy.WorkspaceID) (int
 	return version, nil
 }
 
-const fieldColumns = `f.id, f.key, f.label, f.description, f.type, f.options, f.archived_options, f.constraints, f.date_only, f.required,
+const fieldColumns = `f.id, f.key, coalesce(f.slot, f.key), f.label, f.description, f.type, f.options, f.archived_options, f.constraints, f.date_only, f.required,
 	f.unique_state IN ('building', 'on'), CASE WHEN f.unique_state IN ('building', 'clearing') THEN f.unique_state ELSE '' END, f.unique_run,
-	f.default_value, f.filterable, f.position, f.version, f.created_at, f.updated_at, f.archived_at`
+	f.default_value, f.filterable, f.position, f.version, f.created_at, f.updated_at, f.archived_at, f.transition`
 
 // columns are where fieldColumns go.
 func (f *Field) columns() []any {
 	return []any{
-		&f.ID, &f.Key, &f.Label, &f.Description, &f.Type, &f.Options, &f.ArchivedOptions, &f.Constraints, &f.DateOnly, &f.Required,
+		&f.ID, &f.Key, &f.Slot, &f.Label, &f.Description, &f.Type, &f.Options, &f.ArchivedOptions, &f.Constraints, &f.DateOnly, &f.Required,
 		&f.Unique, &f.UniqueState, &f.uniqueRun,
-		&f.Default, &f.Filterable, &f.Position, &f.Version, &f.CreatedAt, &f.UpdatedAt, &f.ArchivedAt,
+		&f.Default, &f.Filterable, &f.Position, &f.Version, &f.CreatedAt, &f.UpdatedAt, &f.ArchivedAt, &f.Transition,
 	}
 }
 
@@ -218,19 +218,19 @@ func scanField(row pgx.CollectableRow) (f Field, err error) {
 
 // read returns version and fields as one statement sees them.
 func read(ctx context.Context, db reader, workspace tenancy.WorkspaceID) (*Set, error) {
-	var version int64
+	var version, layout int64
 	var fields []Field
-	err := db.Read(ctx, `SELECT s.version, `+fieldColumns+` FROM strata.custom_field_sets s
+	err := db.Read(ctx, `SELECT s.version, s.layout, `+fieldColumns+` FROM strata.custom_field_sets s
 		LEFT JOIN strata.custom_fields f ON f.workspace_id = s.workspace_id
 		WHERE s.workspace_id = $1 ORDER BY f.position, f.key`, []any{workspace}, func(rows pgx.Rows) error {
 		for rows.Next() {
 			var f Field
 			into := f.columns()
-			none := rows.RawValues()[1] == nil // the only row of a workspace without fields
+			none := rows.RawValues()[2] == nil // the only row of a workspace without fields
 			if none {
 				clear(into) // nothing of it is read
 			}
-			if err := rows.Scan(append([]any{&version}, into...)...); err != nil {
+			if err := rows.Scan(append([]any{&version, &layout}, into...)...); err != nil {
 				return err
 			}
 			if !none {
@@ -242,7 +242,7 @@ func read(ctx context.Context, db reader, workspace tenancy.WorkspaceID) (*Set, 
 	if err != nil {
 		return nil, fmt.Errorf("customfields: read the definitions: %w", err)
 	}
-	return newSet(version, fields), nil
+	return newSet(version, layout, fields), nil
 }
 
 // forget drops the set of a changed workspace here and in Redis.
@@ -296,7 +296,11 @@ func (r *Registry) CreateTx(ctx context.Context, tx *tenancy.Tx, f Field) (Field
 	if err := tx.LiveWorkspace(ctx); err != nil {
 		return Field{}, err
 	}
-	f.ID, f.ArchivedAt = tenancy.NewID[Field](), nil
+	fields, err := list(ctx, tx, t.WorkspaceID)
+	if err != nil {
+		return Field{}, err
+	}
+	f.ID, f.ArchivedAt, f.Slot = tenancy.NewID[Field](), nil, FreeSlot(f.Key, fields)
 	rows, err := f.insert(ctx, tx, t)
 	if err != nil {
 		return Field{}, err
@@ -317,10 +321,10 @@ func (r *Registry) CreateTx(ctx context.Context, tx *tenancy.Tx, f Field) (Field
 // insert writes f as a new row and returns it, or no row when its key is taken. Nobody has
 // a value under a new key, so that it can be unique at once.
 func (f *Field) insert(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant) (pgx.Rows, error) {
-	return tx.Query(ctx, tx.SQL(`INSERT INTO strata.custom_fields AS f (workspace_id, id, company_id, key, archived_at, type, unique_state,
+	return tx.Query(ctx, tx.SQL(`INSERT INTO strata.custom_fields AS f (workspace_id, id, company_id, key, archived_at, type, slot, unique_state,
 			label, description, options, archived_options, constraints, date_only, required, default_value, filterable, position)
-		VALUES ($1, $2, $3, $4, $5, $6, CASE WHEN $7::bool THEN 'on' ELSE 'off' END, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT (workspace_id, key) DO NOTHING RETURNING `+fieldColumns),
-		append([]any{t.WorkspaceID, f.ID, t.CompanyID, f.Key, f.ArchivedAt, string(f.Type), f.Unique}, f.mutable()...)...)
+		VALUES ($1, $2, $3, $4, $5, $6, nullif($7, $4), CASE WHEN $8::bool THEN 'on' ELSE 'off' END, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) ON CONFLICT (workspace_id, key) DO NOTHING RETURNING `+fieldColumns),
+		append([]any{t.WorkspaceID, f.ID, t.CompanyID, f.Key, f.ArchivedAt, string(f.Type), f.Slot, f.Unique}, f.mutable()...)...)
 }
 
 // mutable are the values of the columns that can change, in the order of insert and UpdateTx.
@@ -436,7 +440,8 @@ func assign[T any](to, from *T) {
 }
 
 // Archive hides a field: no new values, no filters. Its values stay in the records, and
-// its key stays taken. Archiving twice is ErrNotFound.
+// its key stays taken. Archiving twice is ErrNotFound; a field that is being changed is
+// ErrChanging. lifecycle.Manager.Archive also looks who uses the field.
 func (r *Registry) Archive(ctx context.Context, key string) error {
 	return r.db.InTx(ctx, func(tx *tenancy.Tx) error { return r.ArchiveTx(ctx, tx, key) })
 }
@@ -450,6 +455,9 @@ func (r *Registry) ArchiveTx(ctx context.Context, tx *tenancy.Tx, key string) er
 	f, err := r.lock(ctx, tx, t, key)
 	if err != nil {
 		return err
+	}
+	if f.Transition != nil {
+		return f.changing()
 	}
 	if _, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.custom_fields SET archived_at = now(), updated_at = now(), version = version + 1 WHERE workspace_id = $1 AND id = $2`), t.WorkspaceID, f.ID); err != nil {
 		return err

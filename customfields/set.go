@@ -22,8 +22,14 @@ type Set struct {
 	Fields []Field `json:"fields"`
 	// Archived are the keys of those that are, sorted.
 	Archived []string `json:"archived,omitempty"`
+	// ArchivedSlots are the slots of those whose slot is not the key, by the key.
+	ArchivedSlots map[string]string `json:"archivedSlots,omitempty"`
+	// Layout is the Version at which values last changed their place, or what may be there:
+	// what was prepared for storing by an older set does not fit any more.
+	Layout int64 `json:"layout,omitempty"`
 
 	index func() map[string]*Field
+	keys  func() map[string]string // see slotKeys
 }
 
 // NewSet returns a Set of fields, for tests and for products that keep definitions of
@@ -43,16 +49,22 @@ func NewSet(version int64, fields []Field) (*Set, error) {
 		}
 		seen[key] = true
 	}
-	return newSet(version, fields), nil
+	return newSet(version, 0, fields), nil
 }
 
-func newSet(version int64, fields []Field) *Set {
-	s := &Set{Version: version}
+func newSet(version, layout int64, fields []Field) *Set {
+	s := &Set{Version: version, Layout: layout}
 	for _, f := range fields {
 		if f.ArchivedAt == nil {
 			s.Fields = append(s.Fields, f)
 		} else {
 			s.Archived = append(s.Archived, f.Key)
+			if f.Slot != f.Key && f.Slot != "" {
+				if s.ArchivedSlots == nil {
+					s.ArchivedSlots = map[string]string{}
+				}
+				s.ArchivedSlots[f.Key] = f.Slot
+			}
 		}
 	}
 	slices.Sort(s.Archived)
@@ -62,8 +74,12 @@ func newSet(version int64, fields []Field) *Set {
 // indexed makes s ready for use.
 func (s *Set) indexed() *Set {
 	for i := range s.Fields {
+		if s.Fields[i].Slot == "" {
+			s.Fields[i].Slot = s.Fields[i].Key
+		}
 		s.Fields[i].prepare()
 	}
+	s.keys = sync.OnceValue(s.slotKeys)
 	s.index = sync.OnceValue(func() map[string]*Field {
 		m := make(map[string]*Field, len(s.Fields))
 		for i := range s.Fields {
@@ -80,52 +96,59 @@ func (s *Set) Field(key string) *Field { return s.index()[key] }
 // Keys returns the keys, sorted.
 func (s *Set) Keys() []string { return slices.Sorted(maps.Keys(s.index())) }
 
-// Normalize returns the stored form of a new record's values: one form per type, no
-// nulls. A null or an empty string means "not set". A field that is not among values has its
-// Default. What is wrong, required fields without a value among it, comes back all at once
-// as a *tenancy.ValidationError.
+// Normalize returns the stored form of a new record's values, by their slots: one form per
+// type, no nulls. A null or an empty string means "not set". A field that is not among
+// values has its Default. What is wrong, required fields without a value among it, comes
+// back all at once as a *tenancy.ValidationError.
 func (s *Set) Normalize(values map[string]any) (map[string]any, error) {
 	out, _, _, err := s.NormalizeNew(values)
 	return out, err
 }
 
 // NormalizeNew is Normalize where a record that is there already may be meant, which takes
-// no defaults: unset are the keys that were given without a value, defaulted those that
-// were not given and have their Default.
+// no defaults: unset are the slots that are to be empty afterwards, defaulted those whose
+// fields were not given and have their Default.
 func (s *Set) NormalizeNew(values map[string]any) (set map[string]any, unset, defaulted []string, err error) {
-	set, unset, v := s.normalize(values, (*Field).normalize)
-	for i := range s.Fields {
-		f := &s.Fields[i]
-		if _, given := values[f.Key]; f.filled != nil && !given {
-			set[f.Key], defaulted = f.filled, append(defaulted, f.Key)
+	w, v := s.normalize(values, (*Field).normalize)
+	given := maps.Clone(w.set)
+	s.fill(&w, func(f *Field) bool { _, ok := values[f.Key]; return ok })
+	for slot := range w.set {
+		if _, ok := given[slot]; !ok {
+			defaulted = append(defaulted, slot)
 		}
 	}
-	s.requireAll(set, v)
-	return set, unset, defaulted, v.OrNil()
+	s.requireAll(w.set, v)
+	return w.set, w.unset, defaulted, v.OrNil()
 }
 
-// Defaults returns the values of a new record that comes without any.
-func (s *Set) Defaults() map[string]any {
-	out := map[string]any{}
+// fill gives the fields that are not given their Default.
+func (s *Set) fill(w *writes, given func(*Field) bool) {
 	for i := range s.Fields {
-		if f := &s.Fields[i]; f.filled != nil {
-			out[f.Key] = f.filled
+		if f := &s.Fields[i]; f.filled != nil && !given(f) {
+			f.store(w, f.filled) // which has been held to the field's rules
 		}
 	}
-	return out
+}
+
+// Defaults returns the stored values of a new record that comes without any.
+func (s *Set) Defaults() map[string]any {
+	w := writes{set: map[string]any{}}
+	s.fill(&w, func(*Field) bool { return false })
+	return w.set
 }
 
 // NormalizePatch is Normalize for a change of an existing record, which has the values
-// stored: only the given keys change, and those in unset lose their value. A null clears
-// what an archived field has left too, and an archived option may stay where it is.
+// stored: only the given keys change, and the slots in unset are to be empty afterwards. A
+// null clears what an archived field has left too, and an archived option may stay where
+// it is.
 func (s *Set) NormalizePatch(stored, values map[string]any) (set map[string]any, unset []string, err error) {
-	set, unset, v := s.normalize(values, func(f *Field, value any) (any, *problem) { return f.having(stored[f.Key]).normalize(value) })
-	for _, key := range unset {
+	w, v := s.normalize(values, func(f *Field, value any) (any, *problem) { return f.having(stored[f.Slot]).normalize(value) })
+	for _, key := range w.cleared {
 		if f := s.Field(key); f != nil && f.Required {
 			v.Fields = append(v.Fields, requiredError(f))
 		}
 	}
-	return set, unset, v.OrNil()
+	return w.set, w.unset, v.OrNil()
 }
 
 // NormalizeText is Normalize for the cells of a file: numbers, dates and booleans are
@@ -136,25 +159,28 @@ func (s *Set) NormalizeText(cells map[string]string) (map[string]any, error) {
 	for k, c := range cells {
 		values[k] = c
 	}
-	out, _, v := s.normalize(values, func(f *Field, value any) (any, *problem) {
+	w, v := s.normalize(values, func(f *Field, value any) (any, *problem) {
 		if value, p := f.normalizeText(value.(string)); value != nil || p != nil {
 			return value, p
 		}
 		return f.filled, nil
 	})
-	for key, value := range s.Defaults() {
-		if _, given := values[key]; !given {
-			out[key] = value
-		}
-	}
-	s.requireAll(out, v)
-	return out, v.OrNil()
+	s.fill(&w, func(f *Field) bool { _, ok := values[f.Key]; return ok })
+	s.requireAll(w.set, v)
+	return w.set, v.OrNil()
 }
 
-func (s *Set) normalize(values map[string]any, one func(*Field, any) (any, *problem)) (map[string]any, []string, *tenancy.ValidationError) {
+// writes is what is to be stored for some values.
+type writes struct {
+	set     map[string]any // by slot
+	unset   []string       // slots
+	cleared []string       // the keys of fields that have no value afterwards
+}
+
+func (s *Set) normalize(values map[string]any, one func(*Field, any) (any, *problem)) (writes, *tenancy.ValidationError) {
 	var v tenancy.ValidationError
-	out := make(map[string]any, len(values))
-	var unset, unknown []string
+	w := writes{set: make(map[string]any, len(values))}
+	var unknown []string
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		f := s.Field(key)
 		if f == nil {
@@ -162,24 +188,22 @@ func (s *Set) normalize(values map[string]any, one func(*Field, any) (any, *prob
 			case !archived:
 				unknown = append(unknown, key)
 			case values[key] == nil:
-				unset = append(unset, key)
+				w.unset = append(w.unset, s.archivedSlot(key))
 			default:
 				v.Add("customFields."+key, "archived_field", "the field is archived: leave it out, or clear what it has left with null")
 			}
 			continue
 		}
 		value, p := one(f, values[key])
-		switch {
-		case p != nil:
+		if p == nil {
+			p = f.store(&w, value)
+		}
+		if p != nil {
 			v.Fields = append(v.Fields, f.fieldError(values[key], p))
-		case value == nil:
-			unset = append(unset, key)
-		default:
-			out[key] = value
 		}
 	}
 	s.addUnknown(&v, unknown)
-	return out, unset, &v
+	return w, &v
 }
 
 // maxUnknown is how many unknown fields are named: what a request can hold of them would
@@ -204,7 +228,7 @@ func (s *Set) addUnknown(v *tenancy.ValidationError, unknown []string) {
 func (s *Set) requireAll(values map[string]any, v *tenancy.ValidationError) {
 	for i := range s.Fields {
 		f := &s.Fields[i]
-		if _, ok := values[f.Key]; f.Required && !ok && !slices.ContainsFunc(v.Fields, func(e tenancy.FieldError) bool { return e.Field == "customFields."+f.Key }) {
+		if _, ok := values[f.Slot]; f.Required && !ok && !slices.ContainsFunc(v.Fields, func(e tenancy.FieldError) bool { return e.Field == "customFields."+f.Key }) {
 			v.Fields = append(v.Fields, requiredError(f))
 		}
 	}

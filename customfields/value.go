@@ -268,12 +268,19 @@ func (f *Field) textForm(cell string) (any, *problem) {
 		}
 		return nil, &problem{code: "invalid_boolean", message: "must be true or false (yes, no, 1 and 0 are understood)"}
 	case MultiSelect:
-		parts := strings.FieldsFunc(cell, func(r rune) bool { return r == ';' || r == '|' })
-		parts = slices.DeleteFunc(parts, func(s string) bool { return strings.TrimSpace(s) == "" })
-		return f.normalizeList(parts)
+		return f.normalizeList(splitOptions(cell))
 	case Text, Date, Select, URL, Email:
 	}
 	return f.normalizeString(cell)
+}
+
+// splitOptions reads the options of a multi_select in a cell of a file.
+func splitOptions(cell string) []string {
+	parts := strings.FieldsFunc(cell, func(r rune) bool { return r == ';' || r == '|' })
+	for i := range parts {
+		parts[i] = strings.TrimSpace(parts[i])
+	}
+	return slices.DeleteFunc(parts, func(s string) bool { return s == "" })
 }
 
 // fieldError is the problem as part of an answer.

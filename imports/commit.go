@@ -115,6 +115,9 @@ func (w *commitWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, err
 		w.failed = false
 		return bulk.Batch{}, w.resume(ctx, tx)
 	}
+	if err := w.im.checkLayout(ctx, tx, w.fieldsVersion); err != nil {
+		return bulk.Batch{}, permanent(err)
+	}
 	if _, err := tx.Exec(ctx, byKey); err != nil {
 		return bulk.Batch{}, err
 	}

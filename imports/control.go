@@ -135,3 +135,16 @@ func (im *Importer) checkFields(ctx context.Context, tx *tenancy.Tx, checked int
 	}
 	return nil
 }
+
+// checkLayout returns ErrFieldsChanged when values are stored elsewhere, or are something
+// else, than when the rows were checked. A new label, or a new key, is none of its business.
+func (im *Importer) checkLayout(ctx context.Context, tx *tenancy.Tx, checked int64) error {
+	set, err := im.fields.SetTx(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if set.Layout > checked {
+		return ErrFieldsChanged
+	}
+	return nil
+}

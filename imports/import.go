@@ -1,8 +1,11 @@
 package imports
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
+	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -92,9 +95,43 @@ type LimitBudget struct {
 type plan struct {
 	Format   format   `json:"format"`
 	Targets  []string `json:"targets"` // by column: "email", "name", "status", "fields.<key>", "" for ignored
+	Slots    []string `json:"slots"`   // by column: where a field's values were to be stored when the file was checked
 	Conflict Conflict `json:"conflict"`
 	// Defaults are the custom fields that a new recipient has when its row says nothing of them.
 	Defaults map[string]any `json:"defaults,omitempty"`
+}
+
+// slotsOf returns plan.Slots for its targets.
+func slotsOf(targets []string, set *customfields.Set) ([]string, error) {
+	slots := make([]string, len(targets))
+	for i, t := range targets {
+		key, isField := strings.CutPrefix(t, fieldPrefix)
+		f := set.Field(key)
+		switch {
+		case !isField || f == nil:
+		case f.Transition != nil: // rows are prepared for one place, and written later
+			return nil, fmt.Errorf("field %s, run %s: %w", key, f.Transition.RunID, customfields.ErrChanging)
+		default:
+			slots[i] = f.Slot
+		}
+	}
+	return slots, nil
+}
+
+// values returns the staged values of fields by the columns of the file.
+func (p plan) values(staged map[string]any) []any {
+	out := make([]any, len(p.Targets))
+	for i, t := range p.Targets {
+		key, isField := strings.CutPrefix(t, fieldPrefix)
+		switch {
+		case !isField:
+		case i < len(p.Slots):
+			out[i] = staged[p.Slots[i]]
+		default: // checked by a library without slots
+			out[i] = staged[key]
+		}
+	}
+	return out
 }
 
 func (p plan) mapping() map[string]*string {

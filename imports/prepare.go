@@ -117,5 +117,9 @@ func (im *Importer) plan(ctx context.Context, objectKey string, size int64, o Pr
 	if err != nil {
 		return plan{}, err
 	}
-	return plan{Format: f, Targets: targets, Conflict: o.Conflict, Defaults: set.Defaults()}, checkRequired(targets, set)
+	slots, err := slotsOf(targets, set)
+	if err != nil {
+		return plan{}, err
+	}
+	return plan{Format: f, Targets: targets, Slots: slots, Conflict: o.Conflict, Defaults: set.Defaults()}, checkRequired(targets, set)
 }

@@ -3,6 +3,7 @@ package imports
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stratakit/strata/billing"
@@ -15,7 +16,7 @@ const samples = 5
 // Preview returns what a commit would do: the verdicts counted, samples of each, and,
 // while the import waits for its commit, what that costs of the plan. Errors: ErrNotFound, *StateError before the file is read.
 func (im *Importer) Preview(ctx context.Context, id ID) (Preview, error) {
-	imp, err := im.Get(ctx, id)
+	imp, stored, err := im.read(ctx, id)
 	if err != nil {
 		return Preview{}, err
 	}
@@ -41,7 +42,7 @@ func (im *Importer) Preview(ctx context.Context, id ID) (Preview, error) {
 		if v.count == 0 { // do not look for what is not there
 			continue
 		}
-		rows, err := im.sample(ctx, t.DomainID, id, v.verdict)
+		rows, err := im.sample(ctx, t.DomainID, id, stored.plan, v.verdict)
 		if err != nil {
 			return Preview{}, err
 		}
@@ -64,17 +65,23 @@ func (im *Importer) Preview(ctx context.Context, id ID) (Preview, error) {
 	return p, nil
 }
 
-func (im *Importer) sample(ctx context.Context, domain tenancy.DomainID, id ID, verdict string) (out []SampleRow, err error) {
+func (im *Importer) sample(ctx context.Context, domain tenancy.DomainID, id ID, p plan, verdict string) (out []SampleRow, err error) {
 	q := fmt.Sprintf(`SELECT row_no, verdict, email, name, status, custom_fields, errors, coalesce(duplicate_of, 0) FROM strata.import_rows
 		WHERE domain_id = $1 AND import_id = $2 AND verdict = $3 ORDER BY row_no LIMIT %d`, samples)
 	err = im.db.Read(ctx, q, []any{domain, id, verdict}, func(rows pgx.Rows) (err error) {
 		out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (s SampleRow, err error) {
 			var email, name, status *string
-			var fields map[string]any
-			if err := row.Scan(&s.Row, &s.Verdict, &email, &name, &status, &fields, &s.Errors, &s.DuplicateOf); err != nil {
+			var staged map[string]any
+			if err := row.Scan(&s.Row, &s.Verdict, &email, &name, &status, &staged, &s.Errors, &s.DuplicateOf); err != nil {
 				return s, err
 			}
 			if email != nil {
+				fields := map[string]any{}
+				for i, value := range p.values(staged) {
+					if value != nil {
+						fields[strings.TrimPrefix(p.Targets[i], fieldPrefix)] = value
+					}
+				}
 				s.Data = map[string]any{"email": *email, "customFields": fields}
 				if name != nil {
 					s.Data["name"] = *name

@@ -161,12 +161,12 @@ func (im *Importer) reported(ctx context.Context, domain tenancy.DomainID, id ID
 // cells is a staged row in the columns of the file.
 func (p plan) cells(email, name, status *string, fields map[string]any) []string {
 	cells := make([]string, len(p.Targets))
+	values := p.values(fields)
 	for i, target := range p.Targets {
-		core := map[string]*string{"email": email, "name": name, "status": status}[target]
-		if fieldKey, isField := strings.CutPrefix(target, fieldPrefix); isField {
-			cells[i] = cellText(fields[fieldKey])
-		} else if core != nil {
+		if core := map[string]*string{"email": email, "name": name, "status": status}[target]; core != nil {
 			cells[i] = *core
+		} else {
+			cells[i] = cellText(values[i])
 		}
 	}
 	return cells

@@ -22,7 +22,7 @@ type target struct {
 	name  string              // in errors
 	core  string              // "email", "name" or "status"
 	field *customfields.Field // or this; with neither the column is ignored
-	json  []byte              // `"key":` of the field
+	json  []byte              // `"slot":` of the field
 }
 
 func newJudge(p plan, set *customfields.Set) (*judge, error) {
@@ -39,7 +39,7 @@ func newJudge(p plan, set *customfields.Set) (*judge, error) {
 			if f == nil {
 				return nil, ErrFieldsChanged
 			}
-			j.targets[i] = target{name: "customFields." + fieldKey, field: f, json: append(customfields.AppendValue(nil, fieldKey), ':')}
+			j.targets[i] = target{name: "customFields." + fieldKey, field: f, json: append(customfields.AppendValue(nil, f.Slot), ':')}
 		}
 	}
 	return j, nil

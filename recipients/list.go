@@ -7,13 +7,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/customfields/filter"
 	"github.com/stratakit/strata/tenancy"
 )
@@ -37,25 +37,11 @@ type Query struct {
 	// Search keeps those whose address begins with it, or whose name contains it,
 	// letters' case aside.
 	Search string
-	// Sort is "createdAt" (the default), "updatedAt", "email" or "name", with a leading
-	// "-" for the other direction.
+	// Sort is "createdAt" (the default), "updatedAt", "email", "name" or "fields.<key>",
+	// with a leading "-" for the other direction. Of the fields it takes those that are
+	// filterable and have one value; text is sorted by code point, and recipients without
+	// a value come last in both directions.
 	Sort string
-}
-
-// sortColumn is what a Sort means. Every order ends with the id, so that it is total.
-type sortColumn struct {
-	sql  string
-	read func(r Recipient, norm string) any
-	cast string
-}
-
-func sortColumns() map[string]sortColumn {
-	return map[string]sortColumn{
-		"createdAt": {"r.id", nil, ""}, // ids grow with time
-		"updatedAt": {"r.updated_at", func(r Recipient, _ string) any { return r.UpdatedAt }, "timestamptz"},
-		"email":     {"r.email_norm", func(_ Recipient, norm string) any { return norm }, "text"},
-		"name":      {`r.name COLLATE "C"`, func(r Recipient, _ string) any { return r.Name }, "text"},
-	}
 }
 
 // List returns one page of the recipients of the domain. Filters run with the domain as
@@ -63,80 +49,156 @@ func sortColumns() map[string]sortColumn {
 // *filter.Error, *tenancy.ValidationError, tenancy.ErrInvalidCursor, ErrTimeout.
 func (s *Store) List(ctx context.Context, q Query) (tenancy.Page[Recipient], error) {
 	p, pageErr := q.PageRequest.Normalize()
-	column, descending, sortErr := parseSort(q.Sort)
+	o, sortErr := parseSort(q.Sort, func() (*customfields.Set, error) { return s.fields.Set(ctx) })
 	if err := all(pageErr, sortErr); err != nil {
 		return tenancy.Page[Recipient]{}, err
 	}
-	where, args, err := s.where(ctx, q)
+	w, err := s.where(ctx, q)
 	if err != nil {
 		return tenancy.Page[Recipient]{}, err
 	}
+	if w.fields, err = s.fields.Set(ctx); err != nil {
+		return tenancy.Page[Recipient]{}, err
+	}
+	if o.use.Slot != "" {
+		w.uses = append(w.uses, o.use)
+	}
+	start := time.Now()
+	page, err := s.page(ctx, q, p, o, w)
+	if err == nil || errors.Is(err, ErrTimeout) {
+		s.indexes.Ran(ctx, w.uses, time.Since(start))
+	}
+	return page, err
+}
+
+func (s *Store) page(ctx context.Context, q Query, p tenancy.PageRequest, o order, w where) (tenancy.Page[Recipient], error) {
 	page := tenancy.Page[Recipient]{Page: p.Page, PageSize: p.PageSize, Total: -1}
-	offset, few := 0, false
+	read := reading{order: o, where: w, limit: p.PageSize + 1}
 	if p.Cursor == "" {
-		if offset = p.Offset(); offset > maxOffset {
+		if read.offset = p.Offset(); read.offset > maxOffset {
 			v := &tenancy.ValidationError{}
 			v.Add("page", "out_of_range", fmt.Sprintf("page numbers reach the first %d recipients: go on with the cursor", maxOffset))
 			return page, v
 		}
-		if page.Total, err = s.count(ctx, where, args, maxTotal); err != nil {
+		var err error
+		if page.Total, err = s.count(ctx, w.sql, w.args, maxTotal); err != nil {
 			return page, err
 		}
 		page.TotalIsEstimate = page.Total == maxTotal
-		few = len(args) > 1 && page.Total <= int64(fewPages*p.PageSize)
+		read.few = len(w.args) > 1 && page.Total <= int64(fewPages*p.PageSize)
 	} else {
 		after, err := parseCursor(p.Cursor, q)
 		if err != nil {
 			return page, err
 		}
-		few = after.Few
-		if where, args, err = keyset(where, args, column, descending, after); err != nil {
-			return page, err
-		}
+		read.few, read.after = after.Few, &after
 	}
-	direction := ""
-	if descending {
-		direction = " DESC"
-	}
-	order := column.sql + direction
-	if column.read != nil {
-		order += ", r.id" + direction
-	}
-	from := `strata.recipients r WHERE ` + where
-	if few {
-		// Left alone, PostgreSQL may walk through the domain in order until it has met
-		// enough of them, and they are far apart.
-		from = `(SELECT * FROM ` + from + ` OFFSET 0) r`
-	}
-	var norms []string
-	err = s.read(ctx, fmt.Sprintf(`SELECT `+recipientColumns+`, r.email_norm FROM %s ORDER BY %s LIMIT %d OFFSET %d`, from, order, p.PageSize+1, offset), args,
-		func(rows pgx.Rows) (err error) {
-			page.Items, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Recipient, err error) {
-				var norm string
-				r, err = scanRecipient(row, &norm)
-				norms = append(norms, norm)
-				return r, err
-			})
-			return err
-		})
+	rows, err := s.rows(ctx, read)
 	if err != nil {
 		return page, err
 	}
-	if len(page.Items) > p.PageSize {
-		page.Items, page.HasMore = page.Items[:p.PageSize], true
-		last := page.Items[p.PageSize-1]
-		page.NextCursor = makeCursor(q, column, last, norms[p.PageSize-1], few)
+	if len(rows) > p.PageSize {
+		rows, page.HasMore = rows[:p.PageSize], true
+		last := rows[p.PageSize-1]
+		page.NextCursor = makeCursor(cursorKey{Query: querySum(q), Value: last.value, ID: last.ID, Few: read.few})
+	}
+	page.Items = make([]Recipient, len(rows))
+	for i, r := range rows {
+		page.Items[i] = r.Recipient
 	}
 	return page, nil
 }
 
+// reading is the rows of one page.
+type reading struct {
+	order  order
+	where  where
+	after  *cursorKey
+	limit  int
+	offset int
+	few    bool
+}
+
+// listed is a row and what it is sorted by.
+type listed struct {
+	Recipient
+
+	value *string
+}
+
+// rows reads a page: in one statement, or where rows may have no value to be sorted by in
+// two, of which the second has those.
+func (s *Store) rows(ctx context.Context, read reading) ([]listed, error) {
+	o := read.order
+	if o.set == "" {
+		return s.part(ctx, read, true)
+	}
+	unset := read
+	unset.where.sql += " AND " + o.unset
+	if read.after != nil && read.after.Value == nil {
+		return s.part(ctx, unset, false)
+	}
+	unset.after = nil
+	set := read
+	set.where.sql += " AND " + o.set
+	rows, err := s.part(ctx, set, true)
+	if err != nil || len(rows) == read.limit {
+		return rows, err
+	}
+	unset.limit -= len(rows)
+	if unset.offset > 0 {
+		n := int64(read.offset + len(rows))
+		if len(rows) == 0 {
+			if n, err = s.count(ctx, set.where.sql, set.where.args, 0); err != nil {
+				return nil, err
+			}
+		}
+		unset.offset = max(0, read.offset-int(n))
+	}
+	rest, err := s.part(ctx, unset, false)
+	return append(rows, rest...), err
+}
+
+func (s *Store) part(ctx context.Context, read reading, set bool) (out []listed, err error) {
+	where, args := read.where.sql, read.where.args
+	if read.after != nil {
+		if where, args, err = read.order.after(where, args, *read.after); err != nil {
+			return nil, err
+		}
+	}
+	from := `strata.recipients r WHERE ` + where
+	if read.few {
+		// Left alone, PostgreSQL may walk through the domain in order until it has met
+		// enough of them, and they are far apart.
+		from = `(SELECT * FROM ` + from + ` OFFSET 0) r`
+	}
+	value := read.order.value
+	if !set {
+		value = "NULL"
+	}
+	q := fmt.Sprintf(`SELECT `+recipientColumns+`, %s FROM %s ORDER BY %s LIMIT %d OFFSET %d`, value, from, read.order.by(set), read.limit, read.offset)
+	err = s.read(ctx, q, args, func(rows pgx.Rows) (err error) {
+		out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (l listed, err error) {
+			l.Recipient, err = scanRecipient(read.where.fields, row, &l.value)
+			return l, err
+		})
+		return err
+	})
+	return out, err
+}
+
 // Count returns how many recipients of the domain match a filter, exactly.
 func (s *Store) Count(ctx context.Context, filter string) (int64, error) {
-	where, args, err := s.where(ctx, Query{Filter: filter})
+	w, err := s.where(ctx, Query{Filter: filter})
 	if err != nil {
 		return 0, err
 	}
-	return s.count(ctx, where, args, 0)
+	start := time.Now()
+	n, err := s.count(ctx, w.sql, w.args, 0)
+	if err == nil || errors.Is(err, ErrTimeout) {
+		s.indexes.Ran(ctx, w.uses, time.Since(start))
+	}
+	return n, err
 }
 
 func (s *Store) count(ctx context.Context, where string, args []any, limit int) (n int64, err error) {
@@ -163,24 +225,30 @@ func (s *Store) read(ctx context.Context, q string, args []any, scan func(pgx.Ro
 	return err
 }
 
+// where is the conditions of a query, and what they use.
+type where struct {
+	sql  string
+	args []any
+	uses []filter.Use
+
+	fields *customfields.Set // by which rows are read
+}
+
 // where returns the conditions of a query, the domain first and the user's filter in
 // parentheses of its own.
-func (s *Store) where(ctx context.Context, q Query) (string, []any, error) {
+func (s *Store) where(ctx context.Context, q Query) (w where, err error) {
 	t, err := tenancy.DomainFrom(ctx)
 	if err != nil {
-		return "", nil, err
+		return w, err
 	}
 	conditions, args := []string{"r.domain_id = $1", "r.deleted_at IS NULL"}, []any{t.DomainID}
 	if strings.TrimSpace(q.Filter) != "" {
-		set, err := s.fields.Set(ctx)
+		f, err := s.Filter(ctx, q.Filter)
 		if err != nil {
-			return "", nil, err
+			return w, err
 		}
-		f, err := filter.Compile(filter.Schema{Fields: set, Columns: s.columns}, q.Filter)
-		if err != nil {
-			return "", nil, err
-		}
-		sql, filterArgs := f.SQL(len(args) + 1)
+		w.uses = f.Uses()
+		sql, filterArgs := f.SQL(filter.Options{First: len(args) + 1, Ready: s.indexes.Ready(ctx)})
 		conditions, args = append(conditions, sql), append(args, filterArgs...)
 	}
 	if search := strings.ToLower(strings.TrimSpace(q.Search)); search != "" {
@@ -188,30 +256,17 @@ func (s *Store) where(ctx context.Context, q Query) (string, []any, error) {
 		n := len(args)
 		conditions = append(conditions, fmt.Sprintf(`(starts_with(r.email_norm, $%d::text) OR strpos(lower(r.name), $%d::text) > 0)`, n, n))
 	}
-	return strings.Join(conditions, " AND "), args, nil
-}
-
-func parseSort(s string) (column sortColumn, descending bool, err error) {
-	name, descending := strings.CutPrefix(s, "-")
-	if name == "" {
-		name = "createdAt"
-	}
-	column, ok := sortColumns()[name]
-	if !ok {
-		v := &tenancy.ValidationError{}
-		v.Add("sort", "unknown_sort", "must be createdAt, updatedAt, email or name, with a leading - for the other direction")
-		return column, false, v
-	}
-	return column, descending, nil
+	w.sql, w.args = strings.Join(conditions, " AND "), args
+	return w, nil
 }
 
 // A cursor is the sort value and id of the last row of a page, a sum of the query that it
 // belongs to, and what is known of its plan.
 type cursorKey struct {
-	Query string          `json:"q"`
-	Value json.RawMessage `json:"v,omitempty"`
-	ID    ID              `json:"id"`
-	Few   bool            `json:"few,omitempty"` // only few match
+	Query string  `json:"q"`
+	Value *string `json:"v,omitempty"` // nil: none, or sorted by id
+	ID    ID      `json:"id"`
+	Few   bool    `json:"few,omitempty"` // only few match
 }
 
 func querySum(q Query) string {
@@ -219,12 +274,8 @@ func querySum(q Query) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:6])
 }
 
-func makeCursor(q Query, column sortColumn, last Recipient, norm string, few bool) string {
-	key := cursorKey{Query: querySum(q), ID: last.ID, Few: few}
-	if column.read != nil {
-		key.Value, _ = json.Marshal(column.read(last, norm)) // a time or a string
-	}
-	data, _ := json.Marshal(key)
+func makeCursor(key cursorKey) string {
+	data, _ := json.Marshal(key) // texts and an id
 	return base64.RawURLEncoding.EncodeToString(data)
 }
 
@@ -235,41 +286,4 @@ func parseCursor(s string, q Query) (cursorKey, error) {
 		return key, tenancy.ErrInvalidCursor
 	}
 	return key, nil
-}
-
-// keyset adds the condition that a row comes after the cursor's.
-func keyset(where string, args []any, column sortColumn, descending bool, after cursorKey) (string, []any, error) {
-	op := ">"
-	if descending {
-		op = "<"
-	}
-	args = slices.Clone(args)
-	if column.read == nil {
-		args = append(args, after.ID)
-		return fmt.Sprintf("%s AND r.id %s $%d", where, op, len(args)), args, nil
-	}
-	value, err := cursorValue(after.Value, column.cast)
-	if err != nil {
-		return "", nil, err
-	}
-	args = append(args, value, after.ID)
-	n := len(args)
-	return fmt.Sprintf("%s AND (%s, r.id) %s ($%d::%s, $%d)", where, column.sql, op, n-1, column.cast, n), args, nil
-}
-
-// cursorValue reads a cursor's sort value. What PostgreSQL could not hold in the column
-// no list has returned.
-func cursorValue(raw json.RawMessage, cast string) (any, error) {
-	if cast == "timestamptz" {
-		var t time.Time
-		if json.Unmarshal(raw, &t) != nil {
-			return nil, tenancy.ErrInvalidCursor
-		}
-		return t, nil
-	}
-	var s string
-	if json.Unmarshal(raw, &s) != nil || strings.IndexByte(s, 0) >= 0 {
-		return nil, tenancy.ErrInvalidCursor
-	}
-	return s, nil
 }

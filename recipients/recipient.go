@@ -142,9 +142,10 @@ func Columns() []filter.Column {
 type normalized struct {
 	email, emailNorm, name string
 	status                 Status
-	fields                 map[string]any
-	cleared                []string // the keys of custom fields that were given without a value
-	defaulted              []string // and of those that were not given and have their default
+	fields                 map[string]any // by slot
+	cleared                []string       // slots that are to be empty
+	defaulted              []string       // slots of fields that were not given and have their default
+	given                  []string       // the keys of custom fields that have a value
 }
 
 // normalize checks everything about a new recipient and reports all errors at once.
@@ -170,5 +171,11 @@ func normalize(set *customfields.Set, in New) (normalized, error) {
 		return n, err
 	}
 	n.fields, n.cleared, n.defaulted = fields, append([]string{}, cleared...), append([]string{}, defaulted...) // as parameters they are no NULL
+	for i := range set.Fields {
+		if f := &set.Fields[i]; fields[f.Slot] != nil {
+			n.given = append(n.given, f.Key)
+		}
+	}
+	slices.Sort(n.given)
 	return n, v.OrNil()
 }

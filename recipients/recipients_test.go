@@ -358,7 +358,7 @@ func TestFilterUsesTheIndex(t *testing.T) {
 	require.NoError(t, err)
 	f, err := filter.Compile(filter.Schema{Fields: set, Columns: recipients.Columns()}, `fields.seats == 4711`)
 	require.NoError(t, err)
-	sql, args := f.SQL(2)
+	sql, args := f.SQL(filter.Options{First: 2})
 	var plan []string
 	require.NoError(t, b.DB.ReadTrusted(b.A.Ctx, `EXPLAIN SELECT r.id FROM strata.recipients r WHERE r.domain_id = $1 AND r.deleted_at IS NULL AND `+sql,
 		append([]any{b.A.DomainID}, args...), func(rows pgx.Rows) (err error) {

@@ -16,13 +16,21 @@ import (
 	"github.com/stratakit/strata/billing"
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/customfields/filter"
+	"github.com/stratakit/strata/customfields/indexes"
 	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/settings"
 )
 
 // Config configures a Store. The zero value is legal.
 type Config struct {
+	// Settings has the time zone of a workspace and what its filters may cost
+	// (filter.Settings). Default none: UTC, and filter.DefaultMaxCost.
+	Settings *settings.Store
 	// FilterTimeout bounds a statement of List and Count. Default 10 s.
 	FilterTimeout time.Duration
+	// Indexes knows which custom fields have an index of their own, and learns how long
+	// lists take. Default none.
+	Indexes *indexes.TableIndexes
 }
 
 // Store keeps the recipients of every domain; each call works in the domain of its
@@ -35,7 +43,9 @@ type Store struct {
 	fields  *customfields.Registry
 	limits  *billing.Limits
 	audit   *audit.Recorder
-	columns []filter.Column
+	scopes  *filter.Scopes
+	filters *filter.Compiler
+	indexes *indexes.TableIndexes
 	timeout time.Duration
 }
 
@@ -45,29 +55,51 @@ func NewStore(db *tenancy.DB, fields *customfields.Registry, limits *billing.Lim
 		return nil, errors.New("recipients: NewStore needs a DB, a Registry, Limits and a Recorder")
 	}
 	fields.HoldValues("strata.recipients")
-	s := &Store{db: db, fields: fields, limits: limits, audit: recorder, columns: Columns(), timeout: 10 * time.Second}
-	if cfg != nil && cfg.FilterTimeout > 0 {
-		s.timeout = cfg.FilterTimeout
+	s := &Store{db: db, fields: fields, limits: limits, audit: recorder, timeout: 10 * time.Second}
+	var preferences *settings.Store
+	if cfg != nil {
+		preferences = cfg.Settings
+		s.indexes = cfg.Indexes
+		if cfg.FilterTimeout > 0 {
+			s.timeout = cfg.FilterTimeout
+		}
 	}
-	return s, nil
+	var err error
+	if s.scopes, err = filter.NewScopes(fields, preferences); err != nil {
+		return nil, err
+	}
+	s.filters, err = filter.NewCompiler(filter.Schema{Columns: Columns()}, nil)
+	return s, err
+}
+
+// Filter compiles a filter over recipients for the workspace of ctx's tenant, from memory
+// where it can. Errors: *filter.Error, tenancy.ErrNoTenant.
+func (s *Store) Filter(ctx context.Context, expr string) (*filter.Filter, error) {
+	scope, err := s.scopes.Of(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.filters.Compile(scope, expr)
 }
 
 const recipientColumns = `r.id, r.email, r.name, r.status, r.custom_fields, r.person_id, r.version, r.created_at, r.updated_at`
 
-// scanRecipient reads recipientColumns, and into more what is selected after them.
-func scanRecipient(row pgx.CollectableRow, more ...any) (r Recipient, err error) {
+// scanRecipient reads recipientColumns, and into more what is selected after them. set is
+// that of the workspace.
+func scanRecipient(set *customfields.Set, row pgx.CollectableRow, more ...any) (r Recipient, err error) {
 	err = row.Scan(append([]any{&r.ID, &r.Email, &r.Name, &r.Status, &r.CustomFields, &r.PersonID, &r.Version, &r.CreatedAt, &r.UpdatedAt}, more...)...)
 	r.CreatedAt, r.UpdatedAt = r.CreatedAt.UTC(), r.UpdatedAt.UTC()
+	r.CustomFields = set.Named(r.CustomFields)
 	return r, err
 }
 
 // one returns the one row of a statement; none is ErrNotFound, a taken address ErrEmailTaken,
 // a taken value a *customfields.TakenError.
-func one(rows pgx.Rows, err error) (Recipient, error) {
+func one(set *customfields.Set, rows pgx.Rows, err error) (Recipient, error) {
 	if err != nil {
 		return Recipient{}, err
 	}
-	r, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (Recipient, error) { return scanRecipient(row) })
+	r, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (Recipient, error) { return scanRecipient(set, row) })
 	var pg *pgconn.PgError
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
@@ -84,10 +116,14 @@ func (s *Store) Get(ctx context.Context, id ID) (Recipient, error) {
 	if err != nil {
 		return Recipient{}, err
 	}
+	set, err := s.fields.Set(ctx)
+	if err != nil {
+		return Recipient{}, err
+	}
 	var out Recipient
 	err = s.db.Read(ctx, `SELECT `+recipientColumns+` FROM strata.recipients r WHERE r.domain_id = $1 AND r.id = $2 AND r.deleted_at IS NULL`,
 		[]any{t.DomainID, id}, func(rows pgx.Rows) (err error) {
-			out, err = one(rows, nil)
+			out, err = one(set, rows, nil)
 			return err
 		})
 	return out, err
@@ -132,7 +168,7 @@ func (s *Store) update(ctx context.Context, tx *tenancy.Tx, id ID, c Change) (Re
 		return Recipient{}, err
 	}
 	rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.recipients r SET `+strings.Join(assignments, ", ")+` WHERE r.domain_id = $1 AND r.id = $2 RETURNING `+recipientColumns), args...)
-	r, err := one(rows, err)
+	r, err := one(set, rows, err)
 	if err != nil {
 		return Recipient{}, err
 	}
@@ -217,9 +253,13 @@ func (s *Store) remove(ctx context.Context, tx *tenancy.Tx, id ID) error {
 // there or not deleted, ErrEmailTaken, *customfields.TakenError, *billing.LimitError.
 func (s *Store) Restore(ctx context.Context, id ID) (Recipient, error) {
 	return inTx(ctx, s, func(tx *tenancy.Tx) (Recipient, error) {
+		set, err := s.fields.SetTx(ctx, tx)
+		if err != nil {
+			return Recipient{}, err
+		}
 		rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.recipients r SET deleted_at = NULL, updated_at = now(), version = r.version + 1
 			WHERE r.domain_id = $1 AND r.id = $2 AND r.deleted_at IS NOT NULL RETURNING `+recipientColumns), tx.Tenant().DomainID, id)
-		r, err := one(rows, err)
+		r, err := one(set, rows, err)
 		if err != nil {
 			return r, err
 		}

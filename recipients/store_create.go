@@ -84,14 +84,14 @@ func (s *Store) insert(ctx context.Context, tx *tenancy.Tx, in New, update bool)
 	rows, err := tx.Query(ctx, tx.SQL(`INSERT INTO strata.recipients AS r (domain_id, id, company_id, workspace_id, email, email_norm, name, status, custom_fields)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 		ON CONFLICT (domain_id, email_norm) WHERE deleted_at IS NULL DO `+onConflict+` RETURNING `+recipientColumns), args...)
-	if r, err = one(rows, err); err != nil {
+	if r, err = one(set, rows, err); err != nil {
 		return Recipient{}, false, err
 	}
 	if r.ID != id {
 		changed = append(changed, slices.Sorted(maps.Keys(in.CustomFields))...) // set or cleared
 		return r, false, s.record(ctx, tx, "recipient.updated", r.ID, changed)
 	}
-	if err := s.record(ctx, tx, "recipient.created", id, slices.Sorted(maps.Keys(n.fields))); err != nil {
+	if err := s.record(ctx, tx, "recipient.created", id, n.given); err != nil {
 		return Recipient{}, false, err
 	}
 	return r, true, s.limits.Consume(ctx, tx, billing.ResourceRecipients, 1)

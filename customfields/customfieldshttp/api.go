@@ -2,6 +2,7 @@
 package customfieldshttp
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -17,15 +18,17 @@ import (
 // API is the routes of custom fields.
 type API struct {
 	registry *customfields.Registry
-	columns  []filter.Column
+	compile  Compile
 }
 
 var _ web.API = (*API)(nil)
 
-// New returns the routes over registry. columns are those that filters may use beside
-// the fields: recipients.Columns().
-func New(registry *customfields.Registry, columns []filter.Column) *API {
-	return &API{registry, columns}
+// Compile compiles a filter for the workspace of ctx's tenant: recipients.Store.Filter.
+type Compile func(ctx context.Context, expr string) (*filter.Filter, error)
+
+// New returns the routes over registry. compile is for the filters that are checked.
+func New(registry *customfields.Registry, compile Compile) *API {
+	return &API{registry, compile}
 }
 
 type createRequest struct {
@@ -65,16 +68,6 @@ type listQuery struct {
 	Archived string `description:"true for the archived fields only, false for the others." query:"archived"`
 }
 
-type checkRequest struct {
-	Filter string `json:"filter" validate:"required"`
-}
-
-// Check is the answer to a filter that is in order.
-type Check struct {
-	OK         bool     `json:"ok"`
-	References []string `json:"references"`
-}
-
 // Routes returns the routes.
 func (a *API) Routes() []web.Route {
 	const base = "/workspaces/{workspaceID}/custom-fields"
@@ -95,10 +88,6 @@ func (a *API) Routes() []web.Route {
 		{
 			Method: http.MethodPatch, Path: base + "/{key}", Name: "updateCustomField", Summary: "Change a custom field; key and type stay, and so do the values that are stored",
 			Permission: manage, Request: updateRequest{}, Response: web.Data[customfields.Field]{}, Handle: a.update,
-		},
-		{
-			Method: http.MethodDelete, Path: base + "/{key}", Name: "archiveCustomField", Summary: "Archive a custom field; its values stay",
-			Permission: manage, Status: http.StatusNoContent, Handle: a.archive,
 		},
 		{
 			Method: http.MethodPost, Path: "/workspaces/{workspaceID}/filters/check", Name: "checkFilter", Summary: "Check a filter and name what it reads",
@@ -192,24 +181,4 @@ func (a *API) archive(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
-}
-
-func (a *API) check(w http.ResponseWriter, r *http.Request) error {
-	var in checkRequest
-	if err := web.DecodeJSON(r, &in); err != nil {
-		return err
-	}
-	set, err := a.registry.Set(r.Context())
-	if err != nil {
-		return err
-	}
-	f, err := filter.Compile(filter.Schema{Fields: set, Columns: a.columns}, in.Filter)
-	if err != nil {
-		return err
-	}
-	references := f.References()
-	if references == nil {
-		references = []string{}
-	}
-	return web.WriteData(w, http.StatusOK, Check{OK: true, References: references})
 }

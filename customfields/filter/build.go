@@ -13,10 +13,16 @@ import (
 
 // builder makes the tree from a checked expression. What it does not know it refuses.
 type builder struct {
-	ast     *ast.AST
-	set     *customfields.Set
-	columns []Column
-	refs    map[string]bool
+	ast    *ast.AST
+	schema Schema
+	vars   map[string]value // the variables of the macros around
+	depth  int              // of macros over fields
+	made   int              // conditions, which choices multiply
+
+	refs, joins map[string]bool
+	uses        map[Use]bool
+	timed       bool
+	cost        int
 }
 
 func (b *builder) errorf(e ast.Expr, format string, args ...any) error {
@@ -24,7 +30,7 @@ func (b *builder) errorf(e ast.Expr, format string, args ...any) error {
 }
 
 // condition builds a boolean expression.
-func (b *builder) condition(e ast.Expr) (node, error) {
+func (b *builder) condition(e ast.Expr) (condition, error) {
 	switch e.Kind() {
 	case ast.LiteralKind:
 		if v, ok := e.AsLiteral().(types.Bool); ok {
@@ -32,230 +38,347 @@ func (b *builder) condition(e ast.Expr) (node, error) {
 		}
 	case ast.IdentKind, ast.SelectKind:
 		if e.Kind() == ast.SelectKind && e.AsSelect().IsTestOnly() {
-			r, err := b.has(e)
-			if err != nil {
-				return nil, err
-			}
-			return isSet{r}, nil
+			return b.has(e)
 		}
-		r, err := b.ref(e)
+		v, err := b.value(e)
 		if err != nil {
 			return nil, err
 		}
-		if r.kind() == customfields.Boolean {
-			return flag{r}, nil
+		if o, ok := v.(operand); ok && o.kind() == booleanKind {
+			b.used(o, UseEqual, 1)
+			return flag{o}, nil
 		}
 	case ast.CallKind:
 		return b.call(e)
-	case ast.ComprehensionKind, ast.ListKind, ast.MapKind, ast.StructKind, ast.UnspecifiedExprKind:
+	case ast.ComprehensionKind:
+		return b.macro(e)
+	case ast.ListKind, ast.MapKind, ast.StructKind, ast.UnspecifiedExprKind:
 	}
 	return nil, b.errorf(e, "must be a condition that is true or false")
 }
 
-func (b *builder) call(e ast.Expr) (node, error) {
+func (b *builder) conditions(args []ast.Expr) ([]condition, error) {
+	terms := make([]condition, len(args))
+	for i, arg := range args {
+		var err error
+		if terms[i], err = b.condition(arg); err != nil {
+			return nil, err
+		}
+	}
+	return terms, nil
+}
+
+func (b *builder) call(e ast.Expr) (condition, error) {
 	c := e.AsCall()
-	name := c.FunctionName()
+	name, args := c.FunctionName(), c.Args()
 	switch name {
-	case operators.LogicalAnd, operators.LogicalOr:
-		var terms []node
-		for _, arg := range c.Args() {
-			t, err := b.condition(arg)
-			if err != nil {
-				return nil, err
-			}
-			terms = append(terms, t)
-		}
-		if name == operators.LogicalAnd {
-			return and{terms}, nil
-		}
-		return or{terms}, nil
-	case operators.LogicalNot:
-		t, err := b.condition(c.Args()[0])
-		return not{t}, err
-	case operators.Equals, operators.NotEquals:
-		n, err := b.equality(e, c.Args()[0], c.Args()[1])
-		if err == nil && name == operators.NotEquals {
-			n = not{n}
-		}
-		return n, err
-	case operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals:
-		return b.comparison(e, name, c.Args()[0], c.Args()[1])
-	case operators.In:
-		return b.in(e, c.Args()[0], c.Args()[1])
-	case "startsWith":
-		return b.match(c, startsWith)
-	case "endsWith":
-		return b.match(c, endsWith)
-	case "contains":
-		return b.match(c, contains)
-	}
-	return nil, b.errorf(e, "%s is not supported in a filter", strings.Trim(name, "_@"))
-}
-
-func (b *builder) isRef(e ast.Expr) bool {
-	return e.Kind() == ast.IdentKind || e.Kind() == ast.SelectKind && !e.AsSelect().IsTestOnly()
-}
-
-// ref resolves a column or fields.key.
-func (b *builder) ref(e ast.Expr) (operand, error) {
-	switch e.Kind() {
-	case ast.IdentKind:
-		if i := slices.IndexFunc(b.columns, func(c Column) bool { return c.Name == e.AsIdent() }); i >= 0 {
-			b.refs[e.AsIdent()] = true
-			return operand{column: &b.columns[i]}, nil
-		}
-	case ast.SelectKind:
-		s := e.AsSelect()
-		if s.Operand().Kind() == ast.IdentKind && s.Operand().AsIdent() == "fields" {
-			if f := b.set.Field(s.FieldName()); f != nil {
-				b.refs["fields."+f.Key] = true
-				return operand{field: f}, nil
-			}
-		}
-	case ast.CallKind, ast.ListKind, ast.LiteralKind, ast.MapKind, ast.StructKind, ast.ComprehensionKind, ast.UnspecifiedExprKind:
-	}
-	return operand{}, b.errorf(e, "must be a column or fields.<key>")
-}
-
-func (b *builder) has(e ast.Expr) (operand, error) {
-	s := e.AsSelect()
-	if s.Operand().Kind() == ast.IdentKind && s.Operand().AsIdent() == "fields" {
-		if f := b.set.Field(s.FieldName()); f != nil {
-			b.refs["fields."+f.Key] = true
-			return operand{field: f}, nil
-		}
-	}
-	return operand{}, b.errorf(e, "has() asks for fields.<key>")
-}
-
-// sides sorts the two operands of a comparison into a reference and the rest.
-func (b *builder) sides(e, x, y ast.Expr) (left operand, right ast.Expr, swapped bool, err error) {
-	switch {
-	case b.isRef(x):
-		left, err = b.ref(x)
-		return left, y, false, err
-	case b.isRef(y):
-		left, err = b.ref(y)
-		return left, x, true, err
-	}
-	return operand{}, nil, false, b.errorf(e, "one side must be a column or fields.<key>")
-}
-
-func (b *builder) equality(e, x, y ast.Expr) (node, error) {
-	r, other, _, err := b.sides(e, x, y)
-	if err != nil {
-		return nil, err
-	}
-	if r.kind() == customfields.MultiSelect {
-		return nil, b.errorf(e, "a multi_select is asked with \"option\" in fields.<key>, or has()")
-	}
-	if b.isRef(other) {
-		o, err := b.ref(other)
+	case operators.LogicalAnd, operators.LogicalOr, operators.LogicalNot, operators.Conditional:
+		terms, err := b.conditions(args)
 		if err != nil {
 			return nil, err
 		}
-		return same{r, o}, nil
+		switch name {
+		case operators.LogicalAnd:
+			return and{terms}, nil
+		case operators.LogicalOr:
+			return or{terms}, nil
+		case operators.LogicalNot:
+			return not{terms[0]}, nil
+		}
+		return either{terms[0], terms[1], terms[2]}, nil
+	case operators.Equals, operators.NotEquals:
+		t, err := b.equality(e, args[0], args[1])
+		if err == nil && name == operators.NotEquals {
+			t = not{t}
+		}
+		return t, err
+	case operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals:
+		return b.comparison(e, strings.Trim(name, "_"), args[0], args[1])
+	case operators.In:
+		return b.in(e, args[0], args[1])
+	case "startsWith", "endsWith", "contains":
+		return b.match(c)
+	case "matches", "iequals", "icontains", "istartsWith", "iendsWith":
+		return b.pattern(c)
+	case "hasAny", "hasAll", "hasNone":
+		return b.lists(e)
+	case anniversaryFn:
+		return b.anniversary(e)
 	}
-	value, ok, err := b.literal(other)
+	return nil, b.errorf(e, "%s is not supported as a condition", functionName(name))
+}
+
+// lift calls build for every combination of values that a choice leads to.
+func (b *builder) lift(e ast.Expr, values []value, build func(values []value) (condition, error)) (condition, error) {
+	for i, v := range values {
+		c, ok := v.(choice)
+		if !ok {
+			continue
+		}
+		with := func(v value) (condition, error) {
+			other := slices.Clone(values)
+			other[i] = v
+			return b.lift(e, other, build)
+		}
+		yes, err := with(c.yes)
+		if err != nil {
+			return nil, err
+		}
+		no, err := with(c.no)
+		return either{c.test, yes, no}, err
+	}
+	if b.made++; b.made > maxUnfolded {
+		return nil, b.errorf(e, "the filter is too large: its choices make more than %d comparisons", maxUnfolded)
+	}
+	return build(values)
+}
+
+func (b *builder) has(e ast.Expr) (condition, error) {
+	s := e.AsSelect()
+	if o, ok := b.field(s.Operand(), s.FieldName()); ok {
+		b.used(o, UseOther, 1)
+		return isSet{o}, nil
+	}
+	return nil, b.errorf(e, "has() asks for fields.<key>, or for a column of an extension")
+}
+
+const noListEquality = "a multi_select is asked with \"option\" in fields.<key>, hasAny(), hasAll(), hasNone() or has()"
+
+func (b *builder) equality(e, x, y ast.Expr) (condition, error) {
+	if x.Kind() == ast.ListKind || y.Kind() == ast.ListKind {
+		return nil, b.errorf(e, noListEquality)
+	}
+	values, err := b.values(x, y)
 	if err != nil {
 		return nil, err
 	}
-	if !ok {
-		return nil, b.errorf(other, "must be a literal, a column or fields.<key>")
+	return b.lift(e, values, func(v []value) (condition, error) { return b.equal(e, x, y, v[0], v[1]) })
+}
+
+func (b *builder) equal(e, x, y ast.Expr, a, c value) (condition, error) {
+	if a.kind() == listKind || c.kind() == listKind {
+		return nil, b.errorf(e, noListEquality)
 	}
-	value = b.address(other, r, value)
-	return equal{r, value}, b.checkOption(other, r, value)
+	first, isLiteral := a.(literal)
+	second, alsoLiteral := c.(literal)
+	switch {
+	case isLiteral && alsoLiteral:
+		return truth{first.value == second.value}, nil
+	case isLiteral:
+		return b.equalLiteral(x, c, first)
+	case alsoLiteral:
+		return b.equalLiteral(y, a, second)
+	}
+	o, isRef := a.(operand)
+	p, alsoRef := c.(operand)
+	if isRef {
+		b.used(o, UseOther, 2)
+	}
+	if alsoRef {
+		b.used(p, UseOther, 2)
+	}
+	if t, ok := a.(truthOf); ok {
+		if alsoRef {
+			return sameTruth{p, t.term}, nil
+		}
+		u, _ := c.(truthOf)
+		return or{[]condition{and{[]condition{t.term, u.term}}, and{[]condition{not{t.term}, not{u.term}}}}}, nil
+	}
+	if u, ok := c.(truthOf); ok {
+		return sameTruth{o, u.term}, nil
+	}
+	if m, ok := c.(moment); ok && isRef {
+		b.used(o, UseEqual, 0)
+		return equal{o, m}, nil
+	}
+	if m, ok := a.(moment); ok && alsoRef {
+		b.used(p, UseEqual, 0)
+		return equal{p, m}, nil
+	}
+	b.cost += 2
+	return same{a, c}, nil
+}
+
+// equalLiteral is v == l.
+func (b *builder) equalLiteral(at ast.Expr, v value, l literal) (condition, error) {
+	switch v := v.(type) {
+	case operand:
+		if l.value == nil {
+			b.used(v, UseOther, 1)
+			return not{isSet{v}}, nil
+		}
+		b.used(v, UseEqual, 1)
+		value := b.address(at, v.declared(), l.value)
+		return equal{v, value}, b.checkOption(at, v, value)
+	case truthOf:
+		if want, ok := l.value.(bool); ok {
+			if want {
+				return v.term, nil
+			}
+			return not{v.term}, nil
+		}
+	case moment, span:
+		if l.value == nil {
+			return truth{false}, nil
+		}
+	case element:
+		if l.value == nil {
+			return truth{false}, nil
+		}
+		b.cost++
+		return same{v, l}, b.checkOption(at, v.of, l.value)
+	}
+	if l.value == nil {
+		return nil, b.errorf(at, "what is computed is never null")
+	}
+	b.cost++
+	return same{v, l}, nil
+}
+
+func (b *builder) comparison(e ast.Expr, op string, x, y ast.Expr) (condition, error) {
+	values, err := b.values(x, y)
+	if err != nil {
+		return nil, err
+	}
+	return b.lift(e, values, func(v []value) (condition, error) {
+		a, c := v[0], v[1]
+		if a.kind() == booleanKind || a.kind() == listKind {
+			return nil, b.errorf(e, "%s has no order: use ==, != or in", a.kind())
+		}
+		if l, ok := a.(literal); ok {
+			if o, isRef := c.(operand); isRef { // an index is asked from the side of the field
+				b.used(o, UseRange, 2)
+				return compare{o, mirrored[op], l}, nil
+			}
+		}
+		if m, ok := a.(moment); ok {
+			if o, isRef := c.(operand); isRef {
+				b.used(o, UseRange, 2)
+				return compare{o, mirrored[op], m}, nil
+			}
+		}
+		form := UseOther
+		switch c.(type) {
+		case literal, moment:
+			form = UseRange
+		}
+		for _, side := range v {
+			if o, ok := side.(operand); ok {
+				b.used(o, form, 2)
+			}
+		}
+		return compare{a, op, c}, nil
+	})
 }
 
 var mirrored = map[string]string{"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
-func (b *builder) comparison(e ast.Expr, name string, x, y ast.Expr) (node, error) {
-	op := strings.Trim(name, "_")
-	r, other, swapped, err := b.sides(e, x, y)
+// in is "option" in fields.tags, or a value in a list.
+func (b *builder) in(e, x, y ast.Expr) (condition, error) {
+	if y.Kind() == ast.ListKind {
+		return b.inList(e, x, y)
+	}
+	values, err := b.values(x, y)
 	if err != nil {
 		return nil, err
 	}
-	if r.kind() == customfields.Boolean || r.kind() == customfields.MultiSelect {
-		return nil, b.errorf(e, "%s has no order: use ==, != or in", r.kind())
-	}
-	if b.isRef(other) {
-		o, err := b.ref(other)
-		return order{r, op, o}, err
-	}
-	if swapped {
-		op = mirrored[op]
-	}
-	value, ok, err := b.literal(other)
-	if err != nil {
-		return nil, err
-	}
-	if !ok || value == nil {
-		return nil, b.errorf(other, "must be a literal, a column or fields.<key>")
-	}
-	return compare{r, op, value}, nil
+	return b.lift(e, values, func(v []value) (condition, error) {
+		list, ok := v[1].(operand)
+		if !ok || list.kind() != listKind {
+			return nil, b.errorf(y, "must be a list or a multi_select")
+		}
+		if l, ok := v[0].(literal); ok {
+			s, isText := l.value.(string)
+			if !isText {
+				return nil, b.errorf(x, "must be the text of an option")
+			}
+			b.used(list, UseEqual, 1)
+			return overlap{list, []string{s}, true}, b.checkOption(x, &list, s)
+		}
+		b.used(list, UseOther, 3)
+		return member{v[0], list}, nil
+	})
 }
 
-func (b *builder) in(e, x, y ast.Expr) (node, error) {
-	if b.isRef(y) { // "vip" in fields.tags
-		r, err := b.ref(y)
-		if err != nil {
-			return nil, err
-		}
-		value, _, err := b.literal(x)
-		if err != nil {
-			return nil, err
-		}
-		s, isText := value.(string)
-		if !isText || r.kind() != customfields.MultiSelect {
-			return nil, b.errorf(x, "must be the text of an option")
-		}
-		return member{r, s}, b.checkOption(x, r, s)
-	}
-	if !b.isRef(x) || y.Kind() != ast.ListKind {
-		return nil, b.errorf(e, "in takes a column or fields.<key> and a list of literals, or an option and a multi_select")
-	}
-	r, err := b.ref(x)
+func (b *builder) inList(e, x, y ast.Expr) (condition, error) {
+	v, err := b.value(x)
 	if err != nil {
 		return nil, err
 	}
-	if r.kind() == customfields.MultiSelect {
-		return nil, b.errorf(e, "a multi_select is asked with \"option\" in fields.<key>")
+	return b.lift(e, []value{v}, func(v []value) (condition, error) { return b.valueInList(e, x, v[0], y.AsList().Elements()) })
+}
+
+// valueInList compares with literals at once, and with columns and fields one by one.
+func (b *builder) valueInList(e, x ast.Expr, v value, items []ast.Expr) (condition, error) {
+	if v.kind() == listKind {
+		return nil, b.errorf(e, noListEquality)
 	}
-	values := make([]any, 0, y.AsList().Size())
-	for _, item := range y.AsList().Elements() {
-		value, ok, err := b.literal(item)
+	o, isRef := v.(operand)
+	var literals []any
+	var terms []condition
+	for _, item := range items {
+		w, err := b.value(item)
 		if err != nil {
 			return nil, err
 		}
-		switch {
-		case !ok:
-			return nil, b.errorf(item, "must be a literal")
-		case value == nil:
+		switch l, isLiteral := w.(literal); {
+		case isLiteral && l.value == nil:
 			return nil, b.errorf(item, "null cannot be in a list: use == null")
-		case kindOf(value) != r.kind(): // a list of several types is one of any type to CEL
-			return nil, b.errorf(item, "must be a %s literal", r.kind())
+		case w.kind() != v.kind() && !(isNull(v)): // a list of several types is one of any type to CEL
+			return nil, b.errorf(item, "must be a %s, as what is looked for is", v.kind())
+		case !definite(w):
+			return nil, b.errorf(item, "must be a literal, a column or fields.<key>")
+		case isLiteral && isRef && o.kind() != booleanKind:
+			value := b.address(item, o.declared(), l.value)
+			if err := b.checkOption(item, o, value); err != nil {
+				return nil, err
+			}
+			literals = append(literals, value)
+			continue
+		case isLiteral && v.kind() != booleanKind:
+			if _, alsoLiteral := v.(literal); !alsoLiteral {
+				literals = append(literals, l.value)
+				continue
+			}
 		}
-		value = b.address(item, r, value)
-		if err := b.checkOption(item, r, value); err != nil {
+		term, err := b.equal(e, x, item, v, w)
+		if err != nil {
 			return nil, err
 		}
-		values = append(values, value)
+		terms = append(terms, term)
 	}
-	return among{r, values}, nil
+	if len(literals) > 0 {
+		if isRef {
+			b.used(o, UseEqual, 1)
+		}
+		b.cost++
+		terms = append(terms, among{v, literals})
+	}
+	switch {
+	case len(terms) == 1:
+		return terms[0], nil
+	case len(terms) == 0 && !definite(v): // unknown where the value is
+		return among{v, nil}, nil
+	}
+	return or{terms}, nil
 }
 
-func (b *builder) match(c ast.CallExpr, how matchKind) (node, error) {
-	r, err := b.ref(c.Target())
-	if err != nil {
-		return nil, err
+func isNull(v value) bool { l, ok := v.(literal); return ok && l.value == nil }
+
+// used notes that a filter reads a column or field, and how.
+func (b *builder) used(o operand, form UseForm, cost int) {
+	b.cost += cost
+	if o.field != nil {
+		b.uses[Use{Slot: slot(o.field), Type: o.field.Type, Form: form}] = true
 	}
-	value, _, err := b.literal(c.Args()[0])
-	if err != nil {
-		return nil, err
-	}
+}
+
+// address puts a literal that is compared with addresses into their form, and into the
+// expression too, which Match evaluates. What is no address equals none as it is.
+func (b *builder) address(at ast.Expr, t customfields.Type, value any) any {
 	s, isText := value.(string)
-	if !isText || r.kind() != customfields.Text {
-		return nil, b.errorf(c.Args()[0], "must be a text literal")
+	if !isText || t != customfields.Email {
+		return value
 	}
-	return match{r, how, s}, nil
+	return b.normalAddress(at, s)
 }

@@ -1,11 +1,13 @@
 package filter
 
 import (
-	"fmt"
 	"slices"
-	"time"
+	"sync"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/env"
+	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/overloads"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 
@@ -16,74 +18,100 @@ import (
 // workspace's, so that an unknown key is an error at compile time.
 const fieldsType = "strata.Fields"
 
-// newEnv makes the CEL environment of one workspace: its columns as variables and its
-// custom fields below "fields".
-func newEnv(schema Schema) (*cel.Env, error) {
+// What a filter cannot write: where the record is for functions that need all of it.
+const recordName = "@record"
+
+var (
+	eventsCEL = cel.OpaqueType("strata.Events")
+	recordCEL = cel.OpaqueType("strata.Record")
+	textList  = types.NewListType(types.StringType)
+)
+
+// baseEnv is what all filters have in common. Every number is a double.
+var baseEnv = sync.OnceValues(func() (*cel.Env, error) {
+	standard := &env.LibrarySubset{IncludeFunctions: []*env.Function{
+		env.NewFunction(operators.Conditional), env.NewFunction(operators.LogicalAnd), env.NewFunction(operators.LogicalOr),
+		env.NewFunction(operators.LogicalNot), env.NewFunction(operators.NotStrictlyFalse),
+		env.NewFunction(operators.Equals), env.NewFunction(operators.NotEquals), env.NewFunction(operators.In),
+		env.NewFunction(operators.Less), env.NewFunction(operators.LessEquals), env.NewFunction(operators.Greater), env.NewFunction(operators.GreaterEquals),
+		env.NewFunction(overloads.StartsWith), env.NewFunction(overloads.EndsWith), env.NewFunction(overloads.Contains), env.NewFunction(overloads.Matches),
+		env.NewFunction(overloads.TypeConvertTimestamp, env.NewOverload(overloads.StringToTimestamp, nil, nil)),
+		env.NewFunction(overloads.TypeConvertDuration, env.NewOverload(overloads.StringToDuration, nil, nil)),
+	}, DisableMacros: true}
+	options := []cel.EnvOption{
+		cel.StdLib(cel.StdLibSubset(standard)),
+		cel.Macros(cel.HasMacro, cel.AllMacro, cel.ExistsMacro, cel.ExistsOneMacro),
+		cel.EnableMacroCallTracking(), // for Explain
+		cel.ParserRecursionLimit(2 * maxDepth),
+		cel.ParserExpressionSizeLimit(MaxFilterBytes),
+		cel.Variable("now", cel.TimestampType),
+		cel.Variable("today", cel.TimestampType),
+		cel.Variable(recordName, recordCEL),
+	}
+	return cel.NewCustomEnv(append(options, functions()...)...)
+})
+
+// newEnv makes the CEL environment of one schema: its columns as variables and its custom
+// fields below "fields".
+func newEnv(s Schema) (*cel.Env, error) {
+	base, err := baseEnv()
+	if err != nil {
+		return nil, err
+	}
 	registry, err := types.NewRegistry()
 	if err != nil {
 		return nil, err
 	}
 	p := &provider{Provider: registry, fields: map[string]*types.FieldType{}}
-	for i := range schema.Fields.Fields {
-		if f := &schema.Fields.Fields[i]; f.Filterable {
-			p.fields[f.Key] = celField(f)
+	for _, f := range s.fields() {
+		p.fields[f.Key] = celField(f)
+	}
+	options := []cel.EnvOption{cel.CustomTypeProvider(p), cel.CustomTypeAdapter(registry), cel.Variable("fields", cel.ObjectType(fieldsType))}
+	for _, c := range s.Columns {
+		options = append(options, cel.Variable(c.Name, celType(c.Type, c.Nullable)))
+	}
+	for _, x := range s.Extensions {
+		for _, c := range x.Columns {
+			options = append(options, cel.Variable(x.Name+"."+c.Name, celType(c.Type, true)))
 		}
 	}
-	options := []cel.EnvOption{
-		cel.CustomTypeProvider(p),
-		cel.CustomTypeAdapter(registry),
-		cel.Variable("fields", cel.ObjectType(fieldsType)),
-		cel.ParserRecursionLimit(2 * maxDepth),
-		cel.ParserExpressionSizeLimit(MaxFilterBytes),
-	}
-	for _, c := range schema.Columns {
-		t, err := celType(c.Type)
-		if err != nil {
-			return nil, err
-		}
-		if c.Nullable {
-			t = types.NewNullableType(t)
-		}
-		options = append(options, cel.Variable(c.Name, t))
-	}
-	return cel.NewEnv(options...)
+	return base.Extend(options...)
 }
 
-func celType(t customfields.Type) (*types.Type, error) {
-	switch t {
-	case customfields.Text, customfields.Select, customfields.URL, customfields.Email:
-		return types.StringType, nil
-	case customfields.Number:
-		return types.DoubleType, nil
-	case customfields.Date:
-		return types.TimestampType, nil
-	case customfields.Boolean:
-		return types.BoolType, nil
-	case customfields.MultiSelect:
-		return types.NewListType(types.StringType), nil
+func celType(t customfields.Type, nullable bool) *types.Type {
+	var out *types.Type
+	switch kindOfType(t) {
+	case numberKind:
+		out = types.DoubleType
+	case dateKind:
+		out = types.TimestampType
+	case booleanKind:
+		out = types.BoolType
+	case listKind:
+		return textList
+	default:
+		out = types.StringType
 	}
-	return nil, fmt.Errorf("no filter type for %q", t)
+	if nullable {
+		out = types.NewNullableType(out)
+	}
+	return out
 }
 
 // celField describes a custom field to cel-go. Reading one that is not set gives null,
-// and an empty list for a multi_select. A stored value of another JSON type, which only
-// SQL written by hand can leave there, counts as not set: so it does in our SQL.
+// and an empty list for a multi_select.
 func celField(f *customfields.Field) *types.FieldType {
-	t, err := celType(f.Type)
-	if err != nil { // check has refused every other type
-		t = types.StringType
-	}
+	key := slot(f)
 	read := func(target any) any {
 		values, _ := target.(map[string]any)
-		return native(f, values[f.Key])
+		return native(f.Type, values[key])
 	}
 	out := &types.FieldType{
-		Type:    types.NewNullableType(t),
+		Type:    celType(f.Type, true),
 		IsSet:   func(target any) bool { return read(target) != nil },
 		GetFrom: func(target any) (any, error) { return read(target), nil },
 	}
 	if f.Type == customfields.MultiSelect {
-		out.Type = t
 		out.GetFrom = func(target any) (any, error) {
 			if list, ok := read(target).([]string); ok {
 				return list, nil
@@ -92,46 +120,6 @@ func celField(f *customfields.Field) *types.FieldType {
 		}
 	}
 	return out
-}
-
-// native returns a stored value as cel-go knows it, or nil.
-func native(f *customfields.Field, value any) any {
-	switch v := value.(type) {
-	case string:
-		switch f.Type {
-		case customfields.Text, customfields.Select, customfields.URL, customfields.Email:
-			return v
-		case customfields.Date:
-			if t, err := time.Parse(customfields.DateLayout, v); err == nil {
-				return t
-			}
-		case customfields.Number, customfields.Boolean, customfields.MultiSelect:
-		}
-	case float64:
-		if f.Type == customfields.Number {
-			return v
-		}
-	case bool:
-		if f.Type == customfields.Boolean {
-			return v
-		}
-	case []string:
-		if f.Type == customfields.MultiSelect {
-			return v
-		}
-	case []any:
-		if f.Type != customfields.MultiSelect {
-			return nil
-		}
-		list := make([]string, 0, len(v))
-		for _, item := range v {
-			if s, ok := item.(string); ok {
-				list = append(list, s)
-			}
-		}
-		return list
-	}
-	return nil
 }
 
 // provider adds the type of "fields" to the standard types.

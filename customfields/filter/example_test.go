@@ -25,7 +25,7 @@ func ExampleCompile() {
 		fmt.Println(err)
 		return
 	}
-	condition, args := f.SQL(2) // $1 is the domain
+	condition, args := f.SQL(filter.Options{First: 2}) // $1 is the domain
 	fmt.Println(condition)
 	fmt.Println(args)
 	fmt.Println(f.References())
@@ -33,7 +33,7 @@ func ExampleCompile() {
 	_, err = filter.Compile(schema, `fields.teir == "gold"`)
 	fmt.Println(err)
 	// Output:
-	// ((r.custom_fields @> $2::jsonb) AND (right(r.email_norm COLLATE "C", length($3::text)) = $3::text))
+	// ((r.custom_fields @> $2::jsonb) AND (right(r.email_norm COLLATE "C", length($3::text COLLATE "C")) = $3::text COLLATE "C"))
 	// [{"tier":"gold"} @example.com]
 	// [email fields.tier]
 	// invalid filter: 1:7: the workspace has no field "teir" that can be filtered (did you mean "tier"?)

@@ -1,121 +1,111 @@
 package filter
 
 import (
-	"fmt"
+	"cmp"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
 
 	"github.com/stratakit/strata/customfields"
-	"github.com/stratakit/strata/internal/fault"
 )
-
-// The limits of a filter. They are checked before the type check, whose cost grows with
-// the square of the number of comparisons.
-const (
-	MaxFilterBytes = 4096
-	maxNodes       = 500
-	maxDepth       = 30
-	maxListItems   = 1000
-)
-
-// Schema is what a filter may mention.
-type Schema struct {
-	// Fields are the custom fields of the workspace.
-	Fields *customfields.Set
-	// Columns are those of the table.
-	Columns []Column
-}
-
-// Column is a column of the table that filters may also use, beside the custom fields.
-type Column struct {
-	// Name is what the filter calls it, such as "createdAt".
-	Name string
-	// Type is customfields.Text, customfields.Email, customfields.Number, customfields.Date or customfields.Boolean. A customfields.Date column is a timestamptz. An
-	// customfields.Email column has every address in the form of recipients.NormalizeEmail, and ==, !=
-	// and in put what they compare it with into that form.
-	Type customfields.Type
-	// SQL is the column in statements, with the table as r, such as "r.created_at".
-	SQL string
-	// Nullable says that the column may be NULL; to a filter that is null.
-	Nullable bool
-	// Options are the only values a customfields.Text column has, when it is an enumeration.
-	Options []string
-}
 
 // Filter is a compiled expression. It does not change and is safe for concurrent use.
 type Filter struct {
 	source  string
-	root    node
+	schema  Schema
+	root    condition
+	env     *cel.Env
+	checked *cel.Ast
 	program cel.Program
 	refs    []string
+	uses    []Use
+	joins   []string
+	timed   bool
+	cost    int
+
+	explainer explainer
 }
 
-// Position is a place in the text of a filter; both count from 1, Column in characters.
-type Position struct {
-	Line   int `json:"line"`
-	Column int `json:"column"`
+// explainer is the program that keeps what it found on the way, made when it is asked for.
+type explainer struct {
+	once    sync.Once
+	program cel.Program
+	parsed  *ast.AST // as it was written
+	err     error
 }
 
-// Problem is one thing wrong with a filter.
-type Problem struct {
-	Position
-	Message    string `json:"message"`
-	Suggestion string `json:"suggestion,omitempty"`
+// Use is a way in which a filter uses a custom field: what an index could help with.
+type Use struct {
+	Slot string // the key under which the values are stored
+	Type customfields.Type
+	Form UseForm
 }
 
-// Error is everything that is wrong with a filter.
-type Error struct{ Problems []Problem }
+// UseForm is what a filter, or an order, does with a field.
+type UseForm string
 
-// Error lists the problems with their positions.
-func (e *Error) Error() string {
-	parts := make([]string, len(e.Problems))
-	for i, p := range e.Problems {
-		parts[i] = fmt.Sprintf("%d:%d: %s", p.Line, p.Column, p.Message)
-		if p.Suggestion != "" {
-			parts[i] += fmt.Sprintf(" (did you mean %q?)", p.Suggestion)
-		}
-	}
-	return "invalid filter: " + strings.Join(parts, "; ")
-}
+// The forms of use.
+const (
+	UseEqual  UseForm = "equal"  // ==, in, hasAny, hasAll: what the containment index answers
+	UseRange  UseForm = "range"  // <, <=, >, >=, between, withinLast, withinNext
+	UsePrefix UseForm = "prefix" // startsWith
+	UseSort   UseForm = "sort"   // an order of a list
+	UseOther  UseForm = "other"  // what needs each value looked at
+)
 
-// Kind is fault.Invalid.
-func (e *Error) Kind() fault.Kind { return fault.Invalid }
-
-// Code is "invalid_filter".
-func (e *Error) Code() string { return "invalid_filter" }
-
-// FieldErrors are the problems as an HTTP answer lists them.
-func (e *Error) FieldErrors() any {
-	type fieldError struct {
-		Field string `json:"field"`
-		Problem
-	}
-	out := make([]fieldError, len(e.Problems))
-	for i, p := range e.Problems {
-		out[i] = fieldError{"filter", p}
-	}
-	return out
-}
-
-func problemAt(p Position, format string, args ...any) *Error {
-	return &Error{Problems: []Problem{{Position: p, Message: fmt.Sprintf(format, args...)}}}
+func (u Use) compare(v Use) int {
+	return cmp.Or(strings.Compare(u.Slot, v.Slot), strings.Compare(string(u.Form), string(v.Form)))
 }
 
 // String returns the filter as it was written.
 func (f *Filter) String() string { return f.source }
 
-// References returns the names of the columns and fields the filter reads ("status",
-// "fields.tier"), sorted.
+// References returns the names of the columns, fields and events the filter reads
+// ("status", "fields.tier", "sms.phone", "events.email.opened"), sorted.
 func (f *Filter) References() []string { return slices.Clone(f.refs) }
 
+// Uses returns how the filter uses custom fields, sorted.
+func (f *Filter) Uses() []Use { return slices.Clone(f.uses) }
+
+// Joins returns the joins of the extensions that the filter reads; a statement needs them
+// behind the table r.
+func (f *Filter) Joins() []string { return slices.Clone(f.joins) }
+
+// TimeDependent reports whether the answer for a record can change while the record does
+// not, because time goes by.
+func (f *Filter) TimeDependent() bool { return f.timed }
+
+// Cost is an estimate, in comparisons, of the work for one record where no index helps.
+func (f *Filter) Cost() int { return f.cost }
+
+func (f *Filter) checkCost(limit int) error {
+	if limit = cmp.Or(limit, DefaultMaxCost); f.cost > limit {
+		return problemAt(Position{1, 1}, "the filter costs %d, at most %d are allowed: ask less of text, lists and events", f.cost, limit)
+	}
+	return nil
+}
+
+// Options are what SQL needs to know beside the filter.
+type Options struct {
+	// First is the number of the first parameter. Default 1.
+	First int
+	// At is what the filter calls now. Default time.Now().
+	At time.Time
+	// Ready reports whether there is an expression index on a custom field: see
+	// IndexExpression. Nil stands for none.
+	Ready func(slot string, t customfields.Type) bool
+}
+
 // SQL returns the filter as a condition in parentheses over the table r, with its
-// parameters numbered from first, and their values. No part of the filter's text is in
+// parameters numbered from o.First, and their values. No part of the filter's text is in
 // the condition: every literal is a parameter, and everything else comes from a fixed
-// set of templates.
-func (f *Filter) SQL(first int) (string, []any) {
-	r := &renderer{first: first}
-	r.render(f.root, true)
-	return r.sql.String(), r.args
+// set of templates. The condition is TRUE exactly for the records that match.
+func (f *Filter) SQL(o Options) (string, []any) {
+	r := newRenderer(f.schema, o)
+	sql := r.render(f.root, true)
+	return sql, r.args
 }

@@ -1,7 +1,7 @@
 package filter
 
 import (
-	"encoding/json"
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -9,20 +9,30 @@ import (
 	"github.com/stratakit/strata/customfields"
 )
 
-// renderer writes a tree as SQL. It never writes NOT around something that may be NULL:
-// a node is written either as what is TRUE exactly where it is true, or as what is TRUE
-// exactly where it is false, and unknown is neither. So a negation is pushed down to
-// where its meaning is certain, and the indexes of what is below it stay usable.
+// renderer writes a tree as SQL. It never writes NOT around something that may be NULL
+// where that would lose an answer: a condition is written either as what is TRUE exactly
+// where it is true, or as what is TRUE exactly where it is false, and unknown is neither.
+// So a negation is pushed down to where its meaning is certain, and the indexes of what is
+// below it stay usable.
+//
+// It writes strings from a fixed set of templates; what a filter says reaches them as
+// parameters only.
 type renderer struct {
-	sql   strings.Builder
-	first int
-	args  []any
+	first  int
+	events *Events
+	args   []any
+	at     time.Time // now
+	today  time.Time
+	ready  func(slot string, t customfields.Type) bool
 }
 
-func (r *renderer) write(parts ...string) {
-	for _, p := range parts {
-		r.sql.WriteString(p)
+func newRenderer(s Schema, o Options) *renderer {
+	at := o.At
+	if at.IsZero() {
+		at = time.Now()
 	}
+	at = at.UTC().Truncate(time.Microsecond)
+	return &renderer{events: s.Events, first: cmp.Or(o.First, 1), at: at, today: startOfDay(at, s.location()), ready: o.Ready}
 }
 
 // bind adds a parameter and returns it with its type, so that PostgreSQL never guesses.
@@ -31,53 +41,52 @@ func (r *renderer) bind(value any, sqlType string) string {
 	return "$" + strconv.Itoa(r.first+len(r.args)-1) + "::" + sqlType
 }
 
-// render writes a condition that is TRUE exactly where n has the wanted truth value,
-// and FALSE or NULL elsewhere.
-func (r *renderer) render(n node, want bool) {
-	r.write("(")
-	defer r.write(")")
-	switch n := n.(type) {
-	case truth:
-		r.write(boolSQL(n.value == want))
-	case not:
-		r.render(n.term, !want)
-	case and:
-		r.all(n.terms, want, want)
-	case or:
-		r.all(n.terms, want, !want)
-	case isSet:
-		r.write(r.isSet(n.ref, want))
-	case flag:
-		r.flag(n.ref, want)
-	case equal:
-		r.equal(n, want)
-	case same:
-		a, b := r.pair(n.a, n.b)
-		r.write(r.negate(want), a, " IS NOT DISTINCT FROM ", b)
-	case among:
-		r.among(n, want)
-	case member:
-		r.contains(map[string]any{n.ref.field.Key: []string{n.value}}, want)
-	case compare:
-		if x, ok := n.value.(float64); ok && n.ref.field != nil {
-			r.number(n.ref, opFor(n.op, want), x)
-		} else {
-			r.write(r.value(n.ref), " ", opFor(n.op, want), " ", r.bindFor(n.ref, n.value))
-		}
-	case order:
-		a, b := r.pair(n.a, n.b)
-		r.write(a, " ", opFor(n.op, want), " ", b)
-	case match:
-		r.match(n, want)
-	}
-}
+// render writes a condition that is TRUE exactly where c has the wanted truth value, and
+// FALSE or NULL elsewhere.
+func (r *renderer) render(c condition, want bool) string { return "(" + r.condition(c, want) + ")" }
 
-// negate is for conditions that are never NULL.
-func (r *renderer) negate(want bool) string {
-	if want {
-		return ""
+func (r *renderer) condition(c condition, want bool) string {
+	switch c := c.(type) {
+	case truth:
+		return boolSQL(c.value == want)
+	case not:
+		return r.condition(c.term, !want)
+	case and:
+		return r.all(c.terms, want, want)
+	case or:
+		return r.all(c.terms, want, !want)
+	case either:
+		return "(" + r.render(c.test, true) + " AND " + r.render(c.yes, want) + ") OR (" + r.render(c.test, false) + " AND " + r.render(c.no, want) + ")"
+	case isSet:
+		return r.isSet(c.ref, want)
+	case flag:
+		return r.flag(c.ref, want)
+	case equal:
+		return r.equal(c, want)
+	case same:
+		return r.same(c, want)
+	case sameTruth:
+		return r.sameTruth(c, want)
+	case among:
+		return r.among(c, want)
+	case overlap:
+		return r.overlap(c, want)
+	case member:
+		return r.member(c, want)
+	case compare:
+		return r.compare(c, want)
+	case match:
+		return r.match(c, want)
+	case pattern:
+		return r.text(c.value) + negated(" ~ ", " !~ ", want) + r.bind(patternSQL(c.re), "text")
+	case quantified:
+		return r.quantified(c, want)
+	case exactlyOne:
+		return r.exactlyOne(c, want)
+	case anniversary:
+		return r.anniversary(c, want)
 	}
-	return "NOT "
+	panic("filter: a condition without SQL") // the switch has every type of ir.go
 }
 
 func boolSQL(b bool) string {
@@ -87,37 +96,47 @@ func boolSQL(b bool) string {
 	return "FALSE"
 }
 
+// negated chooses between an operator and its opposite, both NULL for a NULL.
+func negated(op, opposite string, want bool) string {
+	if want {
+		return op
+	}
+	return opposite
+}
+
+// definitely is for conditions that are never NULL.
+func definitely(want bool) string {
+	if want {
+		return ""
+	}
+	return "NOT "
+}
+
 // all joins the terms: with AND when conjunct, else with OR. Containments that must all
 // hold become one, which an index answers in one go.
-func (r *renderer) all(terms []node, want, conjunct bool) {
-	joiner := " OR "
-	if conjunct {
-		joiner = " AND "
+func (r *renderer) all(terms []condition, want, conjunct bool) string {
+	if len(terms) == 0 {
+		return boolSQL(conjunct)
 	}
+	var parts []string
 	if conjunct && want {
-		terms = flatten(terms)
-		merged, rest := mergeContainments(terms)
-		if len(merged) > 0 {
-			r.write("(")
-			r.contains(merged, true)
-			r.write(")")
-			if len(rest) > 0 {
-				r.write(joiner)
-			}
+		var doc map[string]any
+		if doc, terms = r.merge(flatten(terms)); len(doc) > 0 {
+			parts = append(parts, "("+r.contains(doc, true)+")")
 		}
-		terms = rest
 	}
-	for i, t := range terms {
-		if i > 0 {
-			r.write(joiner)
-		}
-		r.render(t, want)
+	for _, t := range terms {
+		parts = append(parts, r.render(t, want))
 	}
+	if conjunct {
+		return strings.Join(parts, " AND ")
+	}
+	return strings.Join(parts, " OR ")
 }
 
 // flatten takes the terms out of ands within ands.
-func flatten(terms []node) []node {
-	out := make([]node, 0, len(terms))
+func flatten(terms []condition) []condition {
+	out := make([]condition, 0, len(terms))
 	for _, t := range terms {
 		if inner, ok := t.(and); ok {
 			out = append(out, flatten(inner.terms)...)
@@ -128,139 +147,78 @@ func flatten(terms []node) []node {
 	return out
 }
 
-// mergeContainments collects equalities and memberships of custom fields into one
-// document, at most one value for a key unless the key is a list.
-func mergeContainments(terms []node) (map[string]any, []node) {
+// merge collects equalities and memberships of custom fields into one document, at most
+// one value for a key unless the key is a list. What an index of its own answers stays
+// outside, but for a select: of its few options each is so common that the index on all
+// fields, asked for everything at once, has fewer rows to look at.
+func (r *renderer) merge(terms []condition) (map[string]any, []condition) {
 	doc := map[string]any{}
-	var rest []node
+	var rest []condition
 	for _, t := range terms {
 		switch t := t.(type) {
 		case equal:
-			if key, value, ok := t.contained(); ok && doc[key] == nil {
+			if key, value, ok := r.contained(t); ok && doc[key] == nil && (t.ref.field.Type == customfields.Select || !r.indexed(t.ref)) {
 				doc[key] = value
 				continue
 			}
 		case flag:
-			if t.ref.field != nil && doc[t.ref.field.Key] == nil {
-				doc[t.ref.field.Key] = true
+			if t.ref.field != nil && doc[slot(t.ref.field)] == nil {
+				doc[slot(t.ref.field)] = true
 				continue
 			}
-		case member:
-			list, _ := doc[t.ref.field.Key].([]string)
-			doc[t.ref.field.Key] = append(list, t.value)
-			continue
+		case overlap:
+			if (t.all || len(t.values) == 1) && len(t.values) > 0 {
+				key := slot(t.ref.field)
+				list, _ := doc[key].([]string)
+				doc[key] = append(list, t.values...)
+				continue
+			}
 		}
 		rest = append(rest, t)
 	}
 	return doc, rest
 }
 
-// contained returns the document that a record with this equality contains.
-func (e equal) contained() (key string, value any, ok bool) {
-	if e.ref.field == nil || e.value == nil {
-		return "", nil, false
-	}
-	return e.ref.field.Key, stored(e.value), true
-}
-
-// stored is a literal as a custom field holds it.
-func stored(value any) any {
-	if t, ok := value.(time.Time); ok {
-		return t.Format(customfields.DateLayout)
-	}
-	return value
-}
-
-func document(doc map[string]any) string {
-	b, err := json.Marshal(doc)
-	if err != nil { // strings, float64, bool and lists of strings always have a JSON form
-		return "{}"
-	}
-	return string(b)
-}
-
-// contains asks whether custom_fields contains doc. It is never NULL, and what the GIN
-// index is for.
-func (r *renderer) contains(doc map[string]any, want bool) {
-	r.write(r.negate(want), "r.custom_fields @> ", r.bind(document(doc), "jsonb"))
-}
-
-func (r *renderer) equal(n equal, want bool) {
-	if key, value, ok := n.contained(); ok {
-		r.contains(map[string]any{key: value}, want)
-		return
-	}
-	if n.value == nil {
-		r.write(r.isSet(n.ref, !want))
-		return
-	}
-	column := n.ref.column.SQL
-	p := r.bindFor(n.ref, n.value)
+// same is a == b. Where both are columns, fields or literals, a NULL is equal to a NULL;
+// one that is computed makes the answer unknown.
+func (r *renderer) same(c same, want bool) string {
+	a, b := r.pair(c.a, c.b)
 	switch {
-	case !n.ref.column.Nullable:
-		r.write(column, equalOp(want), p)
+	case definite(c.a) && definite(c.b):
+		return a + negated(" IS NOT DISTINCT FROM ", " IS DISTINCT FROM ", want) + b
 	case want:
-		r.write(column, " = ", p)
-	default: // null is not equal to anything else: that is false, not unknown
-		r.write(column, " IS DISTINCT FROM ", p)
+		return a + " = " + b
+	case definite(c.a) && !isLiteral(c.a):
+		return b + " IS NOT NULL AND " + a + " IS DISTINCT FROM " + b
+	case definite(c.b) && !isLiteral(c.b):
+		return a + " IS NOT NULL AND " + a + " IS DISTINCT FROM " + b
 	}
+	return a + " <> " + b
 }
 
-func equalOp(want bool) string {
-	if want {
-		return " = "
+func isLiteral(v value) bool {
+	switch v.(type) {
+	case literal, moment, span, element:
+		return true
 	}
-	return " <> "
+	return false
 }
 
-func (r *renderer) flag(x operand, want bool) {
-	if x.field != nil {
-		r.contains(map[string]any{x.field.Key: want}, true)
-		return
-	}
-	r.write(x.column.SQL, " IS ", boolSQL(want))
+// sameTruth is flag == condition: what is not set is equal to neither true nor false.
+func (r *renderer) sameTruth(c sameTruth, want bool) string {
+	on, off := equal{c.ref, true}, equal{c.ref, false}
+	return "(" + r.render(on, want) + " AND " + r.render(c.term, true) + ") OR (" + r.render(off, want) + " AND " + r.render(c.term, false) + ")"
 }
 
-func (r *renderer) among(n among, want bool) {
-	if len(n.values) == 0 {
-		r.write(boolSQL(!want))
-		return
-	}
-	if n.ref.field != nil {
-		docs := make([]string, len(n.values))
-		for i, v := range n.values {
-			docs[i] = document(map[string]any{n.ref.field.Key: stored(v)})
+func (r *renderer) compare(c compare, want bool) string {
+	op := opFor(c.op, want)
+	if o, ok := c.a.(operand); ok && o.field != nil && o.kind() == numberKind {
+		if l, ok := c.b.(literal); ok {
+			return r.number(o, op, l.value.(float64))
 		}
-		r.write(r.negate(want), "r.custom_fields @> ANY(", r.bind(docs, "jsonb[]"), ")")
-		return
 	}
-	column, list := n.ref.column.SQL, r.bind(listOf(n.values), sqlType(n.ref.kind())+"[]")
-	switch {
-	case want:
-		r.write(column, " = ANY(", list, ")")
-	case n.ref.column.Nullable:
-		r.write(column, " IS NULL OR ", column, " <> ALL(", list, ")")
-	default:
-		r.write(column, " <> ALL(", list, ")")
-	}
-}
-
-func (r *renderer) match(n match, want bool) {
-	text, p := r.value(n.ref), r.bind(n.text, "text")
-	var condition string
-	switch n.how {
-	case startsWith:
-		condition = "starts_with(" + text + ", " + p + ")"
-	case endsWith:
-		condition = "right(" + text + ", length(" + p + ")) = " + p
-	case contains:
-		condition = "strpos(" + text + ", " + p + ") > 0"
-	}
-	if want {
-		r.write(condition)
-		return
-	}
-	r.write("NOT (", condition, ")") // NULL stays NULL: unknown is not false
+	a, b := r.pair(c.a, c.b)
+	return a + " " + op + " " + b
 }
 
 // opFor is the operator, or the one that holds where it does not.
@@ -269,4 +227,60 @@ func opFor(op string, want bool) string {
 		return op
 	}
 	return map[string]string{"<": ">=", "<=": ">", ">": "<=", ">=": "<"}[op]
+}
+
+func (r *renderer) match(c match, want bool) string {
+	text, part := r.text(c.value), r.text(c.text)
+	var condition string
+	switch c.how {
+	case startsWith:
+		condition = "starts_with(" + text + ", " + part + ")"
+	case endsWith:
+		condition = "right(" + text + ", length(" + part + ")) = " + part
+	case contains:
+		condition = "strpos(" + text + ", " + part + ") > 0"
+	}
+	if want {
+		return condition
+	}
+	return "NOT (" + condition + ")" // NULL stays NULL: unknown is not false
+}
+
+// quantified asks the texts of a list, none of which is NULL. What the predicate does not
+// know of one of them stays unknown unless another one decides.
+func (r *renderer) quantified(c quantified, want bool) string {
+	from := "(SELECT j #>> '{}' AS v FROM jsonb_array_elements(" + r.list(c.ref) + ") j WHERE jsonb_typeof(j) = 'string') " + alias(c.elem)
+	switch {
+	case c.how == existsOne:
+		// The answers come from a query within, because an aggregate over r alone would be one of the query around.
+		answers := "(SELECT CASE WHEN " + r.render(c.term, true) + " THEN TRUE WHEN " + r.render(c.term, false) + " THEN FALSE END AS answer FROM " + from + ") a"
+		return "(SELECT CASE WHEN count(a.answer) = count(*) THEN count(*) FILTER (WHERE a.answer) END FROM " + answers + ")" + negated(" = 1", " <> 1", want)
+	case (c.how == exists) == want: // one is enough
+		return "EXISTS (SELECT FROM " + from + " WHERE " + r.render(c.term, want) + ")"
+	}
+	return "NOT EXISTS (SELECT FROM " + from + " WHERE " + r.render(c.term, want) + " IS NOT TRUE)"
+}
+
+func alias(e element) string { return "e" + strconv.Itoa(e.depth) }
+
+// exactlyOne counts the terms that are true, and is NULL where one is unknown.
+func (r *renderer) exactlyOne(c exactlyOne, want bool) string {
+	sum := "0"
+	for _, t := range c.terms {
+		sum += " + CASE WHEN " + r.render(t, true) + " THEN 1 WHEN " + r.render(t, false) + " THEN 0 END"
+	}
+	return "(" + sum + ")" + negated(" = 1", " <> 1", want)
+}
+
+// anniversary compares the day and month, which a custom field that is asked for them in
+// UTC has in its text.
+func (r *renderer) anniversary(c anniversary, want bool) string {
+	days := r.bind(anniversaries(r.today), "text[]")
+	var day string
+	if o, ok := c.date.(operand); ok && o.field != nil && c.zone == time.UTC {
+		day = "substr(" + r.text(o) + ", 6, 5)"
+	} else {
+		day = "to_char(" + r.date(c.date) + " AT TIME ZONE " + r.zone(c.zone) + ", 'MM-DD')"
+	}
+	return day + negated(" = ANY(", " <> ALL(", want) + days + ")"
 }

@@ -2,155 +2,237 @@ package filter
 
 import (
 	"fmt"
-	"regexp"
-	"strconv"
 	"time"
 
 	"github.com/stratakit/strata/customfields"
 )
 
-// isSet asks whether a reference has a value, or has none. It is never NULL. A custom
-// field whose stored value is of another JSON type than the field's has none: so it is
-// in every other condition too.
-func (r *renderer) isSet(x operand, want bool) string {
-	if x.column != nil {
-		if want {
-			return x.column.SQL + " IS NOT NULL"
-		}
-		return x.column.SQL + " IS NULL"
+// value is a value as SQL of its kind: text in the order of code points, float8, boolean,
+// timestamptz, or a bigint of microseconds. NULL is null, or an error where the value is
+// computed. It can never raise, whatever is stored.
+func (r *renderer) value(v value) string {
+	switch v.kind() {
+	case textKind:
+		return r.text(v)
+	case numberKind:
+		return r.float(v)
+	case dateKind:
+		return r.date(v)
+	case durationKind:
+		return r.duration(v)
+	case booleanKind:
+		return r.boolean(v)
+	case listKind:
 	}
-	op := " IS DISTINCT FROM '"
-	if want {
-		op = " IS NOT DISTINCT FROM '"
-	}
-	return "jsonb_typeof(r.custom_fields->" + quoteKey(x.field.Key) + ")" + op + jsonType(x.field) + "'"
+	panic("filter: a value without SQL") // the builder lets no list get here
 }
 
-// jsonType is what jsonb_typeof says of the field's values.
-func jsonType(f *customfields.Field) string {
-	switch f.Type {
+// codePoints orders text as CEL does.
+const codePoints = ` COLLATE "C"`
+
+func (r *renderer) text(v value) string {
+	switch v := v.(type) {
+	case operand:
+		if v.column != nil {
+			return v.column.SQL + codePoints
+		}
+		return "(" + textExpression("r.", v.field) + ")" + codePoints
+	case literal:
+		return r.bind(v.value, "text") + codePoints
+	case element:
+		return alias(v) + ".v" + codePoints
+	case ascii:
+		upper, lower := "'ABCDEFGHIJKLMNOPQRSTUVWXYZ'", "'abcdefghijklmnopqrstuvwxyz'"
+		if v.upper {
+			upper, lower = lower, upper
+		}
+		return "translate(" + r.text(v.of) + ", " + upper + ", " + lower + ")"
+	case concat:
+		return "(" + r.text(v.a) + " || " + r.text(v.b) + ")"
+	}
+	panic("filter: a text without SQL")
+}
+
+// textExpression is the text of a custom field, which an index can be on. prefix names the
+// table.
+func textExpression(prefix string, f *customfields.Field) string {
+	key := quoteKey(slot(f))
+	return "CASE WHEN jsonb_typeof(" + prefix + "custom_fields->" + key + ") = 'string' THEN " + prefix + "custom_fields->>" + key + " END"
+}
+
+// IndexExpression is the expression over the columns of a table that an index on a custom
+// field is made of: what filters compare, and lists are ordered by. It is "" for a type that
+// the index on all custom fields serves alone.
+func IndexExpression(slot string, t customfields.Type) string {
+	switch t {
 	case customfields.Number:
-		return "number"
-	case customfields.Boolean:
-		return "boolean"
-	case customfields.MultiSelect:
-		return "array"
+		return "(custom_fields->" + quoteKey(slot) + ")"
+	case customfields.Boolean, customfields.MultiSelect:
+		return ""
 	case customfields.Text, customfields.Date, customfields.Select, customfields.URL, customfields.Email:
 	}
-	return "string"
+	return "((CASE WHEN jsonb_typeof(custom_fields->" + quoteKey(slot) + ") = 'string' THEN custom_fields->>" + quoteKey(slot) + " END)" + codePoints + ")"
 }
 
-// value is a reference as a SQL value of its type, NULL where it is not set. It can
-// never raise, whatever is stored: a cast is guarded by the type of the JSON value, and
-// by the range of its own. A number is a float8, as a column is and as CEL has it.
-func (r *renderer) value(x operand) string {
-	if x.column != nil {
-		if x.kind() == customfields.Text {
-			return x.column.SQL + ` COLLATE "C"` // CEL orders text by code point
+func (r *renderer) float(v value) string {
+	switch v := v.(type) {
+	case operand:
+		if v.column != nil {
+			return v.column.SQL
 		}
-		return x.column.SQL
-	}
-	raw := "r.custom_fields->" + quoteKey(x.field.Key)
-	text := "r.custom_fields->>" + quoteKey(x.field.Key)
-	guard := func(value string) string {
-		return "(CASE WHEN jsonb_typeof(" + raw + ") = '" + jsonType(x.field) + "' THEN " + value + " END)"
-	}
-	switch x.kind() {
-	case customfields.Number:
 		// What float8 cannot hold, which a cast would raise on, counts as not set.
-		number := "(" + raw + ")::numeric"
-		return guard("CASE WHEN " + number + " = 0 OR abs(" + number + ") BETWEEN 5e-324 AND 1.7976931348623157e308 THEN (" + raw + ")::float8 END")
-	case customfields.Boolean:
-		return guard("(" + raw + ")::boolean")
-	case customfields.Text, customfields.Date, customfields.Select, customfields.MultiSelect, customfields.URL, customfields.Email:
+		return numberExpression(v.field, "5e-324", "1.7976931348623157e308")
+	case literal:
+		return r.bind(v.value, "float8")
+	case arithmetic:
+		return "(" + r.inArithmetic(v.a) + " " + v.op + " " + r.inArithmetic(v.b) + ")"
+	case negative:
+		return "(- " + r.inArithmetic(v.of) + ")"
+	case size:
+		if v.of.kind() == listKind {
+			return "jsonb_array_length(" + r.list(v.of.(operand)) + ")::float8"
+		}
+		return "length(" + r.text(v.of) + ")::float8"
+	case part:
+		local := "(" + r.date(v.of) + " AT TIME ZONE " + r.zone(v.zone) + ")"
+		return "(" + fmt.Sprintf(parts[v.which].sql, local) + ")::float8"
+	case count:
+		return r.count(v)
 	}
-	return guard("(" + text + `) COLLATE "C"`)
+	panic("filter: a number without SQL")
 }
 
-// number compares a custom field with a number as jsonb does, which is quicker than a
-// cast: numbers stand between all strings and all booleans
-// (https://www.postgresql.org/docs/current/datatype-json.html#JSON-INDEXING), so a second
-// comparison leaves values of other types out.
-func (r *renderer) number(x operand, op string, value float64) {
-	raw := "r.custom_fields->" + quoteKey(x.field.Key)
-	only := " AND " + raw + " < 'false'"
-	if op == "<" || op == "<=" {
-		only = " AND " + raw + " >= '-1e400'" // less than any float64
+// inArithmetic is a number that no operation can take out of the range of a float8. NULL
+// stands for one that could.
+func (r *renderer) inArithmetic(v value) string {
+	o, ok := v.(operand)
+	if !ok {
+		return r.float(v)
 	}
-	r.write(raw, " ", op, " ", r.bind(strconv.FormatFloat(value, 'f', -1, 64), "jsonb"), only)
+	if o.column != nil {
+		return "(CASE WHEN " + o.column.SQL + " = 0 OR abs(" + o.column.SQL + ") BETWEEN 1e-15::float8 AND 1e15::float8 THEN " + o.column.SQL + " END)"
+	}
+	return numberExpression(o.field, "1e-15", "1e15")
+}
+
+// numberExpression is the number of a custom field as a float8, when it is zero or within
+// bounds either way.
+func numberExpression(f *customfields.Field, least, most string) string {
+	number := "(" + raw(f) + ")::numeric"
+	return "(CASE WHEN jsonb_typeof(" + raw(f) + ") = 'number' THEN CASE WHEN " + number + " = 0 OR abs(" + number + ") BETWEEN " + least + " AND " + most +
+		" THEN (" + raw(f) + ")::float8 END END)"
+}
+
+func (r *renderer) count(v count) string {
+	return r.events.CountSQL(r.bind(v.kindOf, "text"), r.bind(r.at.Add(-v.window), "timestamptz"))
+}
+
+func (r *renderer) boolean(v value) string {
+	switch v := v.(type) {
+	case operand:
+		if v.column != nil {
+			return v.column.SQL
+		}
+		return "(CASE WHEN jsonb_typeof(" + raw(v.field) + ") = 'boolean' THEN (" + raw(v.field) + ")::boolean END)"
+	case literal:
+		return r.bind(v.value, "boolean")
+	}
+	panic("filter: a boolean without SQL")
+}
+
+// A date is stored as text of fixed width. Text that is none, which only SQL written by
+// hand can leave there, would make a cast raise, so the form is checked, and the days of
+// the month with it. There is no year 0000, and no question mark here, which bun takes for a
+// placeholder.
+const dateForm = `'^(\d{4}-(0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|\d{4}-(0[469]|11)-(0[1-9]|[12]\d|30)|\d{4}-02-(0[1-9]|1\d|2[0-8])|` +
+	`(\d\d(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29)T([01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}Z$'`
+
+// date is a timestamptz.
+func (r *renderer) date(v value) string {
+	switch v := v.(type) {
+	case operand:
+		if v.column != nil {
+			return v.column.SQL
+		}
+		text := "r.custom_fields->>" + quoteKey(slot(v.field))
+		return "(CASE WHEN jsonb_typeof(" + raw(v.field) + ") = 'string' AND " + text + " ~ " + dateForm + " AND left(" + text + ", 4) <> '0000' THEN (" + text + ")::timestamptz END)"
+	case moment:
+		return r.bind(r.moment(v), "timestamptz")
+	case shift:
+		sum := r.date(v.date) + " + " + r.bind(v.by, "interval")
+		return "(CASE WHEN " + sum + " BETWEEN '0001-01-01T00:00:00Z'::timestamptz AND '9999-12-31T23:59:59.999999Z'::timestamptz THEN " + sum + " END)"
+	}
+	panic("filter: a date without SQL")
+}
+
+// moment is a time that is known now.
+func (r *renderer) moment(m moment) time.Time {
+	at := m.at
+	switch m.from {
+	case now:
+		at = r.at
+	case today:
+		at = r.today
+	case fixed:
+	}
+	return at.Add(m.offset)
+}
+
+// duration is a number of microseconds.
+func (r *renderer) duration(v value) string {
+	switch v := v.(type) {
+	case span:
+		return r.bind(v.length.Microseconds(), "bigint")
+	case difference:
+		micros := "(extract(epoch FROM " + r.date(v.a) + " - " + r.date(v.b) + ") * 1000000)"
+		return "(CASE WHEN abs(" + micros + ") <= 9223372036854775 THEN " + micros + "::bigint END)"
+	}
+	panic("filter: a duration without SQL")
+}
+
+// zone is a time zone that is no literal of SQL's: an offset from UTC as an interval, whose
+// sign is that of ISO 8601, or a name.
+func (r *renderer) zone(at *time.Location) string {
+	if offsetForm.MatchString(at.String()) {
+		_, seconds := time.Time{}.In(at).Zone()
+		return r.bind(time.Duration(seconds)*time.Second, "interval")
+	}
+	return r.bind(at.String(), "text")
 }
 
 // dateText is a timestamptz in the form of customfields.DateLayout.
-const dateText = `to_char(%s AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') COLLATE "C"`
+const dateText = `to_char(%s AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')` + codePoints
 
-// pair is two references of one kind in forms that PostgreSQL can compare. A date is
-// text in a custom field and a timestamptz in a column: when they meet, both are text,
-// because text that is no date would make a cast raise.
-func (r *renderer) pair(a, b operand) (left, right string) {
-	left, right = r.value(a), r.value(b)
-	if a.kind() == customfields.Date && (a.field == nil) != (b.field == nil) {
-		if a.field == nil {
-			left = fmt.Sprintf(dateText, a.column.SQL)
-		} else {
-			right = fmt.Sprintf(dateText, b.column.SQL)
+// pair is two values of one kind in forms that PostgreSQL can compare. A date is text in a
+// custom field, which an index can be on, and a timestamptz in a column: when a field meets
+// a column or a moment, both are text.
+func (r *renderer) pair(a, b value) (left, right string) {
+	if a.kind() == dateKind && (isField(a) || isField(b)) && stored(a) && stored(b) {
+		return r.dateText(a), r.dateText(b)
+	}
+	return r.value(a), r.value(b)
+}
+
+func isField(v value) bool { o, ok := v.(operand); return ok && o.field != nil }
+
+// stored reports whether a date is there as it is, not computed.
+func stored(v value) bool {
+	switch v.(type) {
+	case operand, moment:
+		return true
+	}
+	return false
+}
+
+func (r *renderer) dateText(v value) string {
+	switch v := v.(type) {
+	case operand:
+		if v.field != nil {
+			return r.text(v)
 		}
+		return fmt.Sprintf(dateText, v.column.SQL)
+	case moment:
+		return r.bind(r.moment(v).Format(customfields.DateLayout), "text")
 	}
-	return left, right
-}
-
-var keyForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`)
-
-// quoteKey writes a key as a literal. The form of a key admits nothing to escape.
-func quoteKey(key string) string {
-	if !keyForm.MatchString(key) {
-		panic("customfields: a key that was never checked reached the renderer: " + key)
-	}
-	return "'" + key + "'"
-}
-
-// bindFor binds a literal that is compared with x, unless x is a custom field and a
-// number: number does that.
-func (r *renderer) bindFor(x operand, value any) string {
-	if x.field != nil {
-		if t, ok := value.(time.Time); ok {
-			return r.bind(t.Format(customfields.DateLayout), "text")
-		}
-		return r.bind(value, "text")
-	}
-	return r.bind(value, sqlType(x.kind()))
-}
-
-// sqlType is the type of a column's parameter.
-func sqlType(t customfields.Type) string {
-	switch t {
-	case customfields.Number:
-		return "float8"
-	case customfields.Date:
-		return "timestamptz"
-	case customfields.Boolean:
-		return "boolean"
-	case customfields.Text, customfields.Select, customfields.MultiSelect, customfields.URL, customfields.Email:
-	}
-	return "text"
-}
-
-// listOf makes a typed slice, which pgx can send as an array.
-func listOf(values []any) any {
-	switch values[0].(type) {
-	case float64:
-		return sliceOf[float64](values)
-	case bool:
-		return sliceOf[bool](values)
-	case time.Time:
-		return sliceOf[time.Time](values)
-	}
-	return sliceOf[string](values)
-}
-
-func sliceOf[T any](values []any) []T {
-	out := make([]T, len(values))
-	for i, v := range values {
-		out[i] = v.(T) // the builder has seen to it
-	}
-	return out
+	panic("filter: a date without text")
 }

@@ -3,6 +3,7 @@
 //
 //	go run ./internal/bench
 //	go run ./internal/bench -only import -rows 50000 -repeat 1
+//	go run ./internal/bench -only fields -plans
 //
 // The two sides of a row take turns, and the medians are compared: machines differ and
 // are shared, ratios stay. PostgreSQL and Redis are found or started as everywhere

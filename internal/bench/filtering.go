@@ -38,27 +38,30 @@ const fillSQL = `
 			'plan', (ARRAY['free','team','business'])[1 + n % 3], 'seats', 1 + n / 3 % 500, 'score', (n / 7 % 10000)::numeric / 100,
 			'signed_up', (2015 + n / 11 % 10)::text || '-' || lpad((1 + n / 13 % 12)::text, 2, '0') || '-' || lpad((1 + n / 17 % 28)::text, 2, '0') || 'T00:00:00.000000Z',
 			'newsletter', n / 19 % 2 = 0, 'tags', CASE n / 23 % 4 WHEN 0 THEN '["vip"]' WHEN 1 THEN '["beta","vip"]' WHEN 2 THEN '["partner"]' ELSE '["trial"]' END::jsonb,
-			'city', (ARRAY['Lisbon','Oslo','Vienna','Lyon','Turin','Gdansk','Porto','Ghent','Graz',NULL])[1 + n / 29 % 10]))
+			'city', (ARRAY['Lisbon','Oslo','Vienna','Lyon','Turin','Gdansk','Porto','Ghent','Graz',NULL])[1 + n / 29 % 10], 'code', 'C-' || substr(h, 20, 8)))
 	FROM (SELECT i, md5(i::text) AS h, ('x' || substr(md5(i::text), 1, 7))::bit(28)::int AS n,
 			'user' || substr(md5(i::text), 8, 6) || i || '@mail' || lpad((i % 40)::text, 2, '0') || '.example' AS email
 		FROM generate_series($5::int, $5::int + $4::int - 1) i) s`
 
+// smallDomains share six tenths of the table that is filtered.
+const smallDomains = 60
+
 // fill makes a table of n recipients and returns a context in the domain that has four
-// tenths of them; six others share the rest.
+// tenths of them; small ones share the rest.
 func fill(ctx context.Context, w *world, n int) (context.Context, tenancy.Tenant, error) {
 	if err := w.exec(ctx, `TRUNCATE strata.recipients`); err != nil {
 		return nil, tenancy.Tenant{}, err
 	}
 	var first context.Context
 	var in tenancy.Tenant
-	for i := range 7 {
+	for i := range 1 + smallDomains {
 		domain, t, err := w.company(ctx)
 		if err != nil {
 			return nil, t, err
 		}
-		rows := n / 10
+		rows := n * 6 / 10 / smallDomains
 		if i == 0 {
-			first, in, rows = domain, t, n-6*rows
+			first, in, rows = domain, t, n-smallDomains*rows
 		}
 		if _, err := w.pool.Exec(ctx, fillSQL, t.DomainID, t.CompanyID, t.WorkspaceID, rows, i*n); err != nil {
 			return nil, t, err

@@ -18,6 +18,7 @@ type options struct {
 	filterRows int
 	repeat     int
 	only       string
+	plans      bool
 	profile    string
 }
 
@@ -26,6 +27,7 @@ func scenarios() []scenario {
 	return []scenario{
 		{"import", measureImport},
 		{"filter", measureFilters},
+		{"fields", measureFields},
 		{"calls", measureCalls},
 	}
 }
@@ -40,7 +42,8 @@ func main() {
 	flag.IntVar(&o.rows, "rows", 200_000, "rows of the file that is imported")
 	flag.IntVar(&o.filterRows, "filter-rows", 1_000_000, "recipients in the table that is filtered, four tenths of them in one domain")
 	flag.IntVar(&o.repeat, "repeat", 3, "how often an import is repeated; what is quicker is repeated more often")
-	flag.StringVar(&o.only, "only", "", "scenarios to run, with commas between: import, filter, calls")
+	flag.StringVar(&o.only, "only", "", "scenarios to run, with commas between: import, filter, fields, calls")
+	flag.BoolVar(&o.plans, "plans", false, "print the plans of fields, ours and those of the SQL by hand")
 	flag.StringVar(&o.profile, "cpuprofile", "", "file for a CPU profile of this process")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -17,6 +17,7 @@ import (
 	"github.com/stratakit/strata/billing"
 	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/customfields/indexes"
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/internal/backends"
 	"github.com/stratakit/strata/tenancy"
@@ -76,7 +77,7 @@ func openWorld(ctx context.Context) (_ *world, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := strata.New(ctx, pool, client, &strata.Config{Bucket: uploads.Bucket, Catalog: catalog, Runner: bulk.Config{Queue: "bench"}})
+	s, err := strata.New(ctx, pool, client, &strata.Config{Bucket: uploads.Bucket, Catalog: catalog, Runner: bulk.Config{Queue: "bench"}, Indexes: indexes.Config{Manual: true}})
 	if err != nil {
 		return nil, err
 	}
@@ -135,6 +136,7 @@ func (w *world) company(ctx context.Context) (context.Context, tenancy.Tenant, e
 		{Key: "newsletter", Label: "Newsletter", Type: customfields.Boolean, Filterable: true},
 		{Key: "tags", Label: "Tags", Type: customfields.MultiSelect, Options: []string{"vip", "beta", "partner", "trial"}, Filterable: true},
 		{Key: "city", Label: "City", Type: customfields.Text, Filterable: true},
+		{Key: "code", Label: "Code", Type: customfields.Text, Filterable: true},
 	} {
 		if _, err := w.strata.Fields.Create(ctx, f); err != nil {
 			return nil, tenant, err

@@ -41,7 +41,7 @@ type listQuery struct {
 
 	Filter string `description:"CEL over email, name, status, createdAt, updatedAt and fields.<key>." query:"filter"`
 	Search string `description:"Beginning of the address, or part of the name."                       query:"search"`
-	Sort   string `description:"createdAt, updatedAt, email or name; - before it turns it around."      query:"sort"`
+	Sort   string `description:"createdAt, updatedAt, email, name or fields.<key>; - before it turns it around." query:"sort"`
 }
 
 // Routes returns the routes.

@@ -1,0 +1,162 @@
+package filter
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
+)
+
+// The limits of a filter. They are checked before the type check, whose cost grows with
+// the square of the number of comparisons.
+const (
+	MaxFilterBytes = 8192
+	maxNodes       = 500
+	maxDepth       = 30
+	maxListItems   = 1000
+	maxMacros      = 2 // within each other
+	maxUnfolded    = 4 * maxNodes
+)
+
+// DefaultMaxCost is what a filter may cost where Schema.MaxCost is not set.
+const DefaultMaxCost = 10_000
+
+// checkText bounds what the parser has to work through.
+func checkText(expr string) error {
+	if len(expr) > MaxFilterBytes {
+		return problemAt(Position{1, 1}, "a filter may have at most %d bytes, this one has %d", MaxFilterBytes, len(expr))
+	}
+	if !storable(expr) {
+		return problemAt(Position{1, 1}, "a filter must be valid UTF-8 without NUL")
+	}
+	// The parser is slow to find out that there is too much: each level takes it several
+	// calls of its own.
+	depth := 0
+	for i := range len(expr) {
+		switch expr[i] {
+		case '(', '[', '{':
+			if depth++; depth > maxDepth+10 {
+				return problemAt(positionIn(expr, i), "the filter is too large: at most %d levels", maxDepth)
+			}
+		case ')', ']', '}':
+			depth--
+		}
+	}
+	return nil
+}
+
+// positionIn is the position of a byte.
+func positionIn(expr string, offset int) Position {
+	before := expr[:offset]
+	line := strings.LastIndexByte(before, '\n') + 1
+	return Position{Line: strings.Count(before, "\n") + 1, Column: utf8.RuneCountInString(before[line:]) + 1}
+}
+
+// storable reports whether PostgreSQL can keep s: valid UTF-8 without NUL.
+func storable(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
+
+// sizer bounds what the type check and the renderer have to work through.
+type sizer struct {
+	ast   *ast.AST
+	nodes int
+}
+
+func checkSize(a *ast.AST) error { return (&sizer{ast: a}).walk(a.Expr(), 0, 0) }
+
+func (s *sizer) walk(e ast.Expr, depth, macros int) error {
+	s.nodes++
+	if s.nodes > maxNodes || depth > maxDepth {
+		return problemAt(positionOf(s.ast, e), "the filter is too large: at most %d parts and %d levels", maxNodes, maxDepth)
+	}
+	switch e.Kind() {
+	case ast.ListKind:
+		return s.list(e, depth, macros)
+	case ast.CallKind:
+		c := e.AsCall()
+		// A chain of && or || is as deep as it is long to the parser, and flat to us.
+		next := depth + 1
+		if c.FunctionName() == operators.LogicalAnd || c.FunctionName() == operators.LogicalOr {
+			next = depth
+		}
+		if c.IsMemberFunction() {
+			if err := s.walk(c.Target(), next, macros); err != nil {
+				return err
+			}
+		}
+		for _, arg := range c.Args() {
+			if err := s.walk(arg, next, macros); err != nil {
+				return err
+			}
+		}
+	case ast.SelectKind:
+		return s.walk(e.AsSelect().Operand(), depth+1, macros)
+	case ast.ComprehensionKind:
+		if macros++; macros > maxMacros {
+			return problemAt(positionOf(s.ast, e), "exists, all and exists_one may stand %d deep within each other", maxMacros)
+		}
+		c := e.AsComprehension()
+		if err := s.walk(c.IterRange(), depth+1, macros); err != nil {
+			return err
+		}
+		return s.walk(c.LoopStep(), depth+1, macros)
+	case ast.MapKind, ast.StructKind:
+		return problemAt(positionOf(s.ast, e), "maps and messages are not supported in a filter")
+	case ast.IdentKind, ast.LiteralKind, ast.UnspecifiedExprKind:
+	}
+	return nil
+}
+
+// list counts a list. The literals in it cost little: they are counted as one.
+func (s *sizer) list(e ast.Expr, depth, macros int) error {
+	if n := e.AsList().Size(); n > maxListItems {
+		return problemAt(positionOf(s.ast, e), "a list may have at most %d items, this one has %d", maxListItems, n)
+	}
+	for _, item := range e.AsList().Elements() {
+		if item.Kind() == ast.LiteralKind {
+			continue
+		}
+		if err := s.walk(item, depth+1, macros); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measure takes the number of conditions that rendering c writes from left, and reports
+// whether there was enough: some conditions are written twice.
+func measure(c condition, left *int) bool {
+	if *left--; *left < 0 {
+		return false
+	}
+	twice := func(c condition) bool { return measure(c, left) && measure(c, left) }
+	each := func(terms []condition, measure func(condition) bool) bool {
+		for _, t := range terms {
+			if !measure(t) {
+				return false
+			}
+		}
+		return true
+	}
+	once := func(c condition) bool { return measure(c, left) }
+	switch c := c.(type) {
+	case and:
+		return each(c.terms, once)
+	case or:
+		return each(c.terms, once)
+	case not:
+		return once(c.term)
+	case either:
+		return twice(c.test) && once(c.yes) && once(c.no)
+	case sameTruth:
+		return twice(c.term)
+	case quantified:
+		if c.how == existsOne {
+			return measure(c.term, left) && twice(c.term)
+		}
+		return once(c.term)
+	case exactlyOne:
+		return each(c.terms, twice)
+	}
+	return true
+}

@@ -1,0 +1,13 @@
+package indexes
+
+import (
+	"embed"
+
+	"github.com/stratakit/strata/internal/migrate"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Migrations returns the package's migrations, for strata.Migrate.
+func Migrations() migrate.Line { return migrate.Line{Name: "indexes", Files: migrations} }

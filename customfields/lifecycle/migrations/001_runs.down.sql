@@ -1,0 +1,1 @@
+DROP TABLE strata.custom_field_runs;
