@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -22,7 +23,12 @@ import (
 	"github.com/stratakit/strata/tenancy"
 )
 
-func TestMain(m *testing.M) { dbtest.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) != "" {
+		os.Exit(child())
+	}
+	dbtest.Main(m)
+}
 
 type bundle struct {
 	*tenancytest.Env
