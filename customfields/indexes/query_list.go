@@ -85,8 +85,8 @@ func (a *Advisor) facts(ctx context.Context) (f facts, err error) {
 	if err != nil {
 		return f, fmt.Errorf("indexes: look at what filters did: %w", err)
 	}
-	// A slot is the key until the field is renamed.
-	err = a.db.ReadTrusted(ctx, `SELECT coalesce(to_jsonb(f)->>'slot', f.key) FROM strata.custom_fields f
+	// A slot that is not there is the key.
+	err = a.db.ReadTrusted(ctx, `SELECT coalesce(f.slot, f.key) FROM strata.custom_fields f
 		GROUP BY 1 HAVING NOT bool_or(f.filterable AND f.archived_at IS NULL)`, nil, func(rows pgx.Rows) error {
 		slots, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		for _, s := range slots {
