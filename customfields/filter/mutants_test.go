@@ -3,8 +3,8 @@ package filter_test
 // cheapMutant is found by the first filters.
 const cheapMutant = "= for null-safe equality"
 
-// mutants are faults that compilers of filters have had: see the reports cited in
-// docs/decisions.md.
+// mutants are faults that are easy to make, some of which other compilers of filters have
+// had.
 var mutants = []mutant{
 	{"CASE WHEN … ELSE for a ternary", "render.go", `r.render(c.test, false)`, `"(" + r.render(c.test, true) + " IS NOT TRUE)"`},
 	{cheapMutant, "render.go", `a + negated(" IS NOT DISTINCT FROM ", " IS DISTINCT FROM ", want) + b`, `a + negated(" = ", " <> ", want) + b`},
