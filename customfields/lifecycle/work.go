@@ -294,8 +294,8 @@ func (m *Manager) end(ctx context.Context, tx *tenancy.Tx, rec *record) error {
 	if cancelled {
 		rec.State = Cancelled
 	}
-	switch {
-	case rec.Kind == customfields.KindPurge:
+	switch rec.Kind {
+	case customfields.KindPurge:
 		f, err := m.fields.FindTx(ctx, tx, customfields.ByID(rec.FieldID))
 		if err == nil {
 			err = ours(f, *rec)
@@ -304,7 +304,7 @@ func (m *Manager) end(ctx context.Context, tx *tenancy.Tx, rec *record) error {
 			return err
 		}
 		return m.fields.RemoveTx(ctx, tx, rec.FieldID, "custom_field.purged")
-	case rec.Kind == customfields.KindRemoveOption:
+	case customfields.KindRemoveOption:
 		f, err := m.alter(ctx, tx, *rec, "finished", func(f *customfields.Field) error {
 			remove(f, rec.Option)
 			f.Transition = nil
@@ -314,6 +314,7 @@ func (m *Manager) end(ctx context.Context, tx *tenancy.Tx, rec *record) error {
 			return err
 		}
 		return m.replaceInFilters(ctx, tx, f.Key, rec.Option, rec.Replacement)
+	case customfields.KindConvert:
 	}
 	_, err := m.alter(ctx, tx, *rec, "finished", func(f *customfields.Field) error {
 		f.Transition = nil
