@@ -306,6 +306,7 @@ func (s *Strata) keepHouse(ctx context.Context) {
 		{"refresh access", func(ctx context.Context) (int, error) { return s.Limits.RefreshAccess(ctx, s.Tenancy) }},
 		{"sweep idempotency keys", func(ctx context.Context) (int, error) { return tenancyhttp.SweepIdempotencyKeys(ctx, s.DB) }},
 		{"check domain names again", s.Tenancy.RecheckDomains},
+		{"settle unique fields", s.Fields.SettleUniques},
 	}
 	if s.Imports != nil {
 		chores = append(chores, chore{"sweep imports", s.Imports.Sweep})

@@ -62,6 +62,13 @@ type Field struct {
 	// Default is the value of a new record that comes without one, in its stored form. It
 	// is never given to a record that is there already.
 	Default any `json:"default,omitempty"`
+	// Unique refuses a value that another record of the same domain has; deleted ones do not
+	// count, and neither do records without a value. Text is compared as it is stored: case
+	// counts. Text, number, date, url and email can be unique.
+	Unique bool `json:"unique"`
+	// UniqueState is Building while a field with values becomes unique (new clashes are
+	// refused already, old ones are being looked for) and Clearing for a while after it was.
+	UniqueState string `json:"uniqueState,omitempty"`
 	// Filterable allows the field in filters. Default true.
 	Filterable bool `json:"filterable"`
 	// Position orders the fields of a workspace.
@@ -74,7 +81,8 @@ type Field struct {
 	// Transition is the change of the field that is under way, if one is.
 	Transition *Transition `json:"transition,omitempty"`
 
-	prepared // for reading values
+	uniqueRun int64 // counts how often Unique was turned on
+	prepared        // for reading values
 }
 
 // The limits of a definition, in characters; of options, how many, archived ones among them.
@@ -127,6 +135,7 @@ func (f *Field) check() error {
 	}
 	f.checkConstraints(&v)
 	f.checkDefault(&v)
+	f.checkUnique(&v)
 	return v.OrNil()
 }
 

@@ -10,4 +10,6 @@ import (
 var migrations embed.FS
 
 // Migrations returns the package's migrations, for strata.Migrate.
-func Migrations() migrate.Line { return migrate.Line{Name: "customfields", Files: migrations} }
+func Migrations() migrate.Line {
+	return migrate.Line{Name: "customfields", Files: migrations, DomainTables: []string{"custom_field_uniques"}}
+}

@@ -17,8 +17,9 @@ var _ move.Participant = (*Registry)(nil)
 
 // difference is what the definitions of a workspace lack for the records of another one.
 type difference struct {
-	missing  []Field // not there at all; archived ones among them
-	options  []Field // as the target has it, with the options that it lacks
+	missing  []Field  // not there at all; archived ones among them
+	options  []Field  // as the target has it, with the options that it lacks
+	free     []string // the keys of fields that are unique in the source, and are not in the target
 	findings []move.Finding
 }
 
@@ -34,6 +35,9 @@ func fieldsApart(source, target []Field) difference {
 		i := slices.IndexFunc(target, func(t Field) bool { return t.Key == f.Key })
 		if i < 0 {
 			d.missing = append(d.missing, f)
+			if f.UniqueState != "" {
+				find(move.Block, "custom_field_unique", f.Key, "whether the custom field %s is unique is being changed: try again in a moment", f.Key)
+			}
 			if f.ArchivedAt == nil {
 				find(move.Warn, "custom_field_missing", f.Key, "the workspace has no custom field %s: it is copied there", f.Key)
 			}
@@ -58,6 +62,15 @@ func fieldsApart(source, target []Field) difference {
 			find(move.Warn, "custom_field_options", f.Key, "the custom field %s lacks the options %s there: they are added", f.Key, strings.Join(lacking, ", "))
 			t.Options, t.ArchivedOptions = slices.Concat(t.Options, live), slices.Concat(t.ArchivedOptions, archived)
 			d.options = append(d.options, t)
+		}
+		switch {
+		case t.UniqueState != "" || f.UniqueState != "":
+			find(move.Block, "custom_field_unique", f.Key, "whether the custom field %s is unique is being changed: try again in a moment", f.Key)
+		case t.Unique && !f.Unique:
+			find(move.Block, "custom_field_unique", f.Key, "the custom field %s is unique there and not here: make it unique here too, or not unique there", f.Key)
+		case f.Unique && !t.Unique:
+			find(move.Warn, "custom_field_unique", f.Key, "the custom field %s is not unique there", f.Key)
+			d.free = append(d.free, f.Key)
 		}
 		if t.Type == f.Type && t.ArchivedAt == nil && f.ArchivedAt == nil && (t.Constraints != f.Constraints || t.DateOnly != f.DateOnly) {
 			find(move.Warn, "custom_field_constraints", f.Key, "the custom field %s allows other values there: what is stored stays as it is until it is written again", f.Key)
@@ -135,7 +148,8 @@ func (r *Registry) DomainMoved(ctx context.Context, tx *tenancy.Tx, m move.Move)
 	if err != nil || len(source) == 0 {
 		return err
 	}
-	return tx.As(ctx, m.Target(), func(ctx context.Context, tx *tenancy.Tx) error {
+	var free []string
+	err = tx.As(ctx, m.Target(), func(ctx context.Context, tx *tenancy.Tx) error {
 		if _, err := r.change(ctx, tx); err != nil { // other changes wait from here on
 			return err
 		}
@@ -153,6 +167,7 @@ func (r *Registry) DomainMoved(ctx context.Context, tx *tenancy.Tx, m move.Move)
 		if len(blocked) > 0 {
 			return &move.BlockedError{Findings: blocked}
 		}
+		free = d.free
 		for _, f := range d.options {
 			if _, err := r.UpdateTx(ctx, tx, f.Key, Change{Options: &f.Options, ArchivedOptions: &f.ArchivedOptions}); err != nil {
 				return err
@@ -165,6 +180,14 @@ func (r *Registry) DomainMoved(ctx context.Context, tx *tenancy.Tx, m move.Move)
 		}
 		return r.limits.Consume(ctx, tx, billing.ResourceCustomFields, d.live())
 	})
+	if err != nil || len(free) == 0 {
+		return err
+	}
+	_, err = tx.Exec(ctx, tx.SQL(`DELETE FROM strata.custom_field_uniques WHERE domain_id = $1 AND slot = ANY ($2)`), m.DomainID, free)
+	if err != nil {
+		return fmt.Errorf("customfields: forget the values of fields: %w", err)
+	}
+	return nil
 }
 
 // copyTx adds a field of another workspace, archived when it is.

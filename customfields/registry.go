@@ -39,6 +39,7 @@ type Registry struct {
 	limits *billing.Limits
 	audit  *audit.Recorder
 	cfg    Config
+	values string // the table of values; "" until HoldValues
 
 	mu   sync.Mutex // guards sets
 	sets map[tenancy.WorkspaceID]cached
@@ -198,12 +199,14 @@ func version(ctx context.Context, db reader, workspace tenancy.WorkspaceID) (int
 }
 
 const fieldColumns = `f.id, f.key, coalesce(f.slot, f.key), f.label, f.description, f.type, f.options, f.archived_options, f.constraints, f.date_only, f.required,
+	f.unique_state IN ('building', 'on'), CASE WHEN f.unique_state IN ('building', 'clearing') THEN f.unique_state ELSE '' END, f.unique_run,
 	f.default_value, f.filterable, f.position, f.version, f.created_at, f.updated_at, f.archived_at, f.transition`
 
 // columns are where fieldColumns go.
 func (f *Field) columns() []any {
 	return []any{
 		&f.ID, &f.Key, &f.Slot, &f.Label, &f.Description, &f.Type, &f.Options, &f.ArchivedOptions, &f.Constraints, &f.DateOnly, &f.Required,
+		&f.Unique, &f.UniqueState, &f.uniqueRun,
 		&f.Default, &f.Filterable, &f.Position, &f.Version, &f.CreatedAt, &f.UpdatedAt, &f.ArchivedAt, &f.Transition,
 	}
 }
@@ -315,12 +318,13 @@ func (r *Registry) CreateTx(ctx context.Context, tx *tenancy.Tx, f Field) (Field
 	return out, r.limits.Consume(ctx, tx, billing.ResourceCustomFields, 1)
 }
 
-// insert writes f as a new row and returns it, or no row when its key is taken.
+// insert writes f as a new row and returns it, or no row when its key is taken. Nobody has
+// a value under a new key, so that it can be unique at once.
 func (f *Field) insert(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant) (pgx.Rows, error) {
-	return tx.Query(ctx, tx.SQL(`INSERT INTO strata.custom_fields AS f (workspace_id, id, company_id, key, archived_at, type,
-			slot, label, description, options, archived_options, constraints, date_only, required, default_value, filterable, position)
-		VALUES ($1, $2, $3, $4, $5, $6, nullif($7, $4), $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT (workspace_id, key) DO NOTHING RETURNING `+fieldColumns),
-		append([]any{t.WorkspaceID, f.ID, t.CompanyID, f.Key, f.ArchivedAt, string(f.Type), f.Slot}, f.mutable()...)...)
+	return tx.Query(ctx, tx.SQL(`INSERT INTO strata.custom_fields AS f (workspace_id, id, company_id, key, archived_at, type, slot, unique_state,
+			label, description, options, archived_options, constraints, date_only, required, default_value, filterable, position)
+		VALUES ($1, $2, $3, $4, $5, $6, nullif($7, $4), CASE WHEN $8::bool THEN 'on' ELSE 'off' END, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) ON CONFLICT (workspace_id, key) DO NOTHING RETURNING `+fieldColumns),
+		append([]any{t.WorkspaceID, f.ID, t.CompanyID, f.Key, f.ArchivedAt, string(f.Type), f.Slot, f.Unique}, f.mutable()...)...)
 }
 
 // mutable are the values of the columns that can change, in the order of insert and UpdateTx.
@@ -344,6 +348,7 @@ type Change struct {
 	DateOnly        *bool
 	Required        *bool
 	Default         *any // a nil value takes the default away
+	Unique          *bool
 	Filterable      *bool
 	Position        *int
 
@@ -354,16 +359,25 @@ type Change struct {
 
 // Update changes a field. It touches no record: values that the definition would not take
 // any more stay until they are written again. Errors: ErrNotFound, *tenancy.ValidationError,
-// ErrOptionInUse, ErrVersion.
+// ErrOptionInUse, ErrVersion, ErrUniqueBusy, *DuplicatesError.
+//
+// A field that becomes unique is looked through before Update returns, in small transactions
+// beside all other work, and a million records take a minute or so; with a *DuplicatesError
+// all the rest of c is done. It waits for transactions that are writing, so that the caller
+// must not have one open. When ctx ends before, or the process dies, SettleUniques goes on.
 func (r *Registry) Update(ctx context.Context, key string, c Change) (out Field, err error) {
 	err = r.db.InTx(ctx, func(tx *tenancy.Tx) error {
 		out, err = r.UpdateTx(ctx, tx, key, c)
 		return err
 	})
-	return out, err
+	if err != nil || c.Unique == nil {
+		return out, err
+	}
+	return r.settleUnique(ctx, out)
 }
 
-// UpdateTx is Update in the caller's transaction, with what CreateTx says of it.
+// UpdateTx is Update in the caller's transaction, with what CreateTx says of it. A field that
+// becomes unique is looked through by SettleUniques, after the transaction.
 func (r *Registry) UpdateTx(ctx context.Context, tx *tenancy.Tx, key string, c Change) (Field, error) {
 	t, err := r.change(ctx, tx)
 	if err != nil {
@@ -376,19 +390,24 @@ func (r *Registry) UpdateTx(ctx context.Context, tx *tenancy.Tx, key string, c C
 	if c.Version != 0 && c.Version != f.Version {
 		return Field{}, fmt.Errorf("version %d was given, it is %d: %w", c.Version, f.Version, ErrVersion)
 	}
-	before := slices.Concat(f.Options, f.ArchivedOptions)
+	before := f
 	c.apply(&f)
 	if err := f.check(); err != nil {
 		return Field{}, err
 	}
-	for _, o := range before {
+	uniqueState, err := r.turnUnique(before, f)
+	if err != nil {
+		return Field{}, err
+	}
+	for _, o := range slices.Concat(before.Options, before.ArchivedOptions) {
 		if !slices.Contains(f.Options, o) && !slices.Contains(f.ArchivedOptions, o) {
 			return Field{}, fmt.Errorf("option %q: %w", o, ErrOptionInUse)
 		}
 	}
 	rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.custom_fields AS f SET (label, description, options, archived_options, constraints, date_only,
-			required, default_value, filterable, position, version, updated_at) = ($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, f.version + 1, now())
-		WHERE workspace_id = $1 AND id = $2 RETURNING `+fieldColumns), append([]any{t.WorkspaceID, f.ID}, f.mutable()...)...)
+			required, default_value, filterable, position, unique_state, unique_run, version, updated_at) = ($3, $4, $5, $6, $7, $8, $9, $10, $11, $12,
+			coalesce(nullif($13, ''), f.unique_state), f.unique_run + ($13 = 'building')::int, f.version + 1, now())
+		WHERE workspace_id = $1 AND id = $2 RETURNING `+fieldColumns), append(append([]any{t.WorkspaceID, f.ID}, f.mutable()...), uniqueState)...)
 	if err != nil {
 		return Field{}, err
 	}
@@ -409,6 +428,7 @@ func (c Change) apply(f *Field) {
 	assign(&f.DateOnly, c.DateOnly)
 	assign(&f.Required, c.Required)
 	assign(&f.Default, c.Default)
+	assign(&f.Unique, c.Unique)
 	assign(&f.Filterable, c.Filterable)
 	assign(&f.Position, c.Position)
 }

@@ -54,6 +54,7 @@ func NewStore(db *tenancy.DB, fields *customfields.Registry, limits *billing.Lim
 	if db == nil || fields == nil || limits == nil || recorder == nil {
 		return nil, errors.New("recipients: NewStore needs a DB, a Registry, Limits and a Recorder")
 	}
+	fields.HoldValues("strata.recipients")
 	s := &Store{db: db, fields: fields, limits: limits, audit: recorder, timeout: 10 * time.Second}
 	var preferences *settings.Store
 	if cfg != nil {
@@ -92,7 +93,8 @@ func scanRecipient(set *customfields.Set, row pgx.CollectableRow, more ...any) (
 	return r, err
 }
 
-// one returns the one row of a statement; none is ErrNotFound, a taken address ErrEmailTaken.
+// one returns the one row of a statement; none is ErrNotFound, a taken address ErrEmailTaken,
+// a taken value a *customfields.TakenError.
 func one(set *customfields.Set, rows pgx.Rows, err error) (Recipient, error) {
 	if err != nil {
 		return Recipient{}, err
@@ -102,10 +104,10 @@ func one(set *customfields.Set, rows pgx.Rows, err error) (Recipient, error) {
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return r, ErrNotFound
-	case errors.As(err, &pg) && pg.Code == "23505":
+	case errors.As(err, &pg) && pg.ConstraintName == "recipients_email":
 		return r, ErrEmailTaken
 	}
-	return r, err
+	return r, customfields.Taken(err)
 }
 
 // Get returns a recipient, or ErrNotFound.
@@ -128,7 +130,7 @@ func (s *Store) Get(ctx context.Context, id ID) (Recipient, error) {
 }
 
 // Update changes a recipient. Errors: ErrNotFound, ErrVersion, ErrEmailTaken,
-// *tenancy.ValidationError.
+// *customfields.TakenError, *tenancy.ValidationError.
 func (s *Store) Update(ctx context.Context, id ID, c Change) (Recipient, error) {
 	return inTx(ctx, s, func(tx *tenancy.Tx) (Recipient, error) { return s.update(ctx, tx, id, c) })
 }
@@ -248,7 +250,7 @@ func (s *Store) remove(ctx context.Context, tx *tenancy.Tx, id ID) error {
 }
 
 // Restore brings a deleted recipient back. Errors: ErrNotFound for one that is not
-// there or not deleted, ErrEmailTaken, *billing.LimitError.
+// there or not deleted, ErrEmailTaken, *customfields.TakenError, *billing.LimitError.
 func (s *Store) Restore(ctx context.Context, id ID) (Recipient, error) {
 	return inTx(ctx, s, func(tx *tenancy.Tx) (Recipient, error) {
 		set, err := s.fields.SetTx(ctx, tx)

@@ -13,7 +13,7 @@ import (
 )
 
 // Create adds a recipient. Errors: *tenancy.ValidationError, ErrEmailTaken,
-// *billing.LimitError.
+// *customfields.TakenError, *billing.LimitError.
 func (s *Store) Create(ctx context.Context, in New) (Recipient, error) {
 	return inTx(ctx, s, func(tx *tenancy.Tx) (Recipient, error) { return s.create(ctx, tx, in) })
 }
@@ -34,7 +34,7 @@ func (s *Store) create(ctx context.Context, tx *tenancy.Tx, in New) (Recipient, 
 
 // Upsert adds a recipient, or changes the one that has the address: name and status
 // where they are given, and the given custom fields, of which nil clears one. Errors:
-// *tenancy.ValidationError, *billing.LimitError.
+// *tenancy.ValidationError, *customfields.TakenError, *billing.LimitError.
 func (s *Store) Upsert(ctx context.Context, in New) (r Recipient, created bool, err error) {
 	r, err = inTx(ctx, s, func(tx *tenancy.Tx) (r Recipient, err error) {
 		r, created, err = s.insert(ctx, tx, in, true)

@@ -42,6 +42,7 @@ type createRequest struct {
 	DateOnly        bool                     `json:"dateOnly"`
 	Required        bool                     `json:"required"`
 	Default         any                      `json:"default"`
+	Unique          bool                     `json:"unique"`
 	Filterable      *bool                    `json:"filterable"` // default true
 	Position        int                      `json:"position"`
 }
@@ -55,6 +56,7 @@ type updateRequest struct {
 	DateOnly        *bool                     `json:"dateOnly"`
 	Required        *bool                     `json:"required"`
 	Default         json.RawMessage           `json:"default"` // null takes it away
+	Unique          *bool                     `json:"unique"`
 	Filterable      *bool                     `json:"filterable"`
 	Position        *int                      `json:"position"`
 	Version         int64                     `json:"version"`
@@ -135,7 +137,7 @@ func (a *API) create(w http.ResponseWriter, r *http.Request) error {
 	}
 	f, err := a.registry.Create(r.Context(), customfields.Field{
 		Key: in.Key, Label: in.Label, Description: in.Description, Type: in.Type, Options: in.Options, ArchivedOptions: in.ArchivedOptions,
-		Constraints: in.Constraints, DateOnly: in.DateOnly, Required: in.Required, Default: in.Default,
+		Constraints: in.Constraints, DateOnly: in.DateOnly, Required: in.Required, Default: in.Default, Unique: in.Unique,
 		Filterable: in.Filterable == nil || *in.Filterable, Position: in.Position,
 	})
 	if err != nil {
@@ -158,7 +160,7 @@ func (a *API) update(w http.ResponseWriter, r *http.Request) error {
 	}
 	c := customfields.Change{
 		Label: in.Label, Description: in.Description, Options: in.Options, ArchivedOptions: in.ArchivedOptions, Constraints: in.Constraints,
-		DateOnly: in.DateOnly, Required: in.Required, Filterable: in.Filterable, Position: in.Position, Version: in.Version,
+		DateOnly: in.DateOnly, Required: in.Required, Unique: in.Unique, Filterable: in.Filterable, Position: in.Position, Version: in.Version,
 	}
 	if in.Default != nil {
 		c.Default = new(any)

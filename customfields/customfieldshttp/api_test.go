@@ -61,7 +61,7 @@ func TestOneField(t *testing.T) {
 	f := tenancytest.RequireData[customfields.Field](t, answer, 201)
 	require.False(t, f.ID.IsZero())
 	shape := func(f customfields.Field, label, options string) string {
-		return fmt.Sprintf(`{"id":"%s","key":"tier","slot":"tier","label":%q,"type":"select","options":%s,"required":true,"filterable":true,"position":2,"version":%d,"createdAt":%q,"updatedAt":%q}`,
+		return fmt.Sprintf(`{"id":"%s","key":"tier","slot":"tier","label":%q,"type":"select","options":%s,"required":true,"unique":false,"filterable":true,"position":2,"version":%d,"createdAt":%q,"updatedAt":%q}`,
 			f.ID, label, options, f.Version, f.CreatedAt.Format(time.RFC3339Nano), f.UpdatedAt.Format(time.RFC3339Nano))
 	}
 	require.JSONEq(t, `{"data":`+shape(f, "Tier", `["gold","silver"]`)+`}`, answer.Body.String())

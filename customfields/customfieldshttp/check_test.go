@@ -85,7 +85,7 @@ func TestCheckRule(t *testing.T) {
 		{`{"field":"fields.tier","op":"in","value":["gold","silvr"]}`, "rule.value[1]", "silver"},
 		{`{"cel":"email =="}`, "rule.cel", ""},
 		{`"email"`, "rule", ""},
-		{`{"all":[` + strings.Repeat(`{"field":"email","op":"==","value":"0123456789012345678901234567890123456789"},`, 300) + `{"all":[]}]}`, "rule.all[151]", ""},
+		{`{"all":[` + strings.Repeat(`{"field":"email","op":"==","value":"0123456789012345678901234567890123456789"},`, 300) + `{"all":[]}]}`, "rule.all[161]", ""},
 	} {
 		answer := ask(c.rule)
 		e := tenancytest.RequireError(t, answer, 422, "invalid_rule")

@@ -59,7 +59,7 @@ type Company struct {
 // keys of requests, checks of domain names, attempts at blueprints and what products count
 // for them, the list of tables, what is known of indexes.
 const unguardedSQL = `SELECT tablename FROM pg_tables WHERE schemaname = 'strata' AND (tablename LIKE 'goose\_%'
-	OR tablename IN ('audit_entries', 'schema_lines', 'runs', 'run_batches', 'import_rows', 'idempotency_keys', 'domain_checks',
+	OR tablename IN ('audit_entries', 'schema_lines', 'runs', 'run_batches', 'import_rows', 'idempotency_keys', 'domain_checks', 'custom_field_uniques',
 		'moves', 'tenant_tables', 'blueprint_tasks', 'blueprint_counters', 'custom_field_runs', 'field_indexes', 'field_uses'))`
 
 // Template is the database every test begins with: migrated, and with a guard that
