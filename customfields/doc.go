@@ -68,4 +68,11 @@
 //	email                             254 bytes
 //	number                            ±1e15: integers stay exact, and filters cannot overflow
 //	date                              years 1 to 9999, microseconds
+//
+// # Fields that have values
+//
+// What the records have to follow, another key, another type, an option that goes away, is
+// done by package lifecycle. The values of a field stand in the records under its
+// [Field].Slot, which such a change may make another one than its key: who reads records
+// passes them through [Set.Named].
 package customfields

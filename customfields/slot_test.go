@@ -46,7 +46,8 @@ func TestSlots(t *testing.T) {
 func TestFreeSlot(t *testing.T) {
 	t.Parallel()
 	fields := []customfields.Field{
-		{Key: "a", Slot: "a"}, {Key: "b", Slot: "c"},
+		{Key: "a", Slot: "a"},
+		{Key: "b", Slot: "c"},
 		{Key: "d", Slot: "d~3", Transition: &customfields.Transition{Retired: &customfields.Place{Slot: "d"}}},
 		{Key: "e", Slot: "e", Transition: &customfields.Transition{Next: &customfields.Place{Slot: "e~2"}}},
 	}

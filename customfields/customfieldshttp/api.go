@@ -174,11 +174,3 @@ func (a *API) update(w http.ResponseWriter, r *http.Request) error {
 	}
 	return write(w, http.StatusOK, f)
 }
-
-func (a *API) archive(w http.ResponseWriter, r *http.Request) error {
-	if err := a.registry.Archive(r.Context(), r.PathValue("key")); err != nil {
-		return err
-	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
-}

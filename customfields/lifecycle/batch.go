@@ -18,7 +18,7 @@ import (
 const (
 	firstRows = 200
 	minRows   = 10
-	maxRows   = 2_000
+	maxRows   = 1_000
 )
 
 // pass is what is done to every record.
@@ -157,10 +157,8 @@ func (m *Manager) batch(ctx context.Context, tx *tenancy.Tx, rec *record) error 
 // resize returns how many records the next batch looks at.
 func (m *Manager) resize(rows int, took time.Duration) int {
 	switch {
-	case took > 2*m.cfg.BatchTime:
-		rows /= 4
 	case took > m.cfg.BatchTime:
-		rows = rows * 2 / 3
+		rows = int(float64(rows) * float64(m.cfg.BatchTime) / float64(took))
 	case took < m.cfg.BatchTime/2:
 		rows *= 2
 	}

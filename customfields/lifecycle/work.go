@@ -25,6 +25,9 @@ const (
 	// idle is how long a process may stand still in the middle of a step before PostgreSQL
 	// takes the step from it.
 	idle = 20 * time.Second
+	// pendingList is how much, in kB, the index over custom_fields may put off. With the 4 MB
+	// that PostgreSQL allows, one batch in a hundred pays for all the others, for seconds.
+	pendingList = 256
 )
 
 // Work works on runs of the Manager's queue, of every workspace, until ctx ends. Start it
@@ -104,9 +107,9 @@ func (m *Manager) step(ctx context.Context, d due) (done bool, err error) {
 	}()
 	err = m.db.InTx(ctx, func(tx *tenancy.Tx) error {
 		rec, err := one(tx.Query(ctx, tx.SQL(fmt.Sprintf(`SELECT `+runColumns+` FROM strata.custom_field_runs,
-				(SELECT set_config('lock_timeout', '%d', true), set_config('idle_in_transaction_session_timeout', '%d', true), set_config('statement_timeout', '0', true)) limits
+				(SELECT set_config('lock_timeout', '%d', true), set_config('idle_in_transaction_session_timeout', '%d', true), set_config('statement_timeout', '0', true), set_config('gin_pending_list_limit', '%d', true)) limits
 			WHERE workspace_id = $1 AND id = $2 AND state IN ('running', 'cancelling') AND next_attempt_at <= now()
-			FOR NO KEY UPDATE OF custom_field_runs SKIP LOCKED`, lockWait.Milliseconds(), idle.Milliseconds())), d.workspace, d.id))
+			FOR NO KEY UPDATE OF custom_field_runs SKIP LOCKED`, lockWait.Milliseconds(), idle.Milliseconds(), pendingList)), d.workspace, d.id))
 		if errors.Is(err, ErrRunNotFound) {
 			return nil
 		}
@@ -294,8 +297,8 @@ func (m *Manager) end(ctx context.Context, tx *tenancy.Tx, rec *record) error {
 	if cancelled {
 		rec.State = Cancelled
 	}
-	switch {
-	case rec.Kind == customfields.KindPurge:
+	switch rec.Kind {
+	case customfields.KindPurge:
 		f, err := m.fields.FindTx(ctx, tx, customfields.ByID(rec.FieldID))
 		if err == nil {
 			err = ours(f, *rec)
@@ -304,7 +307,7 @@ func (m *Manager) end(ctx context.Context, tx *tenancy.Tx, rec *record) error {
 			return err
 		}
 		return m.fields.RemoveTx(ctx, tx, rec.FieldID, "custom_field.purged")
-	case rec.Kind == customfields.KindRemoveOption:
+	case customfields.KindRemoveOption:
 		f, err := m.alter(ctx, tx, *rec, "finished", func(f *customfields.Field) error {
 			remove(f, rec.Option)
 			f.Transition = nil
@@ -314,6 +317,7 @@ func (m *Manager) end(ctx context.Context, tx *tenancy.Tx, rec *record) error {
 			return err
 		}
 		return m.replaceInFilters(ctx, tx, f.Key, rec.Option, rec.Replacement)
+	case customfields.KindConvert:
 	}
 	_, err := m.alter(ctx, tx, *rec, "finished", func(f *customfields.Field) error {
 		f.Transition = nil
