@@ -76,6 +76,7 @@ func (s *Strata) apis(cfg *HandlerConfig) []web.API {
 		billinghttp.New(s.Limits),
 		bulkhttp.New(s.Runner),
 		customfieldshttp.New(s.Fields, s.Recipients.Filter),
+		customfieldshttp.NewChanges(s.FieldChanges),
 		recipientshttp.New(s.Recipients),
 	}
 	if s.Imports != nil {

@@ -363,7 +363,8 @@ type Change struct {
 //
 // A field that becomes unique is looked through before Update returns, in small transactions
 // beside all other work, and a million records take a minute or so; with a *DuplicatesError
-// all the rest of c is done. When ctx ends before, or the process dies, SettleUniques goes on.
+// all the rest of c is done. It waits for transactions that are writing, so that the caller
+// must not have one open. When ctx ends before, or the process dies, SettleUniques goes on.
 func (r *Registry) Update(ctx context.Context, key string, c Change) (out Field, err error) {
 	err = r.db.InTx(ctx, func(tx *tenancy.Tx) error {
 		out, err = r.UpdateTx(ctx, tx, key, c)

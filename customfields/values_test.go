@@ -143,9 +143,27 @@ func TestNormalizeTextReadsCells(t *testing.T) {
 	require.JSONEq(t, `{"note":"a, b","size":1000,"due":"2026-01-31T00:00:00.000000Z","tier":"gold","tags":["new","vip"],"vip":true,"mail":"a@example.com"}`,
 		string(customfields.AppendJSON(nil, got)))
 	for _, bad := range []map[string]string{
-		{"size": "1,5"}, {"size": "0x10"}, {"size": "NaN"}, {"size": "Inf"}, {"size": "1_000"}, {"vip": "maybe"}, {"tags": "vip,new"}, {"due": "31.01.2026"},
-		{"size": "1e400"}, {"size": "12%"}, {"size": "1 000"}, {"size": "١٢"}, {"size": "--1"}, {"size": "1e16"}, {"size": "."}, {"size": "infinity"},
-		{"due": "2026-02-30"}, {"due": "2026-01-31T24:00"}, {"due": "0000-01-01"}, {"due": "10000-01-01"}, {"due": "2026-01-31T10:00:00" + "+25:00"},
+		{"size": "1,5"},
+		{"size": "0x10"},
+		{"size": "NaN"},
+		{"size": "Inf"},
+		{"size": "1_000"},
+		{"vip": "maybe"},
+		{"tags": "vip,new"},
+		{"due": "31.01.2026"},
+		{"size": "1e400"},
+		{"size": "12%"},
+		{"size": "1 000"},
+		{"size": "١٢"},
+		{"size": "--1"},
+		{"size": "1e16"},
+		{"size": "."},
+		{"size": "infinity"},
+		{"due": "2026-02-30"},
+		{"due": "2026-01-31T24:00"},
+		{"due": "0000-01-01"},
+		{"due": "10000-01-01"},
+		{"due": "2026-01-31T10:00:00" + "+25:00"},
 	} {
 		_, err := s.NormalizeText(bad)
 		require.Error(t, err, "%v", bad)

@@ -37,7 +37,7 @@ func (h commitHandler) Open(ctx context.Context, run bulk.Run) (bulk.Work, error
 	}
 	w := &commitWork{
 		im: h.im, id: imp.ID, reservation: s.reservation, fieldsVersion: s.fieldsVersion,
-		sql: commitSQL(s.plan), failed: imp.Status == Failed,
+		policy: s.plan.Conflict, sql: commitSQL(s.plan), failed: imp.Status == Failed,
 	}
 	if len(s.plan.Defaults) > 0 {
 		if w.defaults, err = json.Marshal(s.plan.Defaults); err != nil {
@@ -55,6 +55,7 @@ type commitWork struct {
 	id            ID
 	reservation   billing.ReservationID
 	fieldsVersion int64
+	policy        Conflict
 	sql           string
 	defaults      []byte // JSON of the plan's, nil without any
 	cursor        commitCursor
@@ -69,14 +70,14 @@ func (w *commitWork) Close() error { return nil }
 // deadlock, as between rows with and without a status, ends one batch, which bulk tries again.
 //
 // A row judged new meets a recipient made since by the policy. One judged an update whose
-// recipient is gone, or has another address, is left out.
+// recipient is gone, or has another address, is left out, and so are the rows of $8.
 //
 // Defaults go into what is inserted, and not into what such a row changes. That it was judged
 // new is seen in its version there, so that the others need no look at the batch.
 func commitSQL(p plan) string {
 	fields, version, given := `custom_fields`, `1`, `excluded.custom_fields`
 	if len(p.Defaults) > 0 {
-		fields = `CASE verdict WHEN 'new' THEN $8::jsonb || custom_fields ELSE custom_fields END`
+		fields = `CASE verdict WHEN 'new' THEN $9::jsonb || custom_fields ELSE custom_fields END`
 		version = `CASE verdict WHEN 'new' THEN 1 ELSE 2 END`
 		given = `CASE excluded.version WHEN 1 THEN (SELECT b.custom_fields FROM batch b WHERE b.email_norm = excluded.email_norm) ELSE excluded.custom_fields END`
 	}
@@ -96,13 +97,13 @@ func commitSQL(p plan) string {
 	return `
 	WITH batch AS MATERIALIZED (
 		SELECT row_no, verdict, email, email_norm, name, status, custom_fields, row_number() OVER (ORDER BY email_norm) AS n,
-			CASE verdict WHEN 'new' THEN true ELSE (
+			CASE WHEN row_no = ANY ($8::int[]) THEN NULL WHEN verdict = 'new' THEN true ELSE (
 				SELECT true FROM strata.recipients r
 				WHERE r.domain_id = $1 AND r.id = next.recipient_id AND r.email_norm = next.email_norm AND r.deleted_at IS NULL FOR UPDATE) END AS there
 		FROM (SELECT * FROM strata.import_rows WHERE domain_id = $1 AND import_id = $2 AND verdict IN ('new', 'update') AND email_norm > $3
 			ORDER BY email_norm LIMIT $4) next
 	), ` + written + `
-	SELECT count(*), coalesce(max(email_norm), $3), coalesce(array_agg(row_no) FILTER (WHERE there IS NULL), '{}'),
+	SELECT count(*), coalesce(max(email_norm), $3), coalesce(array_agg(row_no) FILTER (WHERE there IS NULL AND row_no <> ALL ($8)), '{}'),
 		(SELECT count(*) FILTER (WHERE inserted) FROM written), (SELECT count(*) FILTER (WHERE NOT inserted) FROM written)
 	FROM batch`
 }
@@ -120,6 +121,10 @@ func (w *commitWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, err
 	if _, err := tx.Exec(ctx, byKey); err != nil {
 		return bulk.Batch{}, err
 	}
+	taken, err := w.markTaken(ctx, tx)
+	if err != nil {
+		return bulk.Batch{}, err
+	}
 	ids := make([]recipients.ID, w.im.cfg.BatchRows)
 	for i := range ids {
 		ids[i] = tenancy.NewID[recipients.Recipient]()
@@ -128,11 +133,11 @@ func (w *commitWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, err
 	var rows, inserted, updated int64
 	var gone []int32
 	var next commitCursor
-	args := []any{t.DomainID, w.id, w.cursor.After, w.im.cfg.BatchRows, ids, t.CompanyID, t.WorkspaceID}
+	args := []any{t.DomainID, w.id, w.cursor.After, w.im.cfg.BatchRows, ids, t.CompanyID, t.WorkspaceID, append([]int32{}, taken...)}
 	if w.defaults != nil {
 		args = append(args, w.defaults)
 	}
-	err := tx.QueryRow(ctx, tx.SQL(w.sql), args...).
+	err = tx.QueryRow(ctx, tx.SQL(w.sql), args...).
 		Scan(&rows, &next.After, &gone, &inserted, &updated)
 	if err != nil {
 		return bulk.Batch{}, fmt.Errorf("write recipients: %w", err)

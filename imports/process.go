@@ -47,7 +47,7 @@ func (h processHandler) Open(ctx context.Context, run bulk.Run) (bulk.Work, erro
 	if err := decodeCursor(run, &cursor); err != nil {
 		return nil, bulk.Permanent(err)
 	}
-	w := &processWork{im: h.im, id: imp.ID, size: imp.Size, cursor: cursor, processed: run.Processed, failed: imp.Status == Failed, stageSQL: stageSQL(s.plan.Conflict)}
+	w := &processWork{im: h.im, id: imp.ID, size: imp.Size, cursor: cursor, processed: run.Processed, failed: imp.Status == Failed, policy: s.plan.Conflict}
 	if cursor.EOF {
 		return w, nil
 	}
@@ -73,7 +73,7 @@ type processWork struct {
 	cursor    readCursor
 	processed int64
 	failed    bool // and tried again
-	stageSQL  string
+	policy    Conflict
 }
 
 func (w *processWork) Close() error {
@@ -84,7 +84,7 @@ func (w *processWork) Close() error {
 }
 
 // Batch forgets an earlier reading, then stages the next rows, and after the last finds
-// the duplicates.
+// the duplicates and the values that others have.
 func (w *processWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, error) {
 	if w.failed {
 		if err := w.im.resume(ctx, tx, w.id, Validating); err != nil {
@@ -98,7 +98,10 @@ func (w *processWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, er
 		w.cursor.Clear = more
 		return bulk.Batch{Cursor: w.cursor}, err
 	case w.cursor.EOF:
-		return bulk.Batch{Cursor: w.cursor, Done: true}, w.markDuplicates(ctx, tx)
+		if err := w.markDuplicates(ctx, tx); err != nil {
+			return bulk.Batch{}, err
+		}
+		return bulk.Batch{Cursor: w.cursor, Done: true}, w.markTaken(ctx, tx)
 	}
 	// PostgreSQL ends a transaction that stands idle for as long as a lease lasts.
 	c, err := w.ahead.next(ctx, func() error {

@@ -14,7 +14,7 @@ import (
 // a domain that it has not met for empty: what it would choose can be a thousand times
 // slower. Switched off means very dear, and what is very dear it would compile first.
 const byKey = `SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;
-	SET LOCAL enable_material = off; SET LOCAL enable_sort = off; SET LOCAL jit = off`
+	SET LOCAL enable_nestloop = on; SET LOCAL enable_material = off; SET LOCAL enable_sort = off; SET LOCAL jit = off`
 
 const createBatch = byKey + `;
 	CREATE TEMP TABLE strata_import_batch (row_no integer, email text, email_norm text COLLATE "C", name text, status text,
@@ -49,7 +49,7 @@ func (w *processWork) stage(ctx context.Context, tx *tenancy.Tx, rows [][]any) e
 		return err
 	}
 	t := tx.Tenant()
-	_, err := tx.Exec(ctx, tx.SQL(w.stageSQL), t.DomainID, w.id, t.CompanyID, t.WorkspaceID)
+	_, err := tx.Exec(ctx, tx.SQL(stageSQL(w.policy)), t.DomainID, w.id, t.CompanyID, t.WorkspaceID)
 	return err
 }
 

@@ -26,9 +26,12 @@ import (
 func (b *bundle) sortable(t *testing.T, c *tenancytest.Company, n int) {
 	t.Helper()
 	for _, f := range []customfields.Field{
-		{Key: "note", Type: customfields.Text, Filterable: true}, {Key: "due", Type: customfields.Date, Filterable: true},
-		{Key: "vip", Type: customfields.Boolean, Filterable: true}, {Key: "site", Type: customfields.URL, Filterable: true},
-		{Key: "mail", Type: customfields.Email, Filterable: true}, {Key: "secret", Type: customfields.Text},
+		{Key: "note", Type: customfields.Text, Filterable: true},
+		{Key: "due", Type: customfields.Date, Filterable: true},
+		{Key: "vip", Type: customfields.Boolean, Filterable: true},
+		{Key: "site", Type: customfields.URL, Filterable: true},
+		{Key: "mail", Type: customfields.Email, Filterable: true},
+		{Key: "secret", Type: customfields.Text},
 		{Key: "tags", Type: customfields.MultiSelect, Options: []string{"a", "b"}, Filterable: true},
 	} {
 		_, err := b.fields.Create(c.WorkspaceCtx, f)

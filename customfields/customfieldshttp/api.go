@@ -90,10 +90,6 @@ func (a *API) Routes() []web.Route {
 			Permission: manage, Request: updateRequest{}, Response: web.Data[customfields.Field]{}, Handle: a.update,
 		},
 		{
-			Method: http.MethodDelete, Path: base + "/{key}", Name: "archiveCustomField", Summary: "Archive a custom field; its values stay",
-			Permission: manage, Status: http.StatusNoContent, Handle: a.archive,
-		},
-		{
 			Method: http.MethodPost, Path: "/workspaces/{workspaceID}/filters/check", Name: "checkFilter", Summary: "Check a filter and name what it reads",
 			Permission: string(access.RecipientsRead), Read: true, Request: checkRequest{}, Response: web.Data[Check]{}, Handle: a.check,
 		},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/customfields/customfieldshttp"
+	"github.com/stratakit/strata/customfields/lifecycle"
 	"github.com/stratakit/strata/internal/dbtest"
 	"github.com/stratakit/strata/internal/tenancytest"
 	"github.com/stratakit/strata/internal/web"
@@ -24,6 +25,7 @@ type world struct {
 	*tenancytest.Env
 	*tenancytest.HTTP
 	registry *customfields.Registry
+	manager  *lifecycle.Manager
 	fields   string // the path of company A's fields
 	check    string // and of its filter check
 }
@@ -36,7 +38,9 @@ func open(t *testing.T) *world {
 	require.NoError(t, err)
 	store, err := recipients.NewStore(w.DB, w.registry, w.Limits, w.Audit, nil)
 	require.NoError(t, err)
-	w.HTTP = w.Serve(t, nil, customfieldshttp.New(w.registry, store.Filter))
+	w.manager, err = lifecycle.NewManager(w.DB, w.registry, w.Audit, &lifecycle.Config{Tables: recipients.FieldTables()})
+	require.NoError(t, err)
+	w.HTTP = w.Serve(t, nil, customfieldshttp.New(w.registry, store.Filter), customfieldshttp.NewChanges(w.manager))
 	w.fields = "/workspaces/" + w.A.WorkspaceID.String() + "/custom-fields"
 	w.check = "/workspaces/" + w.A.WorkspaceID.String() + "/filters/check"
 	return w
@@ -231,12 +235,16 @@ func TestIsolation(t *testing.T) {
 	w.define(t, tier)
 	_, err := w.registry.Create(w.B.WorkspaceCtx, customfields.Field{Key: "own", Type: customfields.Text})
 	require.NoError(t, err)
+	w.define(t, `{"key":"level","type":"text"}`)
+	run, err := w.manager.Convert(w.A.WorkspaceCtx, "level", customfields.Number, nil)
+	require.NoError(t, err)
 	before := w.Do(t, "a", "GET", w.fields).Body.String()
 	w.RequireIsolation(t, tenancytest.Isolation{
-		Handler: w.Handler, Routes: w.Routes, Values: map[string]string{"key": "tier"},
+		Handler: w.Handler, Routes: w.Routes, Values: map[string]string{"key": "tier", "runID": run.ID.String()},
 		Bodies: map[string]string{
 			"createCustomField": `{"key":"new","type":"text"}`, "updateCustomField": `{"label":"Taken over"}`,
-			"checkFilter": `{"filter":"fields.tier == \"gold\""}`,
+			"checkFilter":       `{"filter":"fields.tier == \"gold\""}`,
+			"renameCustomField": `{"key":"taken_over"}`, "convertCustomField": `{"type":"text"}`, "removeCustomFieldOption": `{"option":"gold","force":true}`,
 		},
 		Untenanted: []string{"GET /openapi.json", "GET /healthz", "GET /readyz"},
 	})

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/internal/tenancytest"
+	"github.com/stratakit/strata/recipients"
 )
 
 func TestEverythingOfADefinition(t *testing.T) {
@@ -110,4 +111,33 @@ func TestPages(t *testing.T) {
 	tenancytest.RequireError(t, w.Do(t, "a", "GET", w.fields+"?cursor=nope"), 400, "invalid_cursor")
 	require.NotNil(t, tenancytest.RequireData[customfields.Field](t, w.Do(t, "member", "GET", w.fields+"/k1"), 200).ArchivedAt, "an archived one can be read")
 	tenancytest.RequireError(t, w.Do(t, "a", "GET", w.fields+"/nope"), 404, "custom_field_not_found")
+}
+
+func TestUniqueFields(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	store, err := recipients.NewStore(w.DB, w.registry, w.Limits, w.Audit, nil)
+	require.NoError(t, err)
+	w.define(t, `{"key":"code","type":"text"}`)
+	for _, email := range []string{"a@example.com", "b@example.com"} {
+		_, err := store.Create(w.A.Ctx, recipients.New{Email: email, CustomFields: map[string]any{"code": "x"}})
+		require.NoError(t, err)
+	}
+	answer := w.Do(t, "a", "PATCH", w.fields+"/code", `{"unique":true}`)
+	tenancytest.RequireError(t, answer, 409, "values_not_unique")
+	require.Contains(t, answer.Body.String(), `"count":1`)
+	require.Contains(t, answer.Body.String(), `"values":[{"value":"x","records":2}]`)
+	f := tenancytest.RequireData[customfields.Field](t, w.Do(t, "a", "GET", w.fields+"/code"), 200)
+	require.Equal(t, []any{false, ""}, []any{f.Unique, f.UniqueState})
+	_, _, err = store.Upsert(w.A.Ctx, recipients.New{Email: "b@example.com", CustomFields: map[string]any{"code": "y"}})
+	require.NoError(t, err)
+	f = tenancytest.RequireData[customfields.Field](t, w.Do(t, "a", "PATCH", w.fields+"/code", `{"unique":true}`), 200)
+	require.Equal(t, []any{true, ""}, []any{f.Unique, f.UniqueState})
+	require.True(t, w.define(t, `{"key":"badge","type":"number","unique":true}`).Unique)
+	f = tenancytest.RequireData[customfields.Field](t, w.Do(t, "a", "PATCH", w.fields+"/code", `{"unique":false}`), 200)
+	require.Equal(t, []any{false, ""}, []any{f.Unique, f.UniqueState})
+	for _, body := range []string{`{"key":"x","type":"boolean","unique":true}`, `{"key":"x","type":"text","default":"a","unique":true}`} {
+		e := tenancytest.RequireError(t, w.Do(t, "a", "POST", w.fields, body), 422, "validation_failed")
+		require.Equal(t, "unique", e.Errors[0].Field)
+	}
 }

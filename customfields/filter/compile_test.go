@@ -144,25 +144,6 @@ func TestFilterReferences(t *testing.T) {
 	require.Equal(t, []string{"email", "fields.note", "fields.tier"}, f.References())
 }
 
-func FuzzCompile(f *testing.F) {
-	for _, s := range []string{`fields.tier == "gold"`, `!(email in ["a"]) && has(fields.note)`, `fields.due > timestamp("2024-01-01T00:00:00Z")`, `a.b.c(1)[2]`, `[{}]`} {
-		f.Add(s)
-	}
-	s := filter.Schema{Fields: allTypes(f), Columns: columns}
-	f.Fuzz(func(t *testing.T, expr string) {
-		f, err := filter.Compile(s, expr)
-		if err != nil {
-			var e *filter.Error
-			require.ErrorAs(t, err, &e)
-			return
-		}
-		sql, args := f.SQL(filter.Options{First: 1})
-		require.Contains(t, sql, "(")
-		require.LessOrEqual(t, len(args), 600)
-		f.Match(filter.Record{Columns: map[string]any{"email": "", "status": "active", "createdAt": time.Time{}}}, time.Now())
-	})
-}
-
 // The words are all that CEL's grammar and library know. Those that a key may be are
 // tried in every place where a filter names a field.
 func TestEveryKeyCanBeFiltered(t *testing.T) {

@@ -1,7 +1,6 @@
 package filter_test
 
 import (
-	"bufio"
 	"cmp"
 	"flag"
 	"fmt"
@@ -228,12 +227,11 @@ func literalOf(v *expr.Value) (string, bool) {
 // readSkips reads lines of "name: refused: why" and "name: differs: why".
 func readSkips(t *testing.T) map[string]string {
 	t.Helper()
-	f, err := os.Open(skipFile)
+	raw, err := os.ReadFile(skipFile)
 	require.NoError(t, err)
-	defer f.Close()
 	skips := map[string]string{}
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		line := strings.TrimSpace(lines.Text())
+	for line := range strings.Lines(string(raw)) {
+		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "# ") {
 			continue
 		}

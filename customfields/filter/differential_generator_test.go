@@ -2,12 +2,9 @@ package filter_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"math/rand/v2"
-	"regexp/syntax"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // generator writes random filters over the whole language. What it writes compiles, but for
@@ -32,7 +29,7 @@ func (g *generator) condition(depth int) *term {
 	if depth <= 0 {
 		return g.plainCondition()
 	}
-	switch g.IntN(28) {
+	switch g.IntN(29) {
 	case 0, 1:
 		return node(cond, "(%s && %s)", g.condition(depth-1), g.condition(depth-1))
 	case 2, 3:
@@ -73,6 +70,8 @@ func (g *generator) condition(depth int) *term {
 		return g.chain()
 	case 24:
 		return node(cond, g.of("hasAny", "hasAll", "hasNone")+"(%s, ["+quoteCEL(g.of("vip", "beta", "É", "a_"))+", "+quoteCEL(g.of("new", "vip"))+"])", g.value(list, depth-1))
+	case 26:
+		return g.merged()
 	case 25:
 		return node(cond, "matches(%s, %s)", g.value(text, depth-1), leaf(pattern, g.pattern()))
 	}
@@ -91,6 +90,25 @@ func (g *generator) unrolled(depth int) *term {
 		body = node(cond, "("+g.of("%s && %s", "%s || %s", "%s ? %s : opted")+")", body, g.condition(depth-2))
 	}
 	return node(cond, "%s."+g.of("exists", "all", "exists_one")+"(e, %s)", over, body)
+}
+
+// merged is a conjunction of equalities, some with one field, of which the renderer makes one
+// containment.
+func (g *generator) merged() *term {
+	one := func() *term {
+		switch g.IntN(5) {
+		case 0:
+			return leaf(cond, "fields.vip"+g.of("", " == true", " == false"))
+		case 1:
+			return leaf(cond, quoteCEL(g.of("vip", "beta", "É"))+" in fields.tags")
+		case 2:
+			return leaf(cond, "hasAll(fields.tags, ["+quoteCEL(g.of("vip", "new"))+", "+quoteCEL(g.of("vip", "beta"))+"])")
+		case 3:
+			return leaf(cond, "fields.tier == "+quoteCEL(g.of(tierOptions...)))
+		}
+		return leaf(cond, "fields.user == "+g.of("0", "1", "1e15"))
+	}
+	return node(cond, "(%s && %s && %s)", one(), node(cond, "(%s && %s)", one(), one()), one())
 }
 
 // chain is as much arithmetic as is allowed, on the largest and the smallest numbers.
@@ -133,6 +151,9 @@ func (g *generator) plainCondition() *term {
 	case 3:
 		return leaf(cond, g.of("nickname", "score", "seenAt", "opted", "fields.note", "fields.size", "fields.due", "fields.vip", "fields.tier", "null", "createdAt", "now")+" "+equality+" null")
 	case 4:
+		if g.IntN(8) == 0 {
+			return leaf(cond, "(fields.tier == "+quoteCEL(g.of(tierOptions...))+" && fields.tier == "+quoteCEL(g.of(tierOptions...))+")")
+		}
 		return leaf(cond, "fields.tier "+equality+" "+quoteCEL(g.of(tierOptions...)))
 	case 5:
 		return leaf(cond, "fields.tier in ["+quoteCEL(g.of(tierOptions...))+", "+quoteCEL(g.of(tierOptions...))+"]")
@@ -255,78 +276,4 @@ func (g *generator) getter(d *term) *term {
 	}
 	return node(number, "%s."+g.of("getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getHours", "getMinutes", "getSeconds", "getMilliseconds")+
 		"("+zone+")", d)
-}
-
-// literal is a literal of a kind, one that rows have, so that equality finds something.
-func (g *generator) literal(k kind) *term {
-	switch k {
-	case text:
-		return leaf(text, quoteCEL(pick(g.Rand, hostileTexts)))
-	case number:
-		n := pick(g.Rand, hostileNumbers)
-		if g.IntN(10) == 0 {
-			n = pick(g.Rand, wildNumbers)
-		}
-		if g.IntN(3) == 0 {
-			n = float64(g.IntN(60))
-		}
-		s := strconv.FormatFloat(n, 'g', -1, 64)
-		if s == "-0" {
-			s = "-0.0" // a whole number has no -0
-		}
-		return leaf(number, s)
-	case date:
-		switch g.IntN(5) {
-		case 0:
-			return leaf(date, "now")
-		case 1:
-			return leaf(date, "today")
-		case 2:
-			return leaf(date, `date("`+randomDate(g.Rand).Format(time.DateOnly)+`")`)
-		}
-		return leaf(date, `timestamp("`+randomDate(g.Rand).Format(time.RFC3339Nano)+`")`)
-	case span:
-		return leaf(span, g.span())
-	case list:
-		return leaf(list, "["+quoteCEL(g.of(tagOptions...))+"]")
-	case cond, pattern:
-	}
-	return leaf(cond, g.of("true", "false"))
-}
-
-func (g *generator) span() string {
-	if g.IntN(2) == 0 {
-		return fmt.Sprintf("days(%d)", pick(g.Rand, []int{0, 1, 2, 7, 30, 365, 36500, -3}))
-	}
-	return `duration("` + g.of("0s", "-36h", "1ms", "90m", "12h", "24h", "1.5h", "720h", "1s", "0.000001s") + `")`
-}
-
-// pattern is a regular expression that RE2 has and PostgreSQL must be told in other words.
-func (g *generator) pattern() string {
-	for {
-		p := g.piece(3)
-		if _, err := syntax.Parse(p, syntax.Perl); err == nil {
-			return quoteCEL(p)
-		}
-	}
-}
-
-func (g *generator) piece(depth int) string {
-	if depth == 0 {
-		return g.of("a", "b", "B", ".", "é", "É", "s", "k", `\.`, `\\`, "%", "_", `\d`, `\w`, `\W`, `\s`, `\S`, `\D`, "[ab]", "[^a]", "[a-z]", "[^a-z]", `[\w]`, `[^\w]`, `[[:alpha:]]`, "[É-ß]", `\pL`, `\p{Lu}`,
-			`\PL`, "^", "$", `\A`, `\z`, `\n`, "\n", "😀", "'", `[\]]`, `[.\-]`, `\x41`, `\x{1F600}`, "i", "K", "ſ", "ß", `\t`, "()", `\Qa.b\E`, "(?:)", "1", "gold", `[\s\S]`, `[\\]`, `\$`, "[$]", "[[]", "#", " ")
-	}
-	switch g.IntN(8) {
-	case 0:
-		return g.piece(depth-1) + "|" + g.piece(depth-1)
-	case 1:
-		return "(" + g.piece(depth-1) + ")" + g.of("", "*", "+", "?", "*?", "{2}", "{1,2}", "{0}", "{1,}")
-	case 2:
-		return "(?:" + g.piece(depth-1) + ")" + g.of("*", "+", "?", "+?", "{0,3}")
-	case 3:
-		return g.of("(?i:", "(?s:", "(?-s:", "(?U:", "(?P<x>") + g.piece(depth-1) + ")"
-	case 4:
-		return g.of("^", "(?i)", "(?s)", "") + g.piece(depth-1) + g.of("$", "", "")
-	}
-	return g.piece(depth-1) + g.piece(depth-1)
 }

@@ -14,7 +14,7 @@ var mutants = []mutant{
 	{"NOT around NULL", "render.go", `"NOT (" + condition + ")"`, `"(" + condition + ") IS NOT TRUE"`},
 	{"!= that leaves out what is missing", "render_field.go", `column + " IS DISTINCT FROM " + p`, `column + " <> " + p`},
 	{"not in that leaves out what is missing", "render_field.go", `v + " IS NULL OR " + v + " <> ALL("`, `v + " <> ALL("`},
-	{"two equalities with one field merged", "render.go", `ok && doc[key] == nil && !r.indexed(t.ref)`, `ok && !r.indexed(t.ref)`},
+	{"two equalities with one field merged", "render.go", `ok && doc[key] == nil &&`, `ok &&`},
 	{"hasAll as hasAny", "render_field.go", `case c.all || len(c.values) == 1:`, `case len(c.values) == 1:`},
 	{"> for the opposite of <", "render.go", `"<": ">=", "<=": ">"`, `"<": ">", "<=": ">"`},
 	{"operands swapped without their operator", "build.go", `var mirrored = map[string]string{"<": ">", "<=": ">="`, `var mirrored = map[string]string{"<": ">=", "<=": ">="`},
@@ -35,6 +35,6 @@ var mutants = []mutant{
 	{"the session's time zone", "render_value.go", `local := "(" + r.date(v.of) + " AT TIME ZONE " + r.zone(v.zone) + ")"`, `local := "(" + r.date(v.of) + ")"`},
 	{"events of a window without its beginning", "render_value.go", `r.at.Add(-v.window)`, `r.at.Add(-v.window + time.Microsecond)`},
 	{"times beyond the year 9999", "render_value.go", `AND '9999-12-31T23:59:59.999999Z'`, `AND '19999-12-31T23:59:59.999999Z'`},
-	{"arithmetic on anything", "render_value.go", `"(CASE WHEN " + number + " = 0 OR abs(" + number + ") BETWEEN`, `"(CASE WHEN TRUE OR " + number + " = 0 OR abs(" + number + ") BETWEEN`},
+	{"arithmetic on anything", "render_value.go", `BETWEEN 1e-15::float8 AND 1e15::float8 THEN`, `BETWEEN 0 AND 1e300::float8 THEN`},
 	{"an index that makes negations miss", "render_field.go", `if want && r.indexed(c.ref)`, `if r.indexed(c.ref)`},
 }

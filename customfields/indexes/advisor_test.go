@@ -204,6 +204,11 @@ func TestTablesOfAProduct(t *testing.T) {
 	w.exec(t, `DELETE FROM strata.field_uses`)
 	require.Zero(t, w.step(t, other))
 	require.Equal(t, 1, w.step(t, w.advisor))
+
+	require.NoError(t, w.advisor.Create(t.Context(), "shop", "orders", "total", customfields.Number))
+	w.exec(t, `DROP TABLE shop.orders`)
+	require.Zero(t, w.step(t, w.advisor), "what went with its table is not built again")
+	require.ErrorContains(t, w.advisor.Create(t.Context(), "shop", "orders", "total", customfields.Number), "does not exist")
 }
 
 // Many fields must not fill the memory of a process.

@@ -47,8 +47,8 @@ func (a *Advisor) decide(f facts) []Action {
 	for _, x := range f.indexes {
 		have[x.key()] = x
 		t, err := a.table(x.Schema, x.Table)
-		if err != nil {
-			continue // of another product, which looks after it
+		if _, there := f.rows[t]; err != nil || !there {
+			continue // of another product, which looks after it, or gone with its table
 		}
 		idle := a.cfg.Idle
 		if f.dead[x.Slot] {

@@ -40,7 +40,7 @@ func (a *Advisor) list(ctx context.Context) (out []Index, err error) {
 // facts are what a plan goes by, at one time of PostgreSQL's clock.
 type facts struct {
 	now     time.Time
-	rows    map[Table]int64
+	rows    map[Table]int64 // of those that are there
 	indexes []Index
 	uses    []used
 	dead    map[string]bool // slots of fields that no workspace can filter by any more
@@ -59,8 +59,8 @@ func (a *Advisor) facts(ctx context.Context) (f facts, err error) {
 	}
 	f.rows, f.dead = map[Table]int64{}, map[string]bool{}
 	for _, t := range a.tables {
-		err := a.db.ReadTrusted(ctx, `SELECT now(), coalesce((SELECT greatest(c.reltuples::bigint, pg_stat_get_live_tuples(c.oid))
-			FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2), 0)`, []any{t.Schema, t.Name},
+		err := a.db.ReadTrusted(ctx, `SELECT now(), greatest(c.reltuples::bigint, pg_stat_get_live_tuples(c.oid))
+			FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`, []any{t.Schema, t.Name},
 			func(rows pgx.Rows) error {
 				var n int64
 				_, err := pgx.ForEachRow(rows, []any{&f.now, &n}, func() error {

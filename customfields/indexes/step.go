@@ -219,6 +219,11 @@ func (a *Advisor) locked(ctx context.Context, fn func(b *builder) error) (ran bo
 	if !ran {
 		return false, nil
 	}
+	defer func() { // or the next one would have to wait until PostgreSQL has noticed the end of the session
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		_, _ = conn.Exec(end, `SELECT pg_advisory_unlock_all()`)
+	}()
 	b := &builder{a, conn}
 	if err := b.settings(ctx); err != nil {
 		return true, err

@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/internal/tenancytest"
 	"github.com/stratakit/strata/recipients"
 )
@@ -36,4 +37,18 @@ func TestFiltersCompareAddressesInTheirForm(t *testing.T) {
 	} {
 		require.Equal(t, []string{"Ada@Example.com"}, emails(w.list(t, "filter", filter)), filter)
 	}
+}
+
+// A value that another recipient has is an error of its field.
+func TestTakenValues(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	_, err := w.fields.Create(w.A.WorkspaceCtx, customfields.Field{Key: "code", Type: customfields.Text, Unique: true})
+	require.NoError(t, err)
+	w.create(t, `{"email":"ada@example.com","customFields":{"code":"x"}}`)
+	e := tenancytest.RequireError(t, w.Do(t, "a", "POST", w.base, `{"email":"bo@example.com","customFields":{"code":"x"}}`), 409, "value_taken")
+	require.Equal(t, map[string]string{"customFields.code": "value_taken"}, fieldCodes(e))
+	require.Contains(t, e.Message, `code "x"`)
+	r := w.create(t, `{"email":"bo@example.com","customFields":{"code":"y"}}`)
+	tenancytest.RequireError(t, w.Do(t, "a", "PATCH", w.base+"/"+r.ID.String(), `{"customFields":{"code":"x"}}`), 409, "value_taken")
 }

@@ -85,6 +85,48 @@ func TestWhatBlocksAMove(t *testing.T) {
 	require.Equal(t, []string{"custom_field_type born"}, w.blocks(t, third.ID))
 }
 
+// While a field is being changed its values are in two places, and where they stand
+// elsewhere than in the other workspace nobody would find them.
+func TestChangedFieldsBlockAMove(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	_, err := w.Fields.Create(w.A.WorkspaceCtx, customfields.Field{Key: "size", Type: customfields.Text})
+	require.NoError(t, err)
+	run, err := w.FieldChanges.Convert(w.A.WorkspaceCtx, "size", customfields.Number, nil)
+	require.NoError(t, err)
+	require.Equal(t, []string{"custom_field_changing size"}, w.blocks(t, w.second))
+	_, err = w.FieldChanges.Cancel(w.A.WorkspaceCtx, run.ID)
+	require.NoError(t, err)
+	require.Equal(t, []string{"custom_field_changing size"}, w.blocks(t, w.second), "it is being undone")
+
+	_, err = w.Fields.Create(w.A.WorkspaceCtx, customfields.Field{Key: "city", Type: customfields.Text})
+	require.NoError(t, err)
+	_, err = w.FieldChanges.Rename(w.A.WorkspaceCtx, "city", "town")
+	require.NoError(t, err)
+	there := tenancy.WithTenant(w.A.Ctx, tenancy.Tenant{CompanyID: w.A.CompanyID, WorkspaceID: w.second})
+	for _, key := range []string{"city", "town"} {
+		_, err = w.Fields.Create(there, customfields.Field{Key: key, Type: customfields.Text})
+		require.NoError(t, err)
+	}
+	require.ElementsMatch(t, []string{"custom_field_changing size", "custom_field_slot town", "custom_field_slot town"}, w.blocks(t, w.second))
+
+	// The other way round: nothing is changed while a domain moves.
+	_, err = w.Mover.Start(w.B.Ctx, w.another(t))
+	require.NoError(t, err)
+	_, err = w.Fields.Create(w.B.WorkspaceCtx, customfields.Field{Key: "size", Type: customfields.Text})
+	require.NoError(t, err)
+	_, err = w.FieldChanges.Convert(w.B.WorkspaceCtx, "size", customfields.Number, nil)
+	require.ErrorIs(t, err, tenancy.ErrMoving)
+}
+
+// another is one more workspace of company B.
+func (w *world) another(t *testing.T) tenancy.WorkspaceID {
+	t.Helper()
+	made, err := w.Store.CreateWorkspace(w.B.CompanyCtx, tenancy.NewWorkspace{Name: "Another"})
+	require.NoError(t, err)
+	return made.ID
+}
+
 func TestUnfinishedWorkBlocksAMove(t *testing.T) {
 	t.Parallel()
 	w := open(t)

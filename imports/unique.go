@@ -1,0 +1,89 @@
+package imports
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stratakit/strata/tenancy"
+)
+
+// takenBy is the SQL for: another recipient than the one with this address has the value.
+const takenBy = `EXISTS (SELECT FROM strata.custom_field_uniques u JOIN strata.recipients r ON r.domain_id = u.domain_id AND r.id = u.record_id
+	WHERE u.domain_id = $1 AND u.slot = k.key AND u.hash = strata.unique_value_hash(v.value) AND r.email_norm <> v.email_norm)`
+
+// unused is the SQL for: the policy does not write the value, because the recipient has one.
+func unused(policy Conflict) string {
+	if policy != FillEmpty {
+		return `false`
+	}
+	return `EXISTS (SELECT FROM strata.recipients r WHERE r.domain_id = $1 AND r.email_norm = v.email_norm AND r.deleted_at IS NULL AND r.custom_fields->k.key IS NOT NULL)`
+}
+
+const takenMessage = `another recipient of the domain has this value`
+
+// markTaken judges rows with a value of a unique field that another recipient has, or an
+// earlier row of the file, as invalid. It looks at what is there before the import: a value
+// that its owner gives up in the same file is taken.
+func (w *processWork) markTaken(ctx context.Context, tx *tenancy.Tx) error {
+	fields, err := w.im.fields.UniqueTx(ctx, tx)
+	if err != nil || len(fields) == 0 {
+		return err
+	}
+	if _, err := tx.Exec(ctx, byKey); err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, tx.SQL(`
+		WITH v AS MATERIALIZED (
+			SELECT i.row_no, i.email_norm, i.verdict, k.key, i.custom_fields->>k.key AS value,
+				first_value(i.row_no) OVER (PARTITION BY k.key, i.custom_fields->>k.key ORDER BY i.verdict <> 'unchanged', i.row_no) AS first
+			FROM strata.import_rows i, unnest($3::text[]) k(key)
+			WHERE i.domain_id = $1 AND i.import_id = $2 AND i.verdict IN ('new', 'update', 'unchanged') AND i.custom_fields->>k.key IS NOT NULL
+		), judged AS MATERIALIZED (
+			SELECT v.*, `+takenBy+` AS taken FROM v, LATERAL (SELECT v.key) k WHERE v.verdict <> 'unchanged' AND NOT `+unused(w.policy)+`
+		), wrong AS MATERIALIZED (
+			SELECT row_no, jsonb_agg(jsonb_build_object('field', 'customFields.' || key, 'value', left(value, 80), 'code', 'value_taken',
+				'message', CASE WHEN taken THEN '`+takenMessage+`' ELSE 'row ' || first || ' has this value too' END) ORDER BY key) AS errors
+			FROM judged WHERE taken OR first <> row_no GROUP BY row_no
+		)
+		UPDATE strata.import_rows i SET verdict = 'invalid', errors = wrong.errors
+		FROM wrong WHERE i.domain_id = $1 AND i.import_id = $2 AND i.row_no = wrong.row_no`), tx.Tenant().DomainID, w.id, fields)
+	if err != nil {
+		return fmt.Errorf("find values that are taken: %w", err)
+	}
+	return nil
+}
+
+// markTaken writes the reason to those of the next rows whose values have been taken since
+// they were judged, and returns them: they are skipped. A value that is taken even later ends
+// the batch, which bulk tries again.
+func (w *commitWork) markTaken(ctx context.Context, tx *tenancy.Tx) (rows []int32, err error) {
+	fields, err := w.im.fields.UniqueTx(ctx, tx)
+	if err != nil || len(fields) == 0 {
+		return nil, err
+	}
+	err = tx.Read(ctx, `
+		WITH next AS MATERIALIZED (
+			SELECT row_no, email_norm, custom_fields FROM strata.import_rows
+			WHERE domain_id = $1 AND import_id = $2 AND verdict IN ('new', 'update') AND email_norm > $4 ORDER BY email_norm LIMIT $5
+		), v AS MATERIALIZED (
+			SELECT n.row_no, n.email_norm, k.key, n.custom_fields->>k.key AS value,
+				row_number() OVER (PARTITION BY k.key, n.custom_fields->>k.key ORDER BY n.email_norm) > 1 AS again
+			FROM next n, unnest($3::text[]) k(key) WHERE n.custom_fields->>k.key IS NOT NULL
+		), wrong AS MATERIALIZED (
+			SELECT v.row_no, jsonb_agg(jsonb_build_object('field', 'customFields.' || v.key, 'value', left(v.value, 80), 'code', 'value_taken', 'message', '`+takenMessage+`') ORDER BY v.key) AS errors
+			FROM v, LATERAL (SELECT v.key) k WHERE NOT `+unused(w.policy)+` AND (v.again OR `+takenBy+`)
+			GROUP BY v.row_no
+		)
+		UPDATE strata.import_rows i SET errors = wrong.errors
+		FROM wrong WHERE i.domain_id = $1 AND i.import_id = $2 AND i.row_no = wrong.row_no RETURNING i.row_no`,
+		[]any{tx.Tenant().DomainID, w.id, fields, w.cursor.After, w.im.cfg.BatchRows}, func(found pgx.Rows) (err error) {
+			rows, err = pgx.CollectRows(found, pgx.RowTo[int32])
+			return err
+		})
+	if err != nil {
+		return nil, fmt.Errorf("find values that are taken: %w", err)
+	}
+	return rows, nil
+}
