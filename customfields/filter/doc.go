@@ -73,6 +73,13 @@
 // && and || follow Kleene's logic, as they do in CEL and SQL: false && error is false,
 // true || error is true.
 //
+// # Filters that are kept
+//
+// A product that keeps filters rewrites them when a field or an option gets another name:
+// [RenameField], [ReplaceOption] and [Mentions] need no schema and leave the text of the
+// author as it is. [ToRule] and [FromRule] change between a filter and the JSON form that a
+// visual builder edits. An [Index] says which of many filters a change of a record concerns.
+//
 // # Limits
 //
 // A filter has at most [MaxFilterBytes], 500 parts, 30 levels, 1,000 items in a list, and

@@ -76,10 +76,10 @@ func (w *ruleWriter) condition(r *Rule, path string) piece {
 		w.isSet(&p, r.Field, true, below(path, "field"))
 		p.add(" && ")
 	}
-	switch {
-	case r.Op == "set", r.Op == "unset":
+	switch r.Op {
+	case "set", "unset":
 		p.prec = w.isSet(&p, r.Field, r.Op == "set", below(path, "field"))
-	case r.Op == "includes":
+	case "includes":
 		w.value(&p, form.takes, r.Value, below(path, "value"))
 		p.add(" in ")
 		field()

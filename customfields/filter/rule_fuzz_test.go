@@ -186,7 +186,7 @@ func holds(t *testing.T, r *filter.Rule, rec record) (known, value bool) {
 	t.Helper()
 	switch {
 	case r.All != nil:
-		known, value = true, true
+		known = true
 		for i := range r.All {
 			k, v := holds(t, &r.All[i], rec)
 			if k && !v {
