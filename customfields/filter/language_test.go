@@ -117,6 +117,10 @@ var said = []struct{ expr, want string }{
 	{`fields.tags.exists(t, t < fields.order)`, unknown},
 	{`fields.groups.all(t, t < fields.order)`, yes},
 	{`fields.tags.exists_one(t, t == "vip")`, yes},
+	{`fields.tags.exists(t, fields.groups.exists(u, t == "vip"))`, no},
+	{`fields.tags.exists(t, fields.tags.exists(u, t == "vip" && u == "beta"))`, yes},
+	{`["vip"].exists(t, fields.tags.exists(u, t in ["beta"]))`, no},
+	{`fields.tags.all(t, fields.tags.exists(u, t in ["vip"]))`, no},
 
 	// Numbers are doubles, and computed with in bounds.
 	{`fields.size == 5`, yes},

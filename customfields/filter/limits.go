@@ -129,7 +129,8 @@ func measure(c condition, left *int) bool {
 	if *left--; *left < 0 {
 		return false
 	}
-	twice := func(c condition) bool { return measure(c, left) && measure(c, left) }
+	again := func(c condition) bool { return measure(c, left) }
+	twice := func(c condition) bool { return measure(c, left) && again(c) }
 	each := func(terms []condition, measure func(condition) bool) bool {
 		for _, t := range terms {
 			if !measure(t) {
