@@ -123,14 +123,16 @@ func (s *sizer) list(e ast.Expr, depth, macros int) error {
 	return nil
 }
 
-// measure takes the number of conditions that rendering c writes from left, and reports
-// whether there was enough: some conditions are written twice.
+// measure takes the number of conditions and values that rendering c writes from left, and
+// reports whether there was enough: some are written twice, and a choice in what is compared
+// repeats all of the rest.
 func measure(c condition, left *int) bool {
-	if *left--; *left < 0 {
+	*left -= 1 + ownSize(c)
+	if *left < 0 {
 		return false
 	}
-	again := func(c condition) bool { return measure(c, left) }
-	twice := func(c condition) bool { return measure(c, left) && again(c) }
+	once := func(c condition) bool { return measure(c, left) }
+	twice := func(c condition) bool { return once(c) && measure(c, left) }
 	each := func(terms []condition, measure func(condition) bool) bool {
 		for _, t := range terms {
 			if !measure(t) {
@@ -139,7 +141,6 @@ func measure(c condition, left *int) bool {
 		}
 		return true
 	}
-	once := func(c condition) bool { return measure(c, left) }
 	switch c := c.(type) {
 	case and:
 		return each(c.terms, once)
@@ -153,11 +154,71 @@ func measure(c condition, left *int) bool {
 		return twice(c.term)
 	case quantified:
 		if c.how == existsOne {
-			return measure(c.term, left) && twice(c.term)
+			return once(c.term) && twice(c.term)
 		}
 		return once(c.term)
 	case exactlyOne:
 		return each(c.terms, twice)
 	}
 	return true
+}
+
+// ownSize is how much a condition writes beside the conditions in it: its values, long texts
+// and patterns counted as several.
+func ownSize(c condition) int {
+	switch c := c.(type) {
+	case equal:
+		return textSize(c.value)
+	case same:
+		return valueSize(c.a) + valueSize(c.b)
+	case among:
+		n := valueSize(c.value)
+		for _, v := range c.values {
+			n += textSize(v)
+		}
+		return n + len(c.values)/20
+	case overlap:
+		return len(c.values) / 20
+	case member:
+		return valueSize(c.value)
+	case compare:
+		return valueSize(c.a) + valueSize(c.b)
+	case match:
+		return valueSize(c.value) + valueSize(c.text)
+	case pattern:
+		return valueSize(c.value) + c.size
+	case anniversary:
+		return valueSize(c.date)
+	}
+	return 0
+}
+
+func textSize(literal any) int {
+	s, _ := literal.(string)
+	return len(s) / 200
+}
+
+// valueSize counts what a value adds to the comparison it is in: what is computed.
+func valueSize(v value) int {
+	switch v := v.(type) {
+	case literal:
+		return textSize(v.value)
+	case arithmetic:
+		return 1 + valueSize(v.a) + valueSize(v.b)
+	case negative:
+		return 1 + valueSize(v.of)
+	case size:
+		return 1 + valueSize(v.of)
+	case ascii:
+		return 1 + valueSize(v.of)
+	case concat:
+		return 1 + valueSize(v.a) + valueSize(v.b)
+	case shift: // written twice, as is a difference
+		return 2 + 2*valueSize(v.date)
+	case difference:
+		return 2 + 2*valueSize(v.a) + 2*valueSize(v.b)
+	case part:
+		return 1 + valueSize(v.of)
+	}
+	return 0
 }
