@@ -44,6 +44,7 @@ func TestCompileRefusesWithPositionAndSuggestion(t *testing.T) {
 		{`fields.size < (fields.vip ? fields.size : null)`, "null has no order", "", 1, 13},
 		{`(fields.vip ? fields.size : null) < 3`, "null has no order", "", 1, 35},
 		{`withinLast(fields.vip ? fields.due : null, days(3))`, "null has no order", "", 1, 11},
+		{`[createdAt].exists(now, withinLast(createdAt, days(7)))`, "cannot be the name of an item", "", 1, 19},
 		{`fields.size / 2 > 2`, "division is not supported", "", 1, 13},
 		{`fields.size % 2 == 0`, "% is not supported", "", 1, 13},
 		{`fields.size + 1e20 > 2`, "between 1e-15 and 1e15", "", 1, 15},

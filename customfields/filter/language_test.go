@@ -1,6 +1,7 @@
 package filter_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -98,6 +99,9 @@ var said = []struct{ expr, want string }{
 	// A missing row of an extension, and the law of what is missing.
 	{`phone.phone == null`, yes},
 	{`phone.phone != "a"`, yes},
+	{`!has(.phone.phone) && .phone.phone == null && has(.fields.tags)`, yes},
+	{`withinLast(.fields.born, duration("280489h")) && withinLast(fields.born, duration("280489h"))`, yes},
+	{`name != "` + strings.Repeat("(", 99) + `" // ` + strings.Repeat("(", 99), yes},
 	{`has(phone.phone)`, no},
 	{`phone.calls > 1`, unknown},
 	{`!(phone.calls > 1)`, unknown},

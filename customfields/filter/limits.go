@@ -33,24 +33,29 @@ func checkText(expr string) error {
 	// The parser is slow to find out that there is too much: each level takes it several
 	// calls of its own.
 	depth := 0
-	for i := range len(expr) {
-		switch expr[i] {
+	text := []rune(expr)
+	for i := skipSpace(text, 0); i < len(text); i = skipSpace(text, tokenEnd(text, i)) {
+		switch text[i] {
 		case '(', '[', '{':
 			if depth++; depth > maxDepth+10 {
-				return problemAt(positionIn(expr, i), "the filter is too large: at most %d levels", maxDepth)
+				return problemAt(positionIn(text, i), "the filter is too large: at most %d levels", maxDepth)
 			}
 		case ')', ']', '}':
-			depth--
+			depth = max(depth-1, 0)
 		}
 	}
 	return nil
 }
 
-// positionIn is the position of a byte.
-func positionIn(expr string, offset int) Position {
-	before := expr[:offset]
-	line := strings.LastIndexByte(before, '\n') + 1
-	return Position{Line: strings.Count(before, "\n") + 1, Column: utf8.RuneCountInString(before[line:]) + 1}
+// positionIn is the position of an offset in code points.
+func positionIn(text []rune, offset int) Position {
+	p := Position{1, 1}
+	for _, r := range text[:offset] {
+		if p.Column++; r == '\n' {
+			p.Line, p.Column = p.Line+1, 1
+		}
+	}
+	return p
 }
 
 // storable reports whether PostgreSQL can keep s: valid UTF-8 without NUL.
@@ -96,6 +101,9 @@ func (s *sizer) walk(e ast.Expr, depth, macros int) error {
 			return problemAt(positionOf(s.ast, e), "exists, all and exists_one may stand %d deep within each other", maxMacros)
 		}
 		c := e.AsComprehension()
+		if name := c.IterVar(); name == "now" || name == "today" { // expand writes these
+			return problemAt(positionOf(s.ast, e), "%q cannot be the name of an item: it is a date", name)
+		}
 		if err := s.walk(c.IterRange(), depth+1, macros); err != nil {
 			return err
 		}
