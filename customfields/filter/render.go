@@ -280,7 +280,7 @@ func (r *renderer) anniversary(c anniversary, want bool) string {
 	if o, ok := c.date.(operand); ok && o.field != nil && c.zone == time.UTC {
 		day = "substr(" + r.text(o) + ", 6, 5)"
 	} else {
-		day = "to_char(" + r.date(c.date) + " AT TIME ZONE " + r.zone(c.zone) + ", 'MM-DD')"
+		day = "to_char(" + r.inYears(c.date) + " AT TIME ZONE " + r.zone(c.zone) + ", 'MM-DD')"
 	}
 	return day + negated(" = ANY(", " <> ALL(", want) + days + ")"
 }
