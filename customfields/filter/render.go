@@ -24,6 +24,7 @@ type renderer struct {
 	at     time.Time // now
 	today  time.Time
 	ready  func(slot string, t customfields.Type) bool
+	write  func(value any, sqlType string) string // in place of a parameter
 }
 
 func newRenderer(s Schema, o Options) *renderer {
@@ -37,6 +38,9 @@ func newRenderer(s Schema, o Options) *renderer {
 
 // bind adds a parameter and returns it with its type, so that PostgreSQL never guesses.
 func (r *renderer) bind(value any, sqlType string) string {
+	if r.write != nil {
+		return r.write(value, sqlType)
+	}
 	r.args = append(r.args, value)
 	return "$" + strconv.Itoa(r.first+len(r.args)-1) + "::" + sqlType
 }
