@@ -32,6 +32,9 @@ func environment(schema Schema) (*cel.Env, error) {
 	if err := schema.check(); err != nil {
 		return nil, err
 	}
+	if _, err := zoneOf(schema.location().String()); err != nil {
+		return nil, fmt.Errorf("filter: Location: %w", err)
+	}
 	env, err := newEnv(schema)
 	if err != nil {
 		return nil, fmt.Errorf("filter: make the environment: %w", err)

@@ -19,7 +19,8 @@ type Schema struct {
 	// Events counts what happened to a record. Without it filters cannot ask for events.
 	Events *Events
 	// Location is the time zone in which today, anniversary() and dates without a time of
-	// day are meant. Default UTC.
+	// day are meant: UTC, one of the IANA database, or a fixed one whose name is its offset,
+	// such as "+02:00", because PostgreSQL gets its name. Default UTC.
 	Location *time.Location
 	// MaxCost bounds Filter.Cost. Default DefaultMaxCost.
 	MaxCost int
