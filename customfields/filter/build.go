@@ -20,6 +20,7 @@ type builder struct {
 	made   int              // conditions, which choices multiply
 
 	refs, joins map[string]bool
+	patterns    map[string]bool
 	uses        map[Use]bool
 	timed       bool
 	cost        int

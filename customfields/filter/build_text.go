@@ -70,6 +70,9 @@ func (b *builder) pattern(c ast.CallExpr) (condition, error) {
 	if err != nil {
 		return nil, b.errorf(args[0], "%s", err)
 	}
+	if b.patterns[source] = true; len(b.patterns) > maxPatterns {
+		return nil, b.errorf(args[0], "a filter may have at most %d different texts to match without regard to case, or patterns: say several as one, such as matches(\"(?i)gold|silver\")", maxPatterns)
+	}
 	return b.lift(target, values[:1], func(v []value) (condition, error) {
 		if isNull(v[0]) {
 			return nil, b.errorf(target, "must be text, not null")

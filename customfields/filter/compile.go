@@ -47,7 +47,7 @@ func compile(env *cel.Env, schema Schema, expr string) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &builder{ast: checked.NativeRep(), schema: schema, refs: map[string]bool{}, uses: map[Use]bool{}, joins: map[string]bool{}}
+	b := &builder{ast: checked.NativeRep(), schema: schema, refs: map[string]bool{}, uses: map[Use]bool{}, joins: map[string]bool{}, patterns: map[string]bool{}}
 	root, err := b.condition(b.ast.Expr())
 	if err != nil {
 		return nil, err

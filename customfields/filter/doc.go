@@ -84,5 +84,6 @@
 //
 // A filter has at most [MaxFilterBytes], 500 parts, 30 levels, 1,000 items in a list, and
 // two macros within each other; they are checked before its types are, whose check takes
-// quadratic time. [Filter.Cost] is held to [Schema.MaxCost].
+// quadratic time. It has at most 30 different patterns, those of what disregards case among
+// them. [Filter.Cost] is held to [Schema.MaxCost].
 package filter

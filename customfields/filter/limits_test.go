@@ -40,6 +40,10 @@ func bombs() map[string]string {
 	for range 9 {
 		pattern = `fields.vip == (` + pattern + `)`
 	}
+	patterns := ""
+	for i := range 30 {
+		patterns += fmt.Sprintf(`name.icontains("%d") || name.icontains("%d") || `, i, i)
+	}
 	sums, choices := "fields.size", "fields.size"
 	for range 6 {
 		sums = `(` + sums + ` + ` + sums + `)`
@@ -54,6 +58,7 @@ func bombs() map[string]string {
 		"between of between":              between,
 		"a pattern in comparisons":        pattern,
 		"a long sum with each choice":     choices + ` + ` + sums + ` == ` + choices,
+		"31 patterns":                     patterns + `name.matches("31")`,
 		"4,000 comparisons":               repeat(`name == "a"`, " || ", 4000),
 		"240 comparisons":                 repeat(`fields.size==1`, "||", 240),
 		"1 MB of text":                    `name == "` + strings.Repeat("a", 1<<20) + `"`,
