@@ -42,8 +42,6 @@ func (m *Manager) Convert(ctx context.Context, key string, to customfields.Type,
 					return customfields.ErrNotFound
 				case f.Unique || f.UniqueState != "":
 					return fmt.Errorf("field %s: %w", f.Key, ErrUnique)
-				case unique(f):
-					return fmt.Errorf("field %s: %w", f.Key, ErrUnique)
 				case f.Transition != nil || f.Type != p.From: // since it was looked at
 					return fmt.Errorf("field %s: %w", f.Key, customfields.ErrChanging)
 				}

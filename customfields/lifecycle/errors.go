@@ -28,9 +28,6 @@ var (
 	// ErrNoSuchOption is returned by RemoveOption for an option, or a replacement, that the
 	// field does not have.
 	ErrNoSuchOption error = fault.New(fault.Invalid, "unknown_option", "the field has no such option")
-	// ErrUnique is returned by Preview and Convert for a unique field: values that are
-	// different can become the same.
-	ErrUnique error = fault.New(fault.Conflict, "field_unique", "the field is unique: make it not unique, and unique again when the change has ended")
 	// ErrNotArchived is returned by Purge for a field that is in use.
 	ErrNotArchived = customfields.ErrNotArchived
 )

@@ -65,7 +65,7 @@ type Sample struct {
 
 // Preview says what a conversion of a field would do, and changes nothing. It reads every
 // value of the field. Errors: customfields.ErrNotFound, also for an archived field;
-// ErrNotConvertible, also for the default; ErrUnique, ErrTooManyOptions, *tenancy.ValidationError for the options.
+// ErrNotConvertible, also for the default; ErrTooManyOptions, *tenancy.ValidationError for the options.
 func (m *Manager) Preview(ctx context.Context, key string, to customfields.Type, opts *ConvertOptions) (Preview, error) {
 	if opts == nil {
 		opts = &ConvertOptions{}
@@ -84,9 +84,6 @@ func (m *Manager) Preview(ctx context.Context, key string, to customfields.Type,
 	}
 	if p.From == to && p.field.Slot == p.field.Key && opts.Options == nil {
 		return p, fmt.Errorf("%s is a %s already: %w", key, to, ErrNotConvertible)
-	}
-	if unique(&p.field) {
-		return p, fmt.Errorf("field %s: %w", key, ErrUnique)
 	}
 	after, err := m.after(ctx, &p, opts)
 	if err != nil {
@@ -119,9 +116,6 @@ func (m *Manager) Preview(ctx context.Context, key string, to customfields.Type,
 	})
 	return p, err
 }
-
-// unique reports whether a field is unique, or was a moment ago.
-func unique(f *customfields.Field) bool { return f.Unique || f.UniqueState != "" }
 
 // live returns a field that is not archived.
 func (m *Manager) live(ctx context.Context, tx *tenancy.Tx, key string) (customfields.Field, error) {
