@@ -111,7 +111,9 @@ func TestAFieldIsNotNarrowedWhileItsValuesAreConverted(t *testing.T) {
 	run, err := w.manager.Convert(ctx, "size", customfields.Number, nil)
 	require.NoError(t, err)
 	w.work(t)
-	w.until(t, ctx, run.ID, func(r lifecycle.Run) bool { return r.Step == lifecycle.Fill || r.Step == lifecycle.Flip || r.Step == lifecycle.Drain })
+	w.until(t, ctx, run.ID, func(r lifecycle.Run) bool {
+		return r.Step == lifecycle.Fill || r.Step == lifecycle.Flip || r.Step == lifecycle.Drain
+	})
 	during := w.begin(t, w.A.Ctx, ids[4])
 	w.until(t, ctx, run.ID, func(r lifecycle.Run) bool { return r.Step == lifecycle.Drain })
 	_, err = w.fields.Update(ctx, "size", customfields.Change{Constraints: &customfields.Constraints{Max: 10.0}})
