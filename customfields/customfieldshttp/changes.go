@@ -20,11 +20,11 @@ var _ web.API = (*Changes)(nil)
 func NewChanges(manager *lifecycle.Manager) *Changes { return &Changes{manager} }
 
 type renameRequest struct {
-	Key string `json:"key" validate:"required"`
+	Key string `json:"key" required:"true"` // whether there is such a field comes first, here and below
 }
 
 type convertRequest struct {
-	Type       customfields.Type `json:"type"       validate:"required"`
+	Type       customfields.Type `json:"type"       required:"true"`
 	Options    []string          `json:"options"    description:"Those of a select or multi_select. Default: those it has, or what its values make."`
 	DryRun     bool              `json:"dryRun"     description:"Only say what would become of the values."`
 	AcceptLoss int64             `json:"acceptLoss" description:"How many values may be lost because they cannot be converted."`
@@ -32,7 +32,7 @@ type convertRequest struct {
 }
 
 type removeOptionRequest struct {
-	Option      string `json:"option"      validate:"required"`
+	Option      string `json:"option"      required:"true"`
 	Replacement string `json:"replacement" description:"What records get that have the option. Default: none."`
 	Force       bool   `json:"force"       description:"Remove it although filters mention it."`
 }

@@ -182,7 +182,7 @@ func (b *builder) equal(e, x, y ast.Expr, a, c value) (condition, error) {
 			return sameTruth{p, t.term}, nil
 		}
 		u, _ := c.(truthOf)
-		return or{[]condition{and{[]condition{t.term, u.term}}, and{[]condition{not{t.term}, not{u.term}}}}}, nil
+		return or{[]condition{and{[]condition{t.term, u.term}}, and{[]condition{not(t), not(u)}}}}, nil
 	}
 	if u, ok := c.(truthOf); ok {
 		return sameTruth{o, u.term}, nil
@@ -215,7 +215,7 @@ func (b *builder) equalLiteral(at ast.Expr, v value, l literal) (condition, erro
 			if want {
 				return v.term, nil
 			}
-			return not{v.term}, nil
+			return not(v), nil
 		}
 	case moment, span:
 		if l.value == nil {
@@ -244,6 +244,9 @@ func (b *builder) comparison(e ast.Expr, op string, x, y ast.Expr) (condition, e
 		a, c := v[0], v[1]
 		if a.kind() == booleanKind || a.kind() == listKind {
 			return nil, b.errorf(e, "%s has no order: use ==, != or in", a.kind())
+		}
+		if isNull(a) || isNull(c) { // only a choice gets past the types
+			return nil, b.errorf(e, "null has no order: use == null or != null")
 		}
 		if l, ok := a.(literal); ok {
 			if o, isRef := c.(operand); isRef { // an index is asked from the side of the field
@@ -324,7 +327,7 @@ func (b *builder) valueInList(e, x ast.Expr, v value, items []ast.Expr) (conditi
 		switch l, isLiteral := w.(literal); {
 		case isLiteral && l.value == nil:
 			return nil, b.errorf(item, "null cannot be in a list: use == null")
-		case w.kind() != v.kind() && !(isNull(v)): // a list of several types is one of any type to CEL
+		case w.kind() != v.kind() && !isNull(v): // a list of several types is one of any type to CEL
 			return nil, b.errorf(item, "must be a %s, as what is looked for is", v.kind())
 		case !definite(w):
 			return nil, b.errorf(item, "must be a literal, a column or fields.<key>")

@@ -87,7 +87,7 @@ func (b *builder) macro(e ast.Expr) (condition, error) {
 		if err != nil {
 			return nil, err
 		}
-		if t, ok := asOverlap(o, how, term); ok {
+		if t, ok := asOverlap(elem, how, term); ok {
 			b.used(o, UseEqual, 1)
 			return t, nil
 		}
@@ -96,23 +96,24 @@ func (b *builder) macro(e ast.Expr) (condition, error) {
 	})
 }
 
-// asOverlap finds what an index can answer: tags.exists(t, t == "a" or t in ["a", "b"]).
-func asOverlap(o operand, how quantifier, term condition) (condition, bool) {
+// asOverlap finds what an index can answer: tags.exists(t, t == "a" or t in ["a", "b"]). The
+// variable of a macro around this one says nothing about the items of this one.
+func asOverlap(elem element, how quantifier, term condition) (condition, bool) {
 	if how != exists {
 		return nil, false
 	}
 	var options []string
 	switch t := term.(type) {
 	case same:
-		_, isElement := t.a.(element)
+		e, isElement := t.a.(element)
 		l, _ := t.b.(literal)
 		s, isText := l.value.(string)
-		if !isElement || !isText {
+		if !isElement || e.depth != elem.depth || !isText {
 			return nil, false
 		}
 		options = []string{s}
 	case among:
-		if _, ok := t.value.(element); !ok {
+		if e, ok := t.value.(element); !ok || e.depth != elem.depth {
 			return nil, false
 		}
 		for _, v := range t.values {
@@ -125,7 +126,7 @@ func asOverlap(o operand, how quantifier, term condition) (condition, bool) {
 	default:
 		return nil, false
 	}
-	return overlap{o, options, false}, true
+	return overlap{elem.of, options, false}, true
 }
 
 // with builds the predicate of a macro for one value of its variable.

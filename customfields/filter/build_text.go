@@ -66,7 +66,7 @@ func (b *builder) pattern(c ast.CallExpr) (condition, error) {
 	if err != nil {
 		return nil, b.errorf(args[0], "is no regular expression in the syntax of RE2: %s", err)
 	}
-	cost, err := checkPattern(re)
+	cost, size, err := checkPattern(re)
 	if err != nil {
 		return nil, b.errorf(args[0], "%s", err)
 	}
@@ -78,6 +78,6 @@ func (b *builder) pattern(c ast.CallExpr) (condition, error) {
 			b.used(o, UseOther, 0)
 		}
 		b.cost += cost
-		return pattern{v[0], re}, nil
+		return pattern{v[0], re, size}, nil
 	})
 }

@@ -50,7 +50,7 @@ func compile(env *cel.Env, schema Schema, expr string) (*Filter, error) {
 		return nil, err
 	}
 	if left := maxUnfolded; !measure(root, &left) {
-		return nil, problemAt(Position{1, 1}, "the filter is too large: its ternaries and comparisons of conditions multiply")
+		return nil, problemAt(Position{1, 1}, "the filter is too large: what its ternaries and comparisons of conditions repeat multiplies")
 	}
 	f := &Filter{
 		source: expr, schema: schema, root: root, checked: checked, env: env,

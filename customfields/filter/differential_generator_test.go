@@ -130,7 +130,8 @@ func (g *generator) macro(depth int) *term {
 	case 0:
 		body = node(cond, "("+v+" "+g.of("==", "!=", "<", ">=")+" %s)", g.value(text, depth-2))
 	case 1:
-		body = leaf(cond, "("+v+" "+g.of("==", "!=", "<", ">=")+" "+quoteCEL(g.of(tagOptions...))+")")
+		of := g.of(v, v, "v1") // which may be the variable of a macro around this one
+		body = leaf(cond, "("+of+" "+g.of("==", "!=", "<", ">=")+" "+quoteCEL(g.of(tagOptions...))+")")
 	case 2:
 		body = node(cond, "("+v+"."+g.of("contains", "icontains")+"("+quoteCEL(g.of("v", "E", "é", "_"))+") "+g.of("&&", "||")+" %s)", body)
 	}

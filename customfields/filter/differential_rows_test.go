@@ -1,12 +1,14 @@
 package filter_test
 
 import (
+	"context"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
@@ -130,21 +132,30 @@ func strange(t customfields.Type, value string) bool {
 func loadRows(t testing.TB, rows []proofRow) *pgxpool.Pool {
 	t.Helper()
 	pool := dbtest.Database(t, dbtest.Template{})
-	_, err := pool.Exec(t.Context(), proofTables)
+	loadInto(t, pool, proofTables, rows)
+	return pool
+}
+
+// loadInto makes the tables and puts rows into them.
+func loadInto(t testing.TB, db interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}, tables string, rows []proofRow,
+) {
+	t.Helper()
+	_, err := db.Exec(t.Context(), tables)
 	require.NoError(t, err)
 	for i, row := range rows {
 		c := row.columns
-		_, err := pool.Exec(t.Context(), `INSERT INTO rows VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		_, err := db.Exec(t.Context(), `INSERT INTO rows VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 			i, c["email"], c["name"], c["nickname"], c["status"], c["level"], c["score"], c["createdAt"], c["seenAt"], c["active"], c["opted"], row.stored)
 		require.NoError(t, err, row.stored)
 		if p := row.phone; p != nil {
-			_, err := pool.Exec(t.Context(), `INSERT INTO phones VALUES ($1, $2, $3, $4, $5)`, i, p["phone"], p["verified"], p["calls"], p["calledAt"])
+			_, err := db.Exec(t.Context(), `INSERT INTO phones VALUES ($1, $2, $3, $4, $5)`, i, p["phone"], p["verified"], p["calls"], p["calledAt"])
 			require.NoError(t, err)
 		}
 		for _, e := range row.events {
-			_, err := pool.Exec(t.Context(), `INSERT INTO events VALUES ($1, $2, $3)`, i, e.kind, e.at)
+			_, err := db.Exec(t.Context(), `INSERT INTO events VALUES ($1, $2, $3)`, i, e.kind, e.at)
 			require.NoError(t, err)
 		}
 	}
-	return pool
 }

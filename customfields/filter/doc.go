@@ -11,8 +11,8 @@
 //
 // [Compile] checks it against a [Schema] and refuses, with a position, what is unknown, of
 // the wrong type, or not supported: nothing is approximated. [Filter.SQL] gives the
-// condition and its parameters, [Filter.Match] the same answer in process, and
-// [Filter.Explain] why. A [Compiler] remembers what it has compiled.
+// condition and its parameters, [Filter.Appender] the same to bun, [Filter.Match] the same
+// answer in process, and [Filter.Explain] why. A [Compiler] remembers what it has compiled.
 //
 // # The language
 //

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"math"
+	"strings"
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
@@ -111,7 +112,7 @@ func (x *expander) selection(e ast.Expr) {
 	if s.Operand().Kind() != ast.IdentKind {
 		return
 	}
-	extension := x.schema.extension(s.Operand().AsIdent())
+	extension := x.schema.extension(globalName(s.Operand()))
 	if extension == nil {
 		return
 	}
@@ -125,7 +126,7 @@ func (x *expander) selection(e ast.Expr) {
 		return
 	}
 	if s.IsTestOnly() {
-		column := x.factory.NewSelect(x.id(e), x.factory.NewIdent(x.id(e), extension.Name), s.FieldName())
+		column := x.factory.NewSelect(x.id(e), s.Operand(), s.FieldName())
 		e.SetKindCase(x.factory.NewCall(e.ID(), operators.NotEquals, column, x.factory.NewLiteral(x.id(e), types.NullValue)))
 	}
 }
@@ -198,9 +199,12 @@ func (x *expander) clock(at, date ast.Expr) ast.Expr {
 }
 
 func (x *expander) dateOnly(e ast.Expr) bool {
-	if e.Kind() != ast.SelectKind || e.AsSelect().Operand().Kind() != ast.IdentKind || e.AsSelect().Operand().AsIdent() != "fields" {
+	if e.Kind() != ast.SelectKind || e.AsSelect().Operand().Kind() != ast.IdentKind || globalName(e.AsSelect().Operand()) != "fields" {
 		return false
 	}
 	f := x.schema.field(e.AsSelect().FieldName())
 	return f != nil && dateOnly(f)
 }
+
+// globalName is the name of a variable: a leading dot is CEL's way past those of macros.
+func globalName(e ast.Expr) string { return strings.TrimPrefix(e.AsIdent(), ".") }

@@ -68,6 +68,7 @@ type (
 	pattern struct {
 		value value
 		re    *syntax.Regexp
+		size  int // of what PostgreSQL gets, in units of measure
 	}
 	// quantified is ref.exists(x, ...) and its kin over a multi_select.
 	quantified struct {

@@ -1,6 +1,7 @@
 package filter_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -98,6 +99,9 @@ var said = []struct{ expr, want string }{
 	// A missing row of an extension, and the law of what is missing.
 	{`phone.phone == null`, yes},
 	{`phone.phone != "a"`, yes},
+	{`!has(.phone.phone) && .phone.phone == null && has(.fields.tags)`, yes},
+	{`withinLast(.fields.born, duration("280489h")) && withinLast(fields.born, duration("280489h"))`, yes},
+	{`name != "` + strings.Repeat("(", 99) + `" // ` + strings.Repeat("(", 99), yes},
 	{`has(phone.phone)`, no},
 	{`phone.calls > 1`, unknown},
 	{`!(phone.calls > 1)`, unknown},
@@ -117,6 +121,10 @@ var said = []struct{ expr, want string }{
 	{`fields.tags.exists(t, t < fields.order)`, unknown},
 	{`fields.groups.all(t, t < fields.order)`, yes},
 	{`fields.tags.exists_one(t, t == "vip")`, yes},
+	{`fields.tags.exists(t, fields.groups.exists(u, t == "vip"))`, no},
+	{`fields.tags.exists(t, fields.tags.exists(u, t == "vip" && u == "beta"))`, yes},
+	{`["vip"].exists(t, fields.tags.exists(u, t in ["beta"]))`, no},
+	{`fields.tags.all(t, fields.tags.exists(u, t in ["vip"]))`, no},
 
 	// Numbers are doubles, and computed with in bounds.
 	{`fields.size == 5`, yes},

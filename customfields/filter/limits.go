@@ -33,24 +33,29 @@ func checkText(expr string) error {
 	// The parser is slow to find out that there is too much: each level takes it several
 	// calls of its own.
 	depth := 0
-	for i := range len(expr) {
-		switch expr[i] {
+	text := []rune(expr)
+	for i := skipSpace(text, 0); i < len(text); i = skipSpace(text, tokenEnd(text, i)) {
+		switch text[i] {
 		case '(', '[', '{':
 			if depth++; depth > maxDepth+10 {
-				return problemAt(positionIn(expr, i), "the filter is too large: at most %d levels", maxDepth)
+				return problemAt(positionIn(text, i), "the filter is too large: at most %d levels", maxDepth)
 			}
 		case ')', ']', '}':
-			depth--
+			depth = max(depth-1, 0)
 		}
 	}
 	return nil
 }
 
-// positionIn is the position of a byte.
-func positionIn(expr string, offset int) Position {
-	before := expr[:offset]
-	line := strings.LastIndexByte(before, '\n') + 1
-	return Position{Line: strings.Count(before, "\n") + 1, Column: utf8.RuneCountInString(before[line:]) + 1}
+// positionIn is the position of an offset in code points.
+func positionIn(text []rune, offset int) Position {
+	p := Position{1, 1}
+	for _, r := range text[:offset] {
+		if p.Column++; r == '\n' {
+			p.Line, p.Column = p.Line+1, 1
+		}
+	}
+	return p
 }
 
 // storable reports whether PostgreSQL can keep s: valid UTF-8 without NUL.
@@ -96,6 +101,9 @@ func (s *sizer) walk(e ast.Expr, depth, macros int) error {
 			return problemAt(positionOf(s.ast, e), "exists, all and exists_one may stand %d deep within each other", maxMacros)
 		}
 		c := e.AsComprehension()
+		if name := c.IterVar(); name == "now" || name == "today" { // expand writes these
+			return problemAt(positionOf(s.ast, e), "%q cannot be the name of an item: it is a date", name)
+		}
 		if err := s.walk(c.IterRange(), depth+1, macros); err != nil {
 			return err
 		}
@@ -123,13 +131,16 @@ func (s *sizer) list(e ast.Expr, depth, macros int) error {
 	return nil
 }
 
-// measure takes the number of conditions that rendering c writes from left, and reports
-// whether there was enough: some conditions are written twice.
+// measure takes the number of conditions and values that rendering c writes from left, and
+// reports whether there was enough: some are written twice, and a choice in what is compared
+// repeats all of the rest.
 func measure(c condition, left *int) bool {
-	if *left--; *left < 0 {
+	*left -= 1 + ownSize(c)
+	if *left < 0 {
 		return false
 	}
-	twice := func(c condition) bool { return measure(c, left) && measure(c, left) }
+	once := func(c condition) bool { return measure(c, left) }
+	twice := func(c condition) bool { return once(c) && measure(c, left) }
 	each := func(terms []condition, measure func(condition) bool) bool {
 		for _, t := range terms {
 			if !measure(t) {
@@ -138,7 +149,6 @@ func measure(c condition, left *int) bool {
 		}
 		return true
 	}
-	once := func(c condition) bool { return measure(c, left) }
 	switch c := c.(type) {
 	case and:
 		return each(c.terms, once)
@@ -152,11 +162,71 @@ func measure(c condition, left *int) bool {
 		return twice(c.term)
 	case quantified:
 		if c.how == existsOne {
-			return measure(c.term, left) && twice(c.term)
+			return once(c.term) && twice(c.term)
 		}
 		return once(c.term)
 	case exactlyOne:
 		return each(c.terms, twice)
 	}
 	return true
+}
+
+// ownSize is how much a condition writes beside the conditions in it: its values, long texts
+// and patterns counted as several.
+func ownSize(c condition) int {
+	switch c := c.(type) {
+	case equal:
+		return textSize(c.value)
+	case same:
+		return valueSize(c.a) + valueSize(c.b)
+	case among:
+		n := valueSize(c.value)
+		for _, v := range c.values {
+			n += textSize(v)
+		}
+		return n + len(c.values)/20
+	case overlap:
+		return len(c.values) / 20
+	case member:
+		return valueSize(c.value)
+	case compare:
+		return valueSize(c.a) + valueSize(c.b)
+	case match:
+		return valueSize(c.value) + valueSize(c.text)
+	case pattern:
+		return valueSize(c.value) + c.size
+	case anniversary:
+		return valueSize(c.date)
+	}
+	return 0
+}
+
+func textSize(literal any) int {
+	s, _ := literal.(string)
+	return len(s) / 200
+}
+
+// valueSize counts what a value adds to the comparison it is in: what is computed.
+func valueSize(v value) int {
+	switch v := v.(type) {
+	case literal:
+		return textSize(v.value)
+	case arithmetic:
+		return 1 + valueSize(v.a) + valueSize(v.b)
+	case negative:
+		return 1 + valueSize(v.of)
+	case size:
+		return 1 + valueSize(v.of)
+	case ascii:
+		return 1 + valueSize(v.of)
+	case concat:
+		return 1 + valueSize(v.a) + valueSize(v.b)
+	case shift: // written twice, as is a difference
+		return 2 + 2*valueSize(v.date)
+	case difference:
+		return 2 + 2*valueSize(v.a) + 2*valueSize(v.b)
+	case part:
+		return 1 + valueSize(v.of)
+	}
+	return 0
 }

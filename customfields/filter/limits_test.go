@@ -36,11 +36,24 @@ func bombs() map[string]string {
 		between = `between(` + between + ` ? level : score, 1, 2)`
 		dates = fmt.Sprintf("(level > %d ? %s : fields.when)", i, dates)
 	}
+	pattern := `name.matches("` + strings.Repeat(`[\\pL]`, 6) + `")`
+	for range 9 {
+		pattern = `fields.vip == (` + pattern + `)`
+	}
+	sums, choices := "fields.size", "fields.size"
+	for range 6 {
+		sums = `(` + sums + ` + ` + sums + `)`
+	}
+	for range 4 {
+		choices = `(active ? ` + choices + ` : ` + choices + `)`
+	}
 	for range 5 {
 		between = `between(` + between + ` ? level : score, 1, 2)`
 	}
 	return map[string]string{
 		"between of between":              between,
+		"a pattern in comparisons":        pattern,
+		"a long sum with each choice":     choices + ` + ` + sums + ` == ` + choices,
 		"4,000 comparisons":               repeat(`name == "a"`, " || ", 4000),
 		"240 comparisons":                 repeat(`fields.size==1`, "||", 240),
 		"1 MB of text":                    `name == "` + strings.Repeat("a", 1<<20) + `"`,

@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"encoding/json"
 	"errors"
 	"reflect"
 	"time"
@@ -14,16 +15,17 @@ import (
 
 // Record is what a filter is asked about in process.
 type Record struct {
-	// Columns are the columns of the table by their names: string, float64, bool,
-	// time.Time, or nil.
+	// Columns are the columns of the table by their names: string, float64, int, int64,
+	// bool, time.Time, or nil.
 	Columns map[string]any
-	// Fields are the custom fields in their stored form, as customfields.Set.Normalize
-	// returns them.
+	// Fields are the custom fields in their stored form, as customfields.Set.Normalize or
+	// a decoder of JSON returns them.
 	Fields map[string]any
 	// Extensions are the columns of the joined tables, by the names of table and column.
 	// A table that is not there has no row for the record.
 	Extensions map[string]map[string]any
-	// Events counts the events of a kind from a time on. Nil counts none.
+	// Events counts the events of a kind from a time on. Nil counts none. An error is an
+	// error of CEL, so no match: who has to tell the two apart counts before, or notes it.
 	Events func(kind string, since time.Time) (int64, error)
 }
 
@@ -71,17 +73,28 @@ func (a *activation) ResolveName(name string) (any, bool) {
 		return &recordVal{a}, true
 	}
 	if v, ok := a.record.Columns[name]; ok {
-		return v, true
+		return double(v), true
 	}
 	if a.filter.schema.column(name) != nil {
 		return nil, true
 	}
 	for _, x := range a.filter.schema.Extensions {
 		if n := len(x.Name); len(name) > n && name[:n] == x.Name && name[n] == '.' {
-			return a.record.Extensions[x.Name][name[n+1:]], true
+			return double(a.record.Extensions[x.Name][name[n+1:]]), true
 		}
 	}
 	return nil, false
+}
+
+// double makes a whole number the float64 that every number of a filter is.
+func double(v any) any {
+	switch v := v.(type) {
+	case int:
+		return float64(v)
+	case int64:
+		return float64(v)
+	}
+	return v
 }
 
 // Parent is nil: there is no outer scope.
@@ -121,6 +134,18 @@ func native(t customfields.Type, value any) any {
 	case float64:
 		if kindOfType(t) == numberKind {
 			return v
+		}
+	case json.Number:
+		if n, err := v.Float64(); err == nil && kindOfType(t) == numberKind {
+			return n
+		}
+	case int:
+		if kindOfType(t) == numberKind {
+			return float64(v)
+		}
+	case int64:
+		if kindOfType(t) == numberKind {
+			return float64(v)
 		}
 	case bool:
 		if kindOfType(t) == booleanKind {

@@ -15,23 +15,24 @@ const (
 	maxPatternRepeat = 255 // PostgreSQL's own
 )
 
-// checkPattern reports why a pattern cannot be said to PostgreSQL, and else what it costs.
-func checkPattern(re *syntax.Regexp) (cost int, err error) {
+// checkPattern reports why a pattern cannot be said to PostgreSQL, and else what it costs for
+// one record and how much measure counts it as.
+func checkPattern(re *syntax.Regexp) (cost, size int, err error) {
 	if err := checkPatternParts(re); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	program, err := syntax.Compile(re.Simplify())
 	if err != nil {
-		return 0, fmt.Errorf("the regular expression cannot be compiled: %w", err)
+		return 0, 0, fmt.Errorf("the regular expression cannot be compiled: %w", err)
 	}
 	ranges := 0
 	for _, step := range program.Inst {
 		ranges += len(step.Rune) / 2
 	}
 	if len(program.Inst) > maxPatternSteps || ranges > maxPatternRanges {
-		return 0, fmt.Errorf("the regular expression is too large: at most %d steps and %d ranges of characters", maxPatternSteps, maxPatternRanges)
+		return 0, 0, fmt.Errorf("the regular expression is too large: at most %d steps and %d ranges of characters", maxPatternSteps, maxPatternRanges)
 	}
-	return 10 + len(program.Inst)/10, nil
+	return 10 + len(program.Inst)/10, (len(program.Inst) + ranges) / 50, nil
 }
 
 func checkPatternParts(re *syntax.Regexp) error {

@@ -24,6 +24,7 @@ type renderer struct {
 	at     time.Time // now
 	today  time.Time
 	ready  func(slot string, t customfields.Type) bool
+	write  func(value any, sqlType string) string // in place of a parameter
 }
 
 func newRenderer(s Schema, o Options) *renderer {
@@ -37,6 +38,9 @@ func newRenderer(s Schema, o Options) *renderer {
 
 // bind adds a parameter and returns it with its type, so that PostgreSQL never guesses.
 func (r *renderer) bind(value any, sqlType string) string {
+	if r.write != nil {
+		return r.write(value, sqlType)
+	}
 	r.args = append(r.args, value)
 	return "$" + strconv.Itoa(r.first+len(r.args)-1) + "::" + sqlType
 }
@@ -280,7 +284,7 @@ func (r *renderer) anniversary(c anniversary, want bool) string {
 	if o, ok := c.date.(operand); ok && o.field != nil && c.zone == time.UTC {
 		day = "substr(" + r.text(o) + ", 6, 5)"
 	} else {
-		day = "to_char(" + r.date(c.date) + " AT TIME ZONE " + r.zone(c.zone) + ", 'MM-DD')"
+		day = "to_char(" + r.inYears(c.date) + " AT TIME ZONE " + r.zone(c.zone) + ", 'MM-DD')"
 	}
 	return day + negated(" = ANY(", " <> ALL(", want) + days + ")"
 }

@@ -94,7 +94,7 @@ func (r *renderer) float(v value) string {
 		}
 		return "length(" + r.text(v.of) + ")::float8"
 	case part:
-		local := "(" + r.date(v.of) + " AT TIME ZONE " + r.zone(v.zone) + ")"
+		local := "(" + r.inYears(v.of) + " AT TIME ZONE " + r.zone(v.zone) + ")"
 		return "(" + fmt.Sprintf(parts[v.which].sql, local) + ")::float8"
 	case count:
 		return r.count(v)
@@ -110,7 +110,8 @@ func (r *renderer) inArithmetic(v value) string {
 		return r.float(v)
 	}
 	if o.column != nil {
-		return "(CASE WHEN " + o.column.SQL + " = 0 OR abs(" + o.column.SQL + ") BETWEEN 1e-15::float8 AND 1e15::float8 THEN " + o.column.SQL + " END)"
+		number := "(" + o.column.SQL + ")::float8" // whole numbers, too, are computed with as CEL does
+		return "(CASE WHEN " + number + " = 0 OR abs(" + number + ") BETWEEN 1e-15::float8 AND 1e15::float8 THEN " + number + " END)"
 	}
 	return numberExpression(o.field, "1e-15", "1e15")
 }
@@ -159,10 +160,21 @@ func (r *renderer) date(v value) string {
 	case moment:
 		return r.bind(r.moment(v), "timestamptz")
 	case shift:
-		sum := r.date(v.date) + " + " + r.bind(v.by, "interval")
-		return "(CASE WHEN " + sum + " BETWEEN '0001-01-01T00:00:00Z'::timestamptz AND '9999-12-31T23:59:59.999999Z'::timestamptz THEN " + sum + " END)"
+		sum := r.inYears(v.date) + " + " + r.bind(v.by, "interval")
+		return "(CASE WHEN " + sum + years + " THEN " + sum + " END)"
 	}
 	panic("filter: a date without SQL")
+}
+
+const years = " BETWEEN '0001-01-01T00:00:00Z'::timestamptz AND '9999-12-31T23:59:59.999999Z'::timestamptz"
+
+// inYears is a date that can be computed with. NULL stands for a column's that is infinite or
+// near the ends of a timestamptz, where PostgreSQL raises.
+func (r *renderer) inYears(v value) string {
+	if o, ok := v.(operand); ok && o.column != nil {
+		return "(CASE WHEN " + o.column.SQL + years + " THEN " + o.column.SQL + " END)"
+	}
+	return r.date(v)
 }
 
 // moment is a time that is known now.
@@ -184,7 +196,7 @@ func (r *renderer) duration(v value) string {
 	case span:
 		return r.bind(v.length.Microseconds(), "bigint")
 	case difference:
-		micros := "(extract(epoch FROM " + r.date(v.a) + " - " + r.date(v.b) + ") * 1000000)"
+		micros := "(extract(epoch FROM " + r.inYears(v.a) + " - " + r.inYears(v.b) + ") * 1000000)"
 		return "(CASE WHEN abs(" + micros + ") <= 9223372036854775 THEN " + micros + "::bigint END)"
 	}
 	panic("filter: a duration without SQL")

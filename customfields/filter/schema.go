@@ -29,8 +29,10 @@ type Schema struct {
 type Column struct {
 	// Name is what the filter calls it, such as "createdAt".
 	Name string
-	// Type is Text, Email, Number, Date or Boolean. A Date column is a timestamptz, and a
-	// Number column a float8 that is finite. An Email column has every address in the form
+	// Type is Text, Email, Number, Date or Boolean. A Date column is a timestamptz of the
+	// years 1 to 9999, and a Number column a float8, or an integer that one holds exactly,
+	// that is finite: what else is there makes no statement fail, but in process nobody has
+	// said what it means. An Email column has every address in the form
 	// of recipients.NormalizeEmail, and ==, != and in put what they compare it with into
 	// that form.
 	Type customfields.Type

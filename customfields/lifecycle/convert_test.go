@@ -117,6 +117,20 @@ func TestConvertMakesOptions(t *testing.T) {
 	require.Equal(t, map[string]any{"tags": "blue; red"}, w.stored(t, w.A.DomainID)[ids[0]])
 }
 
+func TestUniqueFieldsAreNotConverted(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	w.define(t, customfields.Field{Key: "badge", Type: customfields.Text, Unique: true})
+	_, err := w.manager.Convert(w.A.WorkspaceCtx, "badge", customfields.Number, nil)
+	require.ErrorIs(t, err, lifecycle.ErrUnique)
+	w.define(t, customfields.Field{Key: "size", Type: customfields.Text})
+	_, err = w.manager.Convert(w.A.WorkspaceCtx, "size", customfields.Number, nil)
+	require.NoError(t, err)
+	on := true
+	_, err = w.fields.Update(w.A.WorkspaceCtx, "size", customfields.Change{Unique: &on})
+	require.ErrorIs(t, err, customfields.ErrChanging)
+}
+
 func TestCancelAndRetry(t *testing.T) {
 	t.Parallel()
 	w := open(t)

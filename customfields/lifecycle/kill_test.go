@@ -35,7 +35,7 @@ func child() int {
 }
 
 func workOn(url string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), within) // if its parent dies
+	ctx, cancel := context.WithTimeout(context.Background(), within()) // if its parent dies
 	defer cancel()
 	pool, err := pgxpool.New(ctx, url)
 	if err != nil {
@@ -62,7 +62,9 @@ func workOn(url string) error {
 		return err
 	}
 	cfg := managerConfig()
-	cfg.BatchTime = time.Nanosecond // the smallest batches
+	if os.Getenv(measureVariable) == "" {
+		cfg.BatchTime = time.Nanosecond // the smallest batches
+	}
 	m, err := lifecycle.NewManager(db, fields, recorder, cfg)
 	if err != nil {
 		return err
@@ -91,7 +93,11 @@ func TestNoWriteIsLost(t *testing.T) {
 	w := open(t)
 	ctx := w.A.WorkspaceCtx
 	w.define(t, customfields.Field{Key: "size", Type: customfields.Text})
-	ids := w.fill(t, w.A.Ctx, 3000, `jsonb_build_object('size', i::text)`)
+	records := 3000
+	if n, err := strconv.Atoi(os.Getenv(measureVariable)); err == nil {
+		records = n
+	}
+	ids := w.fill(t, w.A.Ctx, records, `jsonb_build_object('size', i::text)`)
 	type row struct {
 		sync.Mutex
 		last any // as a number, nil for none
@@ -122,16 +128,19 @@ func TestNoWriteIsLost(t *testing.T) {
 			}
 		})
 	}
+	longest := make(chan time.Duration, 1)
+	go func() { longest <- w.longestTransaction(stop) }()
+	began := time.Now()
 	run, err := w.manager.Convert(ctx, "size", customfields.Number, nil)
 	require.NoError(t, err)
 	kill := startChild(t, w)
 	w.until(t, ctx, run.ID, func(r lifecycle.Run) bool {
-		return r.Step == lifecycle.Fill && r.Processed > 500 || r.State != lifecycle.Running
+		return r.Step == lifecycle.Fill && r.Processed > int64(records)/6 || r.State != lifecycle.Running
 	})
 	kill()
 	kill = startChild(t, w)
 	killed := w.until(t, ctx, run.ID, func(r lifecycle.Run) bool {
-		return r.Step == lifecycle.Clean && r.Processed > 500 || r.State != lifecycle.Running
+		return r.Step == lifecycle.Clean && r.Processed > int64(records)/6 || r.State != lifecycle.Running
 	})
 	kill()
 	require.Equal(t, lifecycle.Running, killed.State, killed.Error)
@@ -147,7 +156,7 @@ func TestNoWriteIsLost(t *testing.T) {
 	require.Equal(t, lifecycle.Done, run.State, run.Error)
 	require.EqualValues(t, len(ids), run.Processed)
 	require.Zero(t, run.Lost)
-	t.Logf("%d writes while it was converted", writes.Load())
+	t.Logf("%d records converted in %s, %d writes meanwhile, longest transaction of anybody %s", records, time.Since(began).Round(time.Millisecond), writes.Load(), (<-longest).Round(time.Millisecond))
 	stored := w.stored(t, w.A.DomainID)
 	for i, id := range ids {
 		want := map[string]any{}

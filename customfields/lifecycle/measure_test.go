@@ -16,7 +16,8 @@ import (
 	"github.com/stratakit/strata/customfields/lifecycle"
 )
 
-// measureVariable is how many records TestMeasure converts. Unset: it does not run.
+// measureVariable is how many records TestMeasure converts, which does not run without it, and
+// TestNoWriteIsLost.
 const measureVariable = "STRATA_LIFECYCLE_MEASURE"
 
 // TestMeasure converts a field of many records and prints how long that took, the longest

@@ -56,7 +56,7 @@ func (w *world) waitsFor(t *testing.T, id lifecycle.RunID, step lifecycle.Step) 
 				return err
 			})
 		return err == nil && waits
-	}, within, 10*time.Millisecond)
+	}, within(), 10*time.Millisecond)
 }
 
 // A transaction that began by the definitions of before is waited for, at either end of a
