@@ -359,7 +359,8 @@ type Change struct {
 
 // Update changes a field. It touches no record: values that the definition would not take
 // any more stay until they are written again. Errors: ErrNotFound, *tenancy.ValidationError,
-// ErrOptionInUse, ErrVersion, ErrUniqueBusy, *DuplicatesError.
+// ErrOptionInUse, ErrVersion, ErrUniqueBusy, *DuplicatesError; ErrChanging for what decides
+// which values the field takes, while a change goes through its records (Transition).
 //
 // A field that becomes unique is looked through before Update returns, in small transactions
 // beside all other work, and a million records take a minute or so; with a *DuplicatesError
@@ -394,6 +395,9 @@ func (r *Registry) UpdateTx(ctx context.Context, tx *tenancy.Tx, key string, c C
 	c.apply(&f)
 	if err := f.check(); err != nil {
 		return Field{}, err
+	}
+	if before.Transition != nil && f.takesOther(&before) {
+		return Field{}, before.changing()
 	}
 	uniqueState, err := r.turnUnique(before, f)
 	if err != nil {

@@ -110,7 +110,7 @@ func (s *Set) Normalize(values map[string]any) (map[string]any, error) {
 // fields were not given and have their Default.
 func (s *Set) NormalizeNew(values map[string]any) (set map[string]any, unset, defaulted []string, err error) {
 	w, v := s.normalize(values, (*Field).normalize)
-	given := maps.Clone(w.set)
+	given, unset := maps.Clone(w.set), w.unset // a default empties nothing: the record that is there does not take it
 	s.fill(&w, func(f *Field) bool { _, ok := values[f.Key]; return ok })
 	for slot := range w.set {
 		if _, ok := given[slot]; !ok {
@@ -118,7 +118,7 @@ func (s *Set) NormalizeNew(values map[string]any) (set map[string]any, unset, de
 		}
 	}
 	s.requireAll(w.set, v)
-	return w.set, w.unset, defaulted, v.OrNil()
+	return w.set, unset, defaulted, v.OrNil()
 }
 
 // fill gives the fields that are not given their Default.

@@ -84,6 +84,16 @@ func (f *Field) relocated(before *Field) bool {
 	return f.Slot != before.Slot || !reflect.DeepEqual(f.Transition, before.Transition)
 }
 
+// takesOther reports whether the field takes other values than before, or gives others. While
+// the records are gone through that must not change: their values are held to it, and what
+// does not fit is lost.
+func (f *Field) takesOther(before *Field) bool {
+	f.prepare()
+	before.prepare()
+	return !slices.Equal(f.Options, before.Options) || !slices.Equal(f.ArchivedOptions, before.ArchivedOptions) ||
+		f.Constraints != before.Constraints || f.DateOnly != before.DateOnly || !reflect.DeepEqual(f.filled, before.filled)
+}
+
 // FreeSlot returns a slot for key that none of the workspace's fields uses: the key itself
 // when it can be had.
 func FreeSlot(key string, fields []Field) string {

@@ -82,6 +82,20 @@ func TestTransitionWrites(t *testing.T) {
 	require.Equal(t, map[string]any{"size": 1.0}, flipped.Named(map[string]any{"size": "1", "size~2": 1.0}))
 }
 
+// A record that is there already does not take a default, and keeps what a late writer has
+// left in the old slot.
+func TestADefaultEmptiesNothing(t *testing.T) {
+	t.Parallel()
+	flipped := slots(t, customfields.Field{Key: "size", Slot: "size~2", Type: customfields.Number, Default: 1.0, Transition: &customfields.Transition{
+		Kind: customfields.KindConvert, Retired: &customfields.Place{Slot: "size", Type: customfields.Text},
+	}})
+	set, unset, defaulted, err := flipped.NormalizeNew(nil)
+	require.NoError(t, err)
+	require.Equal(t, map[string]any{"size~2": 1.0}, set)
+	require.Equal(t, []string{"size~2"}, defaulted)
+	require.Empty(t, unset)
+}
+
 func TestConvertPairs(t *testing.T) {
 	t.Parallel()
 	const day = "2026-01-31T00:00:00.000000Z"

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -93,12 +94,13 @@ func Taken(err error) error {
 func (r *Registry) SettleUniques(ctx context.Context) (int, error) {
 	type place struct {
 		tenant tenancy.Tenant
+		id     ID
 		key    string
 	}
 	var due []place
-	err := r.db.ReadTrusted(ctx, `SELECT company_id, workspace_id, key FROM strata.custom_fields WHERE unique_state IN ('building', 'clearing')`, nil, func(rows pgx.Rows) (err error) {
+	err := r.db.ReadTrusted(ctx, `SELECT company_id, workspace_id, id, key FROM strata.custom_fields WHERE unique_state IN ('building', 'clearing')`, nil, func(rows pgx.Rows) (err error) {
 		due, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (p place, err error) {
-			err = row.Scan(&p.tenant.CompanyID, &p.tenant.WorkspaceID, &p.key)
+			err = row.Scan(&p.tenant.CompanyID, &p.tenant.WorkspaceID, &p.id, &p.key)
 			return p, err
 		})
 		return err
@@ -110,7 +112,7 @@ func (r *Registry) SettleUniques(ctx context.Context) (int, error) {
 	var errs []error
 	for _, p := range due {
 		ctx := tenancy.WithActor(tenancy.WithTenant(ctx, p.tenant), tenancy.Actor{Type: tenancy.ActorSystem})
-		f, err := r.Get(ctx, p.key)
+		f, err := r.byID(ctx, p.id)
 		if err == nil {
 			_, err = r.settleUnique(ctx, f)
 		}
@@ -137,6 +139,11 @@ func (r *Registry) settleUnique(ctx context.Context, f Field) (Field, error) {
 		return r.clearUnique(ctx, f)
 	}
 	duplicates, err := r.claimAll(ctx, f)
+	if errors.Is(err, ErrUniqueBusy) { // somebody else has settled it meanwhile
+		if now, found := r.byID(ctx, f.ID); found == nil && now.Unique && now.UniqueState == "" && now.uniqueRun == f.uniqueRun {
+			return now, nil
+		}
+	}
 	if err != nil {
 		return f, err
 	}
@@ -200,14 +207,28 @@ func (r *Registry) endUnique(ctx context.Context, f Field, state string, entry a
 		return r.audit.RecordTx(ctx, tx, entry)
 	})
 	if errors.Is(err, ErrNotFound) {
-		return r.Get(ctx, f.Key)
+		return r.byID(ctx, f.ID)
 	}
 	return out, err
 }
 
+// byID is Get for a field whose key may have changed.
+func (r *Registry) byID(ctx context.Context, id ID) (Field, error) {
+	all, err := r.List(ctx)
+	if err != nil {
+		return Field{}, err
+	}
+	i := slices.IndexFunc(all, ByID(id))
+	if i < 0 {
+		return Field{}, ErrNotFound
+	}
+	return all[i], nil
+}
+
 // clearUnique forgets which values of f are taken.
 func (r *Registry) clearUnique(ctx context.Context, f Field) (Field, error) {
-	err := r.eachDomain(ctx, func(ctx context.Context, t tenancy.Tenant) error {
+	// Of domains that are deleted too: nobody else would.
+	err := r.eachDomain(tenancy.WithDeleted(ctx), true, func(ctx context.Context, t tenancy.Tenant) error {
 		for rows := int64(uniqueBatch); rows == uniqueBatch; {
 			err := r.db.InTx(ctx, func(tx *tenancy.Tx) error {
 				// A range of the key needs no luck with the plan. No hash is beyond the one that is the last.
@@ -229,15 +250,16 @@ func (r *Registry) clearUnique(ctx context.Context, f Field) (Field, error) {
 	return r.endUnique(ctx, f, "off", audit.Entry{Action: "custom_field.unique_off"})
 }
 
-// eachDomain calls fn in the scope of every domain of the workspace of ctx.
-func (r *Registry) eachDomain(ctx context.Context, fn func(ctx context.Context, t tenancy.Tenant) error) error {
+// eachDomain calls fn in the scope of every domain of the workspace of ctx, also of those that
+// are deleted if so asked.
+func (r *Registry) eachDomain(ctx context.Context, deleted bool, fn func(ctx context.Context, t tenancy.Tenant) error) error {
 	t, err := tenancy.WorkspaceFrom(ctx)
 	if err != nil {
 		return err
 	}
 	var domains []tenancy.DomainID
-	err = r.db.Read(ctx, `SELECT id FROM strata.domains WHERE company_id = $1 AND workspace_id = $2 AND deleted_at IS NULL ORDER BY id`,
-		[]any{t.CompanyID, t.WorkspaceID}, func(rows pgx.Rows) (err error) {
+	err = r.db.Read(ctx, `SELECT id FROM strata.domains WHERE company_id = $1 AND workspace_id = $2 AND ($3 OR deleted_at IS NULL) ORDER BY id`,
+		[]any{t.CompanyID, t.WorkspaceID, deleted}, func(rows pgx.Rows) (err error) {
 			domains, err = pgx.CollectRows(rows, pgx.RowTo[tenancy.DomainID])
 			return err
 		})
@@ -245,7 +267,8 @@ func (r *Registry) eachDomain(ctx context.Context, fn func(ctx context.Context, 
 		return fmt.Errorf("customfields: find the domains of the workspace: %w", err)
 	}
 	for _, t.DomainID = range domains {
-		if err := fn(tenancy.WithTenant(ctx, t), t); err != nil {
+		// One that is gone since has no records that matter.
+		if err := fn(tenancy.WithTenant(ctx, t), t); err != nil && !errors.Is(err, tenancy.ErrNotFound) {
 			return err
 		}
 	}

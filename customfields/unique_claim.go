@@ -24,7 +24,7 @@ const maxDuplicates = 20
 // several records of a domain have. It is done when each record has its value for itself.
 func (r *Registry) claimAll(ctx context.Context, f Field) (*DuplicatesError, error) {
 	all := &DuplicatesError{Key: f.Key}
-	err := r.eachDomain(ctx, func(ctx context.Context, t tenancy.Tenant) error {
+	err := r.eachDomain(ctx, false, func(ctx context.Context, t tenancy.Tenant) error {
 		for {
 			clashes, err := r.claimDomain(ctx, t, f)
 			if err != nil || !clashes {

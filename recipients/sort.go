@@ -130,6 +130,10 @@ func (o order) after(where string, args []any, c cursorKey) (string, []any, erro
 	return fmt.Sprintf("%s AND (%s, r.id) %s (%s, $%d)", where, o.sql, op, bound, n), args, nil
 }
 
+// maxDigits is how long a number of a cursor may be: PostgreSQL keeps 16,383 digits after the
+// point.
+const maxDigits = 16_000
+
 // cursorValue reads a cursor's sort value. What PostgreSQL could not hold in the column
 // no list has returned.
 func cursorValue(s, cast string) (any, error) {
@@ -149,7 +153,8 @@ func cursorValue(s, cast string) (any, error) {
 		case bool:
 			return s, nil
 		case float64:
-			if !math.IsInf(v, 0) {
+			// PostgreSQL writes numbers without an exponent, and fails on those too long for it.
+			if !math.IsInf(v, 0) && len(s) < maxDigits && !strings.ContainsAny(s, "eE") {
 				return s, nil
 			}
 		}

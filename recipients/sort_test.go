@@ -195,7 +195,7 @@ func TestWhatCannotBeSortedBy(t *testing.T) {
 	require.NoError(t, err)
 	var cursor map[string]any
 	require.NoError(t, json.Unmarshal(raw, &cursor))
-	for _, value := range []any{"x", `"text"`, "1e999999", "[1]", "null", "\x00", 5, "1; DROP TABLE strata.recipients"} {
+	for _, value := range []any{"x", `"text"`, "1e999999", "1e-999999", "0." + strings.Repeat("0", 20_000) + "1", "[1]", "null", "\x00", 5, "1; DROP TABLE strata.recipients"} {
 		cursor["v"] = value
 		forged, err := json.Marshal(cursor)
 		require.NoError(t, err)

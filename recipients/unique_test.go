@@ -362,3 +362,53 @@ func TestTwoWritersOfOneValue(t *testing.T) {
 	n, wrong := b.entered(t)
 	require.Equal(t, []int{10, 0}, []int{n, wrong})
 }
+
+// Housekeeping may settle a field that its Update is still at: it has become unique, which is
+// no error.
+func TestAFieldThatOthersHaveSettled(t *testing.T) {
+	t.Parallel()
+	b := setupUnique(t)
+	ctx := b.A.Ctx
+	b.define(ctx, t, customfields.Field{Key: "code", Type: customfields.Text})
+	b.must(ctx, t, "one", "x")
+	updated := make(chan error, 1)
+	require.NoError(t, b.DB.InTx(ctx, func(tx *tenancy.Tx) error { // whom Update waits for
+		if _, err := b.store.CreateTx(ctx, tx, recipients.New{Email: "two@example.com"}); err != nil {
+			return err
+		}
+		go func() {
+			_, err := b.unique(ctx, true)
+			updated <- err
+		}()
+		require.Eventually(t, func() bool {
+			f, err := b.fields.Get(ctx, "code")
+			return err == nil && f.UniqueState == customfields.Building
+		}, time.Minute, 5*time.Millisecond)
+		b.exec(ctx, t, `UPDATE strata.custom_fields SET unique_state = 'on' WHERE unique_state = 'building'`)
+		return nil
+	}))
+	require.NoError(t, <-updated)
+}
+
+// What a deleted domain has left of a field is forgotten too, and its records keep no field
+// from becoming unique.
+func TestUniqueFieldsOfDeletedDomains(t *testing.T) {
+	t.Parallel()
+	b := setupUnique(t)
+	ctx, second := b.A.Ctx, b.Domain(t, b.A, "second.example")
+	b.define(ctx, t, codeField)
+	b.must(ctx, t, "one", "x")
+	b.must(second, t, "one", "x")
+	in, err := tenancy.DomainFrom(second)
+	require.NoError(t, err)
+	require.NoError(t, b.Store.DeleteDomain(b.A.CompanyCtx, in.DomainID))
+	_, err = b.unique(ctx, false)
+	require.NoError(t, err)
+	n, _ := b.entered(t)
+	require.Zero(t, n)
+	f, err := b.unique(ctx, true)
+	require.NoError(t, err)
+	require.True(t, f.Unique)
+	n, wrong := b.entered(t)
+	require.Equal(t, []int{1, 0}, []int{n, wrong})
+}

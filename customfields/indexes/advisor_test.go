@@ -72,6 +72,7 @@ func TestFiltersAndOrdersUseTheIndexes(t *testing.T) {
 		`fields.seats > 995`:                                              "recipients_cf_seats_",
 		`10 <= fields.seats && fields.seats < 12`:                         "recipients_cf_seats_",
 		`!(fields.seats < 995)`:                                           "recipients_cf_seats_",
+		`fields.seats <= -1e15 || fields.seats > 998`:                     "recipients_cf_seats_",
 		`fields.city.startsWith("City ab")`:                               "recipients_cf_city_",
 		`fields.city < "City 00f"`:                                        "recipients_cf_city_",
 		`fields.since < timestamp("2020-01-03T00:00:00Z")`:                "recipients_cf_since_",
@@ -80,6 +81,18 @@ func TestFiltersAndOrdersUseTheIndexes(t *testing.T) {
 		f, err := filter.Compile(filter.Schema{Fields: set, Columns: recipients.Columns()}, expr)
 		require.NoError(t, err)
 		sql, args := f.SQL(filter.Options{First: 2})
+		plan := w.explain(t, `SELECT count(*) FROM strata.recipients r WHERE r.domain_id = $1 AND r.deleted_at IS NULL AND `+sql, append([]any{w.A.DomainID}, args...)...)
+		require.Contains(t, plan, index, "%s\n%s", expr, sql)
+	}
+	for expr, index := range map[string]string{
+		`fields.seats == 5`:              "recipients_cf_seats_",
+		`fields.seats in [1, 2, 3]`:      "recipients_cf_seats_",
+		`fields.city == "City a"`:        "recipients_cf_city_",
+		`fields.city in ["City a", "b"]`: "recipients_cf_city_",
+	} {
+		f, err := filter.Compile(filter.Schema{Fields: set, Columns: recipients.Columns()}, expr)
+		require.NoError(t, err)
+		sql, args := f.SQL(filter.Options{First: 2, Ready: w.advisor.Recipients().Ready(t.Context())})
 		plan := w.explain(t, `SELECT count(*) FROM strata.recipients r WHERE r.domain_id = $1 AND r.deleted_at IS NULL AND `+sql, append([]any{w.A.DomainID}, args...)...)
 		require.Contains(t, plan, index, "%s\n%s", expr, sql)
 	}

@@ -57,6 +57,15 @@ func (f Form) expression(slot string) string {
 	return filter.IndexExpression(slot, customfields.Text)
 }
 
+// has is the condition that a row has a value of the form: what filters and orders ask implies
+// it (filter.OrderBy).
+func (f Form) has(expression string) string {
+	if f == FormNumber {
+		return expression + ` >= '-1e400' AND ` + expression + ` < 'false'`
+	}
+	return expression + ` IS NOT NULL`
+}
+
 // slotForm is that of the keys under which values are stored.
 var slotForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}(~[0-9]{1,9})?$`)
 
@@ -113,12 +122,13 @@ func newIndex(t Table, slot string, form Form) Index {
 }
 
 // createSQL builds the index without keeping writers out. It has only the rows that have a
-// value, so that tenants without such a field do not pay for it. It ends with the id, as the
-// order of lists does.
+// value, so that tenants without such a field do not pay for it; one over numbers has no texts
+// of a tenant whose field is one, which may be longer than PostgreSQL indexes: to write them
+// would fail. It ends with the id, as the order of lists does.
 func (x Index) createSQL(t Table) string {
 	expression := x.Form.expression(x.Slot)
-	return fmt.Sprintf(`CREATE INDEX CONCURRENTLY IF NOT EXISTS %s ON %s (domain_id, %s, %s) WHERE %s IS NOT NULL`,
-		pgx.Identifier{x.Name}.Sanitize(), t.sql(), expression, pgx.Identifier{t.ID}.Sanitize(), expression)
+	return fmt.Sprintf(`CREATE INDEX CONCURRENTLY IF NOT EXISTS %s ON %s (domain_id, %s, %s) WHERE %s`,
+		pgx.Identifier{x.Name}.Sanitize(), t.sql(), expression, pgx.Identifier{t.ID}.Sanitize(), x.Form.has(expression))
 }
 
 // statisticsSQL has PostgreSQL gather statistics of the expression: it takes none from an

@@ -42,7 +42,7 @@ func (m *Manager) Convert(ctx context.Context, key string, to customfields.Type,
 					return customfields.ErrNotFound
 				case f.Unique || f.UniqueState != "":
 					return fmt.Errorf("field %s: %w", f.Key, ErrUnique)
-				case f.Transition != nil || f.Type != p.From: // since it was looked at
+				case f.Transition != nil || f.Version != p.field.Version: // since it was looked at
 					return fmt.Errorf("field %s: %w", f.Key, customfields.ErrChanging)
 				}
 				next := customfields.Place{Slot: customfields.FreeSlot(f.Key, all), Type: to, Options: p.Options, ArchivedOptions: p.archived}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stratakit/strata/customfields"
@@ -162,8 +163,17 @@ func TestCancelAndRetry(t *testing.T) {
 	require.Equal(t, "lots", w.stored(t, w.A.DomainID)[ids[7]]["size"], "nothing is lost")
 
 	late("8")
+	failures := func() (n int) {
+		require.NoError(t, w.DB.ReadTrusted(ctx, `SELECT failures FROM strata.custom_field_runs WHERE id = $1`, []any{run.ID}, func(rows pgx.Rows) (err error) {
+			n, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
+			return err
+		}))
+		return n
+	}
+	require.Positive(t, failures())
 	_, err = w.manager.Retry(ctx, run.ID)
 	require.NoError(t, err)
+	require.Zero(t, failures(), "it may fail as often as a new one")
 	run = w.await(t, ctx, run.ID)
 	require.Equal(t, lifecycle.Done, run.State, run.Error)
 	require.Equal(t, 8.0, w.stored(t, w.A.DomainID)[ids[7]]["size~2"])

@@ -237,3 +237,37 @@ func TestArchiveRestorePurge(t *testing.T) {
 	w.define(t, customfields.Field{Key: "size", Type: customfields.Number})
 	require.Subset(t, w.actions(t), []string{"custom_field.restored", "custom_field.purge_started", "custom_field.purged"})
 }
+
+// meddler does something while filters are looked at, once.
+type meddler struct {
+	segments
+	do func()
+}
+
+func (m *meddler) Filters(context.Context, *tenancy.Tx) ([]lifecycle.Saved, error) {
+	if do := m.do; do != nil {
+		m.do = nil
+		do()
+	}
+	return nil, nil
+}
+
+// What became of the values was said of the field as it was.
+func TestAFieldThatChangesWhileItIsLookedAtIsNotConverted(t *testing.T) {
+	t.Parallel()
+	between := &meddler{}
+	w := open(t, func(c *lifecycle.Config) { c.Holders = []lifecycle.Holder{between} })
+	ctx := w.A.WorkspaceCtx
+	w.define(t, customfields.Field{Key: "tier", Type: customfields.Select, Options: []string{"a"}})
+	between.do = func() {
+		_, err := w.fields.Update(ctx, "tier", customfields.Change{Options: &[]string{"a", "b"}})
+		require.NoError(t, err)
+	}
+	_, err := w.manager.Convert(ctx, "tier", customfields.MultiSelect, nil)
+	require.ErrorIs(t, err, customfields.ErrChanging)
+	_, err = w.manager.Convert(ctx, "tier", customfields.MultiSelect, nil)
+	require.NoError(t, err)
+	set, err := w.fields.Current(ctx)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a", "b"}, set.Field("tier").Transition.Next.Options)
+}

@@ -114,7 +114,7 @@ func (m *Manager) Cancel(ctx context.Context, id RunID) (out Run, err error) {
 		}); err != nil {
 			return err
 		}
-		rec.Step, rec.cursor = Wait, cursor{}
+		rec.Step, rec.cursor, rec.failures = Wait, cursor{}, 0
 		rec.Processed, rec.Changed, rec.Lost = 0, 0, 0
 		out, err = m.update(ctx, tx, rec, 0)
 		tx.AfterCommit(func(context.Context) { m.nudge() })
@@ -134,7 +134,7 @@ func (m *Manager) Retry(ctx context.Context, id RunID) (out Run, err error) {
 		if rec.State != Failed {
 			return ErrState
 		}
-		rec.State = rec.failedIn
+		rec.State, rec.failures = rec.failedIn, 0
 		if rec.Step == Flip {
 			rec.Step, rec.cursor = Fill, cursor{}
 			rec.Processed, rec.Changed, rec.Lost = 0, 0, 0

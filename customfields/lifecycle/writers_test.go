@@ -90,3 +90,44 @@ func TestOldTransactionsAreWaitedFor(t *testing.T) {
 		require.Equal(t, map[string]any{"size~2": want}, w.stored(t, w.A.DomainID)[id])
 	}
 }
+
+// What a field takes stays as it is while its values are converted: those that a narrower
+// definition does not take would be lost, and an option that is new would be too.
+func TestAFieldIsNotNarrowedWhileItsValuesAreConverted(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	ctx := w.A.WorkspaceCtx
+	w.define(t, customfields.Field{Key: "size", Type: customfields.Text})
+	w.define(t, customfields.Field{Key: "tags", Type: customfields.Select, Options: []string{"a", "b"}, Default: "a"})
+	ids := w.fill(t, w.A.Ctx, 20, `jsonb_build_object('size', i::text)`)
+	tags, err := w.manager.Convert(ctx, "tags", customfields.MultiSelect, nil)
+	require.NoError(t, err)
+	_, err = w.fields.Update(ctx, "tags", customfields.Change{Options: &[]string{"a", "b", "c"}})
+	require.ErrorIs(t, err, customfields.ErrChanging)
+	var none any
+	_, err = w.fields.Update(ctx, "tags", customfields.Change{Default: &none})
+	require.ErrorIs(t, err, customfields.ErrChanging)
+
+	run, err := w.manager.Convert(ctx, "size", customfields.Number, nil)
+	require.NoError(t, err)
+	w.work(t)
+	w.until(t, ctx, run.ID, func(r lifecycle.Run) bool {
+		return r.Step == lifecycle.Fill || r.Step == lifecycle.Flip || r.Step == lifecycle.Drain
+	})
+	during := w.begin(t, w.A.Ctx, ids[4])
+	w.until(t, ctx, run.ID, func(r lifecycle.Run) bool { return r.Step == lifecycle.Drain })
+	_, err = w.fields.Update(ctx, "size", customfields.Change{Constraints: &customfields.Constraints{Max: 10.0}})
+	require.ErrorIs(t, err, customfields.ErrChanging)
+	label := "Size"
+	_, err = w.fields.Update(ctx, "size", customfields.Change{Label: &label, Constraints: &customfields.Constraints{}})
+	require.NoError(t, err)
+	close(during.write)
+	require.NoError(t, <-during.ended)
+	require.Equal(t, lifecycle.Done, w.await(t, ctx, run.ID).State)
+	for i, id := range ids {
+		require.Equal(t, map[string]any{"size~2": float64(i + 1)}, w.stored(t, w.A.DomainID)[id])
+	}
+	require.Equal(t, lifecycle.Done, w.await(t, ctx, tags.ID).State)
+	_, err = w.fields.Update(ctx, "tags", customfields.Change{Options: &[]string{"a", "b", "c"}})
+	require.NoError(t, err)
+}
