@@ -156,7 +156,7 @@ func TestNoWriteIsLost(t *testing.T) {
 	require.Equal(t, lifecycle.Done, run.State, run.Error)
 	require.EqualValues(t, len(ids), run.Processed)
 	require.Zero(t, run.Lost)
-	t.Logf("%d records converted in %s, %d writes meanwhile, longest transaction of anybody %s", records, time.Since(began).Round(time.Millisecond), writes.Load(), (<-longest).Round(time.Millisecond))
+	t.Logf("%d records converted in %s, %d writes meanwhile, longest transaction of a writer %s", records, time.Since(began).Round(time.Millisecond), writes.Load(), (<-longest).Round(time.Millisecond))
 	stored := w.stored(t, w.A.DomainID)
 	for i, id := range ids {
 		want := map[string]any{}

@@ -88,7 +88,8 @@ func TestMeasure(t *testing.T) {
 	t.Logf("%d writes meanwhile: median %s, 99%% %s, longest %s", len(took), took[len(took)/2].Round(time.Microsecond), took[len(took)*99/100].Round(time.Microsecond), took[len(took)-1].Round(time.Millisecond))
 }
 
-// longestTransaction looks every few milliseconds how old the oldest transaction is.
+// longestTransaction looks every few milliseconds how old the oldest transaction is that has
+// written: so long at most it has locked a row.
 func (w *world) longestTransaction(stop <-chan struct{}) (longest time.Duration) {
 	for {
 		select {
@@ -98,7 +99,7 @@ func (w *world) longestTransaction(stop <-chan struct{}) (longest time.Duration)
 		}
 		var seconds float64
 		err := w.Pool.QueryRow(context.Background(), `SELECT coalesce(extract(epoch FROM max(clock_timestamp() - xact_start)), 0)::float8 FROM pg_stat_activity
-			WHERE datname = current_database() AND pid <> pg_backend_pid()`).Scan(&seconds)
+			WHERE datname = current_database() AND backend_type = 'client backend' AND backend_xid IS NOT NULL`).Scan(&seconds)
 		if err == nil {
 			longest = max(longest, time.Duration(seconds*float64(time.Second)))
 		}
