@@ -39,7 +39,8 @@ type Query struct {
 	Search string
 	// Sort is "createdAt" (the default), "updatedAt", "email", "name" or "fields.<key>",
 	// with a leading "-" for the other direction. Of the fields it takes those that are
-	// filterable and have one value; text is sorted by code point, and recipients without
+	// filterable and have one value; text is sorted by the code points of its first 255
+	// characters, and recipients without
 	// a value come last in both directions.
 	Sort string
 }

@@ -17,7 +17,7 @@ type Order struct {
 }
 
 // OrderBy returns the order by a field: numbers by size, false before true, dates by time, and
-// everything else by code point. A multi_select has none.
+// everything else by code point, texts by their first 255 characters. A multi_select has none.
 func OrderBy(f *customfields.Field) (Order, bool) {
 	o := Order{Type: "jsonb", Use: Use{Slot: slot(f), Type: f.Type, Form: UseSort}}
 	switch f.Type {
@@ -28,7 +28,7 @@ func OrderBy(f *customfields.Field) (Order, bool) {
 		o.SQL = "(" + raw(f) + ")"
 		o.Set = o.SQL + " >= 'false' AND " + o.SQL + " <= 'true'"
 	case customfields.Text, customfields.Date, customfields.Select, customfields.URL, customfields.Email:
-		o.SQL, o.Type = "(("+textExpression("r.", f)+")"+codePoints+")", "text"
+		o.SQL, o.Type = "("+beginning("("+textExpression("r.", f)+")"+codePoints)+")", "text"
 		o.Set = o.SQL + " IS NOT NULL"
 	case customfields.MultiSelect:
 		return Order{}, false

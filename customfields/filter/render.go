@@ -222,7 +222,11 @@ func (r *renderer) compare(c compare, want bool) string {
 		}
 	}
 	a, b := r.pair(c.a, c.b)
-	return a + " " + op + " " + b
+	condition := a + " " + op + " " + b
+	if s, ok := r.soughtText(c.a, c.b); ok { // what is less begins with what is less, or the same
+		return beginning(a) + " " + op[:1] + "= " + r.bind(beginningOf(s), "text") + " AND " + condition
+	}
+	return condition
 }
 
 // opFor is the operator, or the one that holds where it does not.
@@ -245,6 +249,9 @@ func (r *renderer) match(c match, want bool) string {
 		condition = "strpos(" + text + ", " + part + ") > 0"
 	}
 	if want {
+		if s, ok := r.soughtText(c.value, c.text); ok && c.how == startsWith {
+			return "starts_with(" + beginning(text) + ", " + r.bind(beginningOf(s), "text") + ") AND " + condition
+		}
 		return condition
 	}
 	return "NOT (" + condition + ")" // NULL stays NULL: unknown is not false

@@ -87,7 +87,8 @@ func (r *renderer) equal(c equal, want bool) string {
 			if n, isNumber := value.(float64); isNumber {
 				return raw(c.ref.field) + " = " + r.bind(numberText(n), "jsonb")
 			}
-			return r.text(c.ref) + " = " + r.bind(value, "text")
+			text := r.text(c.ref)
+			return beginning(text) + " = " + r.bind(beginningOf(value.(string)), "text") + " AND " + text + " = " + r.bind(value, "text")
 		}
 		return r.contains(map[string]any{key: value}, want)
 	}
@@ -161,7 +162,29 @@ func (r *renderer) amongIndexed(o operand, values []any) string {
 	if o.kind() == numberKind {
 		return raw(o.field) + " = ANY(" + r.bind(texts, "jsonb[]") + ")"
 	}
-	return r.text(o) + " = ANY(" + r.bind(texts, "text[]") + ")"
+	beginnings := make([]string, len(texts))
+	for i, s := range texts {
+		beginnings[i] = beginningOf(s)
+	}
+	text := r.text(o)
+	return beginning(text) + " = ANY(" + r.bind(beginnings, "text[]") + ") AND " + text + " = ANY(" + r.bind(texts, "text[]") + ")"
+}
+
+// soughtText is the text with which an index of its own on a field can be asked, if there is
+// one and v is known.
+func (r *renderer) soughtText(of, v value) (string, bool) {
+	o, isRef := of.(operand)
+	if !isRef || !r.indexed(o) || o.kind() == numberKind {
+		return "", false
+	}
+	switch v := v.(type) {
+	case literal:
+		s, ok := v.value.(string)
+		return s, ok
+	case moment:
+		return r.moment(v).Format(customfields.DateLayout), true
+	}
+	return "", false
 }
 
 // overlap is hasAny, hasAll and "option" in a field.

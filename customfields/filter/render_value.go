@@ -2,6 +2,7 @@ package filter
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/stratakit/strata/customfields"
@@ -71,7 +72,27 @@ func IndexExpression(slot string, t customfields.Type) string {
 		return ""
 	case customfields.Text, customfields.Date, customfields.Select, customfields.URL, customfields.Email:
 	}
-	return "((CASE WHEN jsonb_typeof(custom_fields->" + quoteKey(slot) + ") = 'string' THEN custom_fields->>" + quoteKey(slot) + " END)" + codePoints + ")"
+	return "(" + beginning("(CASE WHEN jsonb_typeof(custom_fields->"+quoteKey(slot)+") = 'string' THEN custom_fields->>"+quoteKey(slot)+" END)"+codePoints) + ")"
+}
+
+// indexedLength is how many characters of a text an index has: an entry has room for some
+// 2,700 bytes, and an index is over the texts of all tenants. Everything but long texts and
+// addresses is shorter.
+const indexedLength = 255
+
+// beginning is what an index has of a text.
+func beginning(text string) string { return "left(" + text + ", " + strconv.Itoa(indexedLength) + ")" }
+
+// beginningOf is beginning in Go.
+func beginningOf(s string) string {
+	n := 0
+	for i := range s {
+		if n == indexedLength {
+			return s[:i]
+		}
+		n++
+	}
+	return s
 }
 
 func (r *renderer) float(v value) string {

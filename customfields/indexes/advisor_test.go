@@ -77,18 +77,10 @@ func TestFiltersAndOrdersUseTheIndexes(t *testing.T) {
 		`fields.city < "City 00f"`:                                        "recipients_cf_city_",
 		`fields.since < timestamp("2020-01-03T00:00:00Z")`:                "recipients_cf_since_",
 		`fields.since >= timestamp("2022-04-10T00:00:00Z") && fields.vip`: "recipients_cf_since_",
-	} {
-		f, err := filter.Compile(filter.Schema{Fields: set, Columns: recipients.Columns()}, expr)
-		require.NoError(t, err)
-		sql, args := f.SQL(filter.Options{First: 2})
-		plan := w.explain(t, `SELECT count(*) FROM strata.recipients r WHERE r.domain_id = $1 AND r.deleted_at IS NULL AND `+sql, append([]any{w.A.DomainID}, args...)...)
-		require.Contains(t, plan, index, "%s\n%s", expr, sql)
-	}
-	for expr, index := range map[string]string{
-		`fields.seats == 5`:              "recipients_cf_seats_",
-		`fields.seats in [1, 2, 3]`:      "recipients_cf_seats_",
-		`fields.city == "City a"`:        "recipients_cf_city_",
-		`fields.city in ["City a", "b"]`: "recipients_cf_city_",
+		`fields.seats == 5`:                                               "recipients_cf_seats_",
+		`fields.seats in [1, 2, 3]`:                                       "recipients_cf_seats_",
+		`fields.city == "City a"`:                                         "recipients_cf_city_",
+		`fields.city in ["City a", "b"]`:                                  "recipients_cf_city_",
 	} {
 		f, err := filter.Compile(filter.Schema{Fields: set, Columns: recipients.Columns()}, expr)
 		require.NoError(t, err)

@@ -10,13 +10,14 @@ import (
 	"github.com/stratakit/strata/recipients"
 )
 
-// An index over numbers is over the slot of all tenants: one whose field is a text there can
-// still write long ones.
-func TestAnIndexOverNumbersLeavesTextsOut(t *testing.T) {
+// An index is over the slot of all tenants: one whose field is a text there can still write
+// long ones.
+func TestLongTextsCanBeWrittenBesideAnIndex(t *testing.T) {
 	t.Parallel()
 	w := open(t, eager())
 	w.fill(t, w.A, 10)
 	require.NoError(t, w.advisor.Create(t.Context(), "strata", "recipients", "city", customfields.Number))
+	require.NoError(t, w.advisor.Create(t.Context(), "strata", "recipients", "city", customfields.Text))
 	long := make([]rune, 10_000)
 	random := rand.New(rand.NewPCG(1, 2))
 	for i := range long {

@@ -25,7 +25,7 @@ var indexed = map[string]customfields.Type{
 
 // text is the expression by which texts are compared: what an index is over.
 func text(key string) string {
-	return `(CASE WHEN jsonb_typeof(custom_fields->'` + key + `') = 'string' THEN custom_fields->>'` + key + `' END) COLLATE "C"`
+	return `left((CASE WHEN jsonb_typeof(custom_fields->'` + key + `') = 'string' THEN custom_fields->>'` + key + `' END) COLLATE "C", 255)`
 }
 
 // fieldQuestions ask one thing each.
