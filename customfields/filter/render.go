@@ -221,12 +221,11 @@ func (r *renderer) compare(c compare, want bool) string {
 			return r.number(o, op, l.value.(float64))
 		}
 	}
-	a, b := r.pair(c.a, c.b)
-	condition := a + " " + op + " " + b
-	if s, ok := r.soughtText(c.a, c.b); ok { // what is less begins with what is less, or the same
-		return beginning(a) + " " + op[:1] + "= " + r.bind(beginningOf(s), "text") + " AND " + condition
+	if s, ok := r.soughtText(c.a, c.b); ok {
+		return r.sought(r.text(c.a), op, s)
 	}
-	return condition
+	a, b := r.pair(c.a, c.b)
+	return a + " " + op + " " + b
 }
 
 // opFor is the operator, or the one that holds where it does not.
@@ -238,6 +237,9 @@ func opFor(op string, want bool) string {
 }
 
 func (r *renderer) match(c match, want bool) string {
+	if s, ok := r.soughtText(c.value, c.text); ok && want && c.how == startsWith && decides(s) {
+		return "starts_with(" + beginning(r.text(c.value)) + ", " + r.bind(s, "text") + codePoints + ")"
+	}
 	text, part := r.text(c.value), r.text(c.text)
 	var condition string
 	switch c.how {
@@ -249,9 +251,6 @@ func (r *renderer) match(c match, want bool) string {
 		condition = "strpos(" + text + ", " + part + ") > 0"
 	}
 	if want {
-		if s, ok := r.soughtText(c.value, c.text); ok && c.how == startsWith {
-			return "starts_with(" + beginning(text) + ", " + r.bind(beginningOf(s), "text") + ") AND " + condition
-		}
 		return condition
 	}
 	return "NOT (" + condition + ")" // NULL stays NULL: unknown is not false

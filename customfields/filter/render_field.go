@@ -87,8 +87,7 @@ func (r *renderer) equal(c equal, want bool) string {
 			if n, isNumber := value.(float64); isNumber {
 				return raw(c.ref.field) + " = " + r.bind(numberText(n), "jsonb")
 			}
-			text := r.text(c.ref)
-			return beginning(text) + " = " + r.bind(beginningOf(value.(string)), "text") + " AND " + text + " = " + r.bind(value, "text")
+			return r.sought(r.text(c.ref), "=", value.(string))
 		}
 		return r.contains(map[string]any{key: value}, want)
 	}
@@ -163,11 +162,30 @@ func (r *renderer) amongIndexed(o operand, values []any) string {
 		return raw(o.field) + " = ANY(" + r.bind(texts, "jsonb[]") + ")"
 	}
 	beginnings := make([]string, len(texts))
+	decided := true
 	for i, s := range texts {
 		beginnings[i] = beginningOf(s)
+		decided = decided && decides(s)
 	}
 	text := r.text(o)
-	return beginning(text) + " = ANY(" + r.bind(beginnings, "text[]") + ") AND " + text + " = ANY(" + r.bind(texts, "text[]") + ")"
+	condition := beginning(text) + " = ANY(" + r.bind(beginnings, "text[]") + ")"
+	if !decided {
+		condition += " AND " + text + " = ANY(" + r.bind(texts, "text[]") + ")"
+	}
+	return condition
+}
+
+// sought compares a text of which an index has the beginning. What is less begins with what
+// is less, or the same.
+func (r *renderer) sought(text, op, s string) string {
+	if decides(s) {
+		return beginning(text) + " " + op + " " + r.bind(s, "text")
+	}
+	first := op
+	if op != "=" {
+		first = op[:1] + "="
+	}
+	return beginning(text) + " " + first + " " + r.bind(beginningOf(s), "text") + " AND " + text + " " + op + " " + r.bind(s, "text")
 }
 
 // soughtText is the text with which an index of its own on a field can be asked, if there is

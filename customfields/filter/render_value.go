@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stratakit/strata/customfields"
 )
@@ -82,6 +83,10 @@ const indexedLength = 255
 
 // beginning is what an index has of a text.
 func beginning(text string) string { return "left(" + text + ", " + strconv.Itoa(indexedLength) + ")" }
+
+// decides reports whether a text is compared with the beginning of another one as with all of
+// it: it ends before.
+func decides(s string) bool { return utf8.RuneCountInString(s) < indexedLength }
 
 // beginningOf is beginning in Go.
 func beginningOf(s string) string {
