@@ -3,6 +3,7 @@ package customfields
 import (
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -93,6 +94,11 @@ func (f *Field) takesOther(before *Field) bool {
 	return !slices.Equal(f.Options, before.Options) || !slices.Equal(f.ArchivedOptions, before.ArchivedOptions) ||
 		f.Constraints != before.Constraints || f.DateOnly != before.DateOnly || !reflect.DeepEqual(f.filled, before.filled)
 }
+
+var slotForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}(~[0-9]{1,9})?$`)
+
+// ValidSlot reports whether s has the form of a slot, in which there is nothing to escape in SQL.
+func ValidSlot(s string) bool { return slotForm.MatchString(s) }
 
 // FreeSlot returns a slot for key that none of the workspace's fields uses: the key itself
 // when it can be had.

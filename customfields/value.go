@@ -151,9 +151,9 @@ func (f *Field) option(s string) (any, *problem) {
 		return s, nil
 	}
 	if slices.Contains(f.ArchivedOptions, s) {
-		return nil, &problem{code: "archived_option", message: "the option is archived: restore it, or take one of " + quoteSome(f.Options)}
+		return nil, &problem{code: "archived_option", message: "the option is archived: restore it, or take one of " + suggest.Quoted(f.Options)}
 	}
-	return nil, &problem{code: "unknown_option", message: "must be one of " + quoteSome(f.Options), suggestion: suggest.Closest(s, f.Options)}
+	return nil, &problem{code: "unknown_option", message: "must be one of " + suggest.Quoted(f.Options), suggestion: suggest.Closest(s, f.Options)}
 }
 
 // normalizeList returns the options in an order of their own: that of the definition can
@@ -305,17 +305,4 @@ func show(value any) string {
 		return string(r[:80]) + "…"
 	}
 	return s
-}
-
-func quoteSome(options []string) string {
-	const most = 10
-	parts := make([]string, 0, most+1)
-	for i, o := range options {
-		if i == most {
-			parts = append(parts, fmt.Sprintf("… (%d in all)", len(options)))
-			break
-		}
-		parts = append(parts, strconv.Quote(o))
-	}
-	return strings.Join(parts, ", ")
 }

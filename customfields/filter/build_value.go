@@ -398,7 +398,7 @@ func (b *builder) normalAddress(at ast.Expr, s string) string {
 func (b *builder) checkOption(at ast.Expr, of interface{ options() []string }, value any) error {
 	s, isText := value.(string)
 	if options := of.options(); isText && len(options) > 0 && !slices.Contains(options, s) {
-		err := problemAt(positionOf(b.ast, at), "%q is none of the options %s", clipText(s, 80), quoteSome(options))
+		err := problemAt(positionOf(b.ast, at), "%q is none of the options %s", clipText(s, 80), suggest.Quoted(options))
 		err.Problems[0].Suggestion = suggest.Closest(s, options)
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -167,18 +166,4 @@ func clipText(s string, n int) string {
 		return s
 	}
 	return string([]rune(s)[:n]) + "…"
-}
-
-// quoteSome lists a few of the options.
-func quoteSome(options []string) string {
-	const most = 10
-	quoted := make([]string, 0, most+1)
-	for i, o := range options {
-		if i == most {
-			quoted = append(quoted, fmt.Sprintf("… (%d in all)", len(options)))
-			break
-		}
-		quoted = append(quoted, strconv.Quote(o))
-	}
-	return strings.Join(quoted, ", ")
 }

@@ -2,18 +2,15 @@ package filter
 
 import (
 	"encoding/json"
-	"regexp"
 	"strconv"
 	"time"
 
 	"github.com/stratakit/strata/customfields"
 )
 
-var keyForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}(~[0-9]{1,9})?$`)
-
 // quoteKey writes the key of a custom field as a literal. Its form admits nothing to escape.
 func quoteKey(key string) string {
-	if !keyForm.MatchString(key) {
+	if !customfields.ValidSlot(key) {
 		panic("filter: a key that was never checked reached the renderer: " + key)
 	}
 	return "'" + key + "'"

@@ -145,7 +145,7 @@ func (s Schema) check() error {
 		}
 	}
 	for _, x := range s.Extensions {
-		if slices.Contains(reservedNames, x.Name) || !keyForm.MatchString(x.Name) {
+		if slices.Contains(reservedNames, x.Name) || !customfields.ValidSlot(x.Name) {
 			return fmt.Errorf("filter: an extension cannot be called %q", x.Name)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"regexp"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -65,9 +64,6 @@ func (f Form) has(expression string) string {
 	}
 	return expression + ` IS NOT NULL`
 }
-
-// slotForm is that of the keys under which values are stored.
-var slotForm = regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}(~[0-9]{1,9})?$`)
 
 // State is where an index stands. One that is in none of the states is not there.
 type State string

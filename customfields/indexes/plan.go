@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/stratakit/strata/customfields"
 )
 
 // Verb is what an Action does.
@@ -84,7 +86,7 @@ func (a *Advisor) decide(f facts) []Action {
 			continue
 		}
 		_, there := have[u.key]
-		if there || !slotForm.MatchString(u.slot) || f.dead[u.slot] || f.rows[t] < a.cfg.MinRows ||
+		if there || !customfields.ValidSlot(u.slot) || f.dead[u.slot] || f.rows[t] < a.cfg.MinRows ||
 			u.uses < a.cfg.MinUses || u.slow*20 < u.uses || count[t] >= a.cfg.MaxPerTable {
 			continue
 		}

@@ -132,7 +132,7 @@ func (a *Advisor) named(schema, table, slot string, fieldType customfields.Type)
 		return t, Index{}, err
 	}
 	form, ok := FormOf(fieldType)
-	if !ok || !slotForm.MatchString(slot) {
+	if !ok || !customfields.ValidSlot(slot) {
 		return t, Index{}, fmt.Errorf("%q, a %s: %w", slot, fieldType, ErrInvalidField)
 	}
 	return t, newIndex(t, slot, form), nil
