@@ -47,7 +47,9 @@ func (e *Enrollments[T]) bound() (*Store, *extension, error) {
 // Enroll makes row the row of a recipient; afterwards it is what is stored. Errors:
 // ErrNotFound, ErrEnrolled, ErrValueTaken, *tenancy.ValidationError.
 func (e *Enrollments[T]) Enroll(ctx context.Context, id ID, row *T) error {
-	return e.inTx(ctx, func(s *Store, x *extension, tx *tenancy.Tx) error { return e.enroll(ctx, s, x, tx, []ID{id}, []*T{row}) })
+	return e.inTx(ctx, func(s *Store, x *extension, tx *tenancy.Tx) error {
+		return e.enroll(ctx, s, x, tx, []ID{id}, []*T{row})
+	})
 }
 
 // EnrollTx is Enroll in the caller's transaction: after an error, tx goes on as before the
@@ -289,4 +291,3 @@ func (x *extension) refused(err error) error {
 func (x *extension) isKey(pg *pgconn.PgError) bool {
 	return strings.Contains(pg.Detail, "(domain_id, recipient_id)=")
 }
-

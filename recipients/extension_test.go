@@ -197,9 +197,9 @@ func TestListWithExtensions(t *testing.T) {
 	require.Contains(t, page.Items[2].Extensions, "email", "asked, and not enrolled")
 
 	for expr, want := range map[string][]string{
-		`email.subscription_status == "subscribed"`:                         {"ada@example.com", "bo@example.com"},
-		`email.enrolled`:                                                    {"ada@example.com", "bo@example.com"},
-		`!email.enrolled`:                                                   {"cy@example.com"},
+		`email.subscription_status == "subscribed"`: {"ada@example.com", "bo@example.com"},
+		`email.enrolled`:  {"ada@example.com", "bo@example.com"},
+		`!email.enrolled`: {"cy@example.com"},
 		`email.startsWith("b") && email.bounces == 1`:                       {"bo@example.com"},
 		`email.bounces >= 1 && course.level == "two" && course.score < 1.5`: {"bo@example.com"},
 		`course.enrolled && !has(email.bounces)`:                            {"cy@example.com"},
@@ -221,4 +221,3 @@ func TestListWithExtensions(t *testing.T) {
 	_, err = b.store.List(ctx, recipients.Query{Filter: `email.bouncs > 1`})
 	require.ErrorContains(t, err, `did you mean "bounces"`)
 }
-
