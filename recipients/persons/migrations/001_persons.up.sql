@@ -52,7 +52,9 @@ CREATE INDEX person_links_person ON strata.person_links (company_id, person_id);
 CREATE INDEX person_links_alias ON strata.person_links (company_id, alias_id);
 
 -- Two recipients that may be one human, and what was decided. A rejected pair stays, so that
--- it is never suggested again. The lesser (domain, recipient) is a.
+-- it is never suggested again. The lesser (domain, recipient) is a. A row is of two domains,
+-- so that no foreign key to recipients has a domain of its own to go by: what a purge leaves is
+-- swept.
 CREATE TABLE strata.person_suggestions (
 	company_id     uuid        NOT NULL,
 	id             uuid        NOT NULL,
@@ -73,9 +75,7 @@ CREATE TABLE strata.person_suggestions (
 	CHECK ((state = 'open') = (decided_at IS NULL)),
 	FOREIGN KEY (company_id, workspace_id) REFERENCES strata.workspaces (company_id, id),
 	FOREIGN KEY (company_id, a_domain_id) REFERENCES strata.domains (company_id, id),
-	FOREIGN KEY (company_id, b_domain_id) REFERENCES strata.domains (company_id, id),
-	FOREIGN KEY (a_domain_id, a_recipient_id) REFERENCES strata.recipients (domain_id, id) ON DELETE CASCADE,
-	FOREIGN KEY (b_domain_id, b_recipient_id) REFERENCES strata.recipients (domain_id, id) ON DELETE CASCADE
+	FOREIGN KEY (company_id, b_domain_id) REFERENCES strata.domains (company_id, id)
 );
 CREATE UNIQUE INDEX person_suggestions_pair ON strata.person_suggestions (company_id, a_domain_id, a_recipient_id, b_domain_id, b_recipient_id);
 CREATE INDEX person_suggestions_a ON strata.person_suggestions (a_domain_id, a_recipient_id);
