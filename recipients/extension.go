@@ -116,6 +116,7 @@ type extension struct {
 	own           bool     // the product makes the table
 
 	model reflect.Type // nil: of a product that this process does not have
+	calls calls
 }
 
 // column is one that the product has added.

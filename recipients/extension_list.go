@@ -43,7 +43,9 @@ func (e *extensions) set(registered map[string]*extension, stored []stored) erro
 	k := &knownExtensions{byName: map[string]*extension{}}
 	schema := filter.Schema{Columns: Columns()}
 	for i := range stored {
-		k.byName[stored[i].name] = &stored[i].extension
+		if stored[i].there {
+			k.byName[stored[i].name] = &stored[i].extension
+		}
 	}
 	maps.Copy(k.byName, registered)
 	for _, name := range slices.Sorted(maps.Keys(k.byName)) {
@@ -158,37 +160,41 @@ func (j joined) joins() string {
 }
 
 // scan returns what columns are scanned into, and what puts it into a recipient then.
-func (j joined) scan() (targets []any, put func(r *Recipient)) {
-	rows := make([]func() *Row, len(j))
+func (j joined) scan() (targets []any, put func(r *Recipient) error) {
+	rows := make([]func() (*Row, error), len(j))
 	for i, x := range j {
 		if x.model != nil {
 			m := x.newScan()
 			targets = append(targets, m.targets...)
-			rows[i] = func() *Row {
+			rows[i] = func() (*Row, error) {
 				if row := m.row(); row != nil {
-					return &Row{extension: x, model: row}
+					return &Row{extension: x, model: row}, nil
 				}
-				return nil
+				return nil, nil
 			}
 			continue
 		}
-		var values map[string]any
-		targets = append(targets, &values)
-		rows[i] = func() *Row {
-			if values == nil || values["recipient_id"] == nil {
-				return nil
+		var text []byte
+		targets = append(targets, &text)
+		rows[i] = func() (*Row, error) {
+			values, err := columnValues(text)
+			if values == nil {
+				return nil, err
 			}
-			return &Row{extension: x, values: values}
+			return &Row{extension: x, values: values}, nil
 		}
 	}
-	return targets, func(r *Recipient) {
+	return targets, func(r *Recipient) (err error) {
 		if len(j) == 0 {
-			return
+			return nil
 		}
 		r.Extensions = make(map[string]*Row, len(j))
 		for i, x := range j {
-			r.Extensions[x.name] = rows[i]()
+			if r.Extensions[x.name], err = rows[i](); err != nil {
+				return err
+			}
 		}
+		return nil
 	}
 }
 

@@ -49,7 +49,7 @@ func (x *extension) readModel(problems *ExtensionError) {
 	for relation := range table.Relations {
 		problems.add("field %s: a relation cannot be kept to one tenant", relation)
 	}
-	named := map[string]string{}
+	named := map[string]string{"version": "Version", "createdAt": "CreatedAt", "updatedAt": "UpdatedAt"} // of Enrollment
 	for _, f := range table.Fields {
 		if f.Index[0] == enrollmentIndex(typ) {
 			continue

@@ -114,11 +114,11 @@ func scanRecipient(set *customfields.Set, row pgx.CollectableRow, more ...any) (
 
 // one returns the one row of a statement; none is ErrNotFound, a taken address ErrEmailTaken,
 // a taken value a *customfields.TakenError.
-func one(set *customfields.Set, rows pgx.Rows, err error) (Recipient, error) {
+func one(set *customfields.Set, rows pgx.Rows, err error, more ...any) (Recipient, error) {
 	if err != nil {
 		return Recipient{}, err
 	}
-	r, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (Recipient, error) { return scanRecipient(set, row) })
+	r, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (Recipient, error) { return scanRecipient(set, row, more...) })
 	var pg *pgconn.PgError
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
@@ -129,8 +129,8 @@ func one(set *customfields.Set, rows pgx.Rows, err error) (Recipient, error) {
 	return r, customfields.Taken(err)
 }
 
-// Get returns a recipient, or ErrNotFound.
-func (s *Store) Get(ctx context.Context, id ID) (Recipient, error) {
+// Get returns a recipient, or ErrNotFound, with its rows in extensions: those of Query.With.
+func (s *Store) Get(ctx context.Context, id ID, with ...string) (Recipient, error) {
 	t, err := tenancy.DomainFrom(ctx)
 	if err != nil {
 		return Recipient{}, err
@@ -139,11 +139,18 @@ func (s *Store) Get(ctx context.Context, id ID) (Recipient, error) {
 	if err != nil {
 		return Recipient{}, err
 	}
+	x, err := s.with(ctx, with)
+	if err != nil {
+		return Recipient{}, err
+	}
+	targets, put := x.scan()
 	var out Recipient
-	err = s.db.Read(ctx, `SELECT `+recipientColumns+` FROM strata.recipients r WHERE r.domain_id = $1 AND r.id = $2 AND r.deleted_at IS NULL`,
+	err = s.db.Read(ctx, `SELECT `+recipientColumns+x.columns()+` FROM strata.recipients r`+x.joins()+` WHERE r.domain_id = $1 AND r.id = $2 AND r.deleted_at IS NULL`,
 		[]any{t.DomainID, id}, func(rows pgx.Rows) (err error) {
-			out, err = one(set, rows, nil)
-			return err
+			if out, err = one(set, rows, nil, targets...); err != nil {
+				return err
+			}
+			return put(&out)
 		})
 	return out, err
 }

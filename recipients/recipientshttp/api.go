@@ -39,9 +39,10 @@ type updateRequest struct {
 type listQuery struct {
 	web.PageQuery
 
-	Filter string `description:"CEL over email, name, status, createdAt, updatedAt and fields.<key>." query:"filter"`
+	Filter string `description:"CEL over email, name, status, createdAt, updatedAt, fields.<key> and <extension>.<column>." query:"filter"`
 	Search string `description:"Beginning of the address, or part of the name."                       query:"search"`
 	Sort   string `description:"createdAt, updatedAt, email, name or fields.<key>; - before it turns it around." query:"sort"`
+	With   string `description:"Extensions whose rows come along, by name, separated by commas."          query:"with"`
 }
 
 // Routes returns the routes.
@@ -49,7 +50,7 @@ func (a *API) Routes() []web.Route {
 	const base = "/domains/{domainID}/recipients"
 	read, manage := string(access.RecipientsRead), string(access.RecipientsManage)
 	one := web.Data[recipients.Recipient]{}
-	return []web.Route{
+	return append(a.enrollmentRoutes(), []web.Route{
 		{
 			Method: http.MethodGet, Path: base, Name: "listRecipients", Summary: "List recipients by filter, search and sort",
 			Permission: read, Query: listQuery{}, Response: web.List[recipients.Recipient]{}, Handle: a.list,
@@ -60,7 +61,7 @@ func (a *API) Routes() []web.Route {
 		},
 		{
 			Method: http.MethodGet, Path: base + "/{id}", Name: "getRecipient", Summary: "Read a recipient",
-			Permission: read, Response: one, Handle: a.get,
+			Permission: read, Query: getQuery{}, Response: one, Handle: a.get,
 		},
 		{
 			Method: http.MethodPatch, Path: base + "/{id}", Name: "updateRecipient", Summary: "Change a recipient; null clears a custom field",
@@ -74,7 +75,7 @@ func (a *API) Routes() []web.Route {
 			Method: http.MethodPost, Path: base + "/{id}/restore", Name: "restoreRecipient", Summary: "Bring a deleted recipient back",
 			Permission: manage, Response: one, Handle: a.restore,
 		},
-	}
+	}...)
 }
 
 // id is the recipient that the path names; anything that is no id names none.
@@ -96,7 +97,7 @@ func (a *API) list(w http.ResponseWriter, r *http.Request) error {
 	v := web.Query(r)
 	var p tenancy.PageRequest
 	p.Page, p.PageSize, p.Cursor = v.Page()
-	q := recipients.Query{PageRequest: p, Filter: v.String("filter"), Search: v.String("search"), Sort: v.String("sort")}
+	q := recipients.Query{PageRequest: p, Filter: v.String("filter"), Search: v.String("search"), Sort: v.String("sort"), With: with(v.String("with"))}
 	if err := v.Err(); err != nil {
 		return err
 	}
@@ -127,7 +128,12 @@ func (a *API) get(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	out, err := a.store.Get(r.Context(), recipientID)
+	v := web.Query(r)
+	names := with(v.String("with"))
+	if err := v.Err(); err != nil {
+		return err
+	}
+	out, err := a.store.Get(r.Context(), recipientID, names...)
 	if err != nil {
 		return err
 	}
