@@ -127,7 +127,7 @@ func (x *extension) setJSON(row any, values map[string]json.RawMessage) error {
 	v := &tenancy.ValidationError{}
 	model := reflect.ValueOf(row).Elem()
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		i := slices.IndexFunc(x.columns, func(c column) bool { return c.json == name && name != "" })
+		i := slices.IndexFunc(x.columns, func(c column) bool { return c.JSON == name && name != "" })
 		if i < 0 {
 			v.Fields = append(v.Fields, x.unknown(name))
 			continue
@@ -154,8 +154,8 @@ func (x *extension) setJSON(row any, values map[string]json.RawMessage) error {
 func (x *extension) unknown(name string) tenancy.FieldError {
 	var known []string
 	for _, c := range x.columns {
-		if c.json != "" {
-			known = append(known, c.json)
+		if c.JSON != "" {
+			known = append(known, c.JSON)
 		}
 	}
 	message := "there is no such field, want of " + suggest.Quoted(known)

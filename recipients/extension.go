@@ -122,12 +122,12 @@ type extension struct {
 // column is one that the product has added.
 type column struct {
 	Name    string            `json:"name"`
-	Type    string            `json:"type"` // as format_type of PostgreSQL has it
+	Type    string            `json:"type"`           // as format_type of PostgreSQL has it
+	JSON    string            `json:"json,omitempty"` // its name there; empty: it is not shown
 	Filter  customfields.Type `json:"filter,omitempty"`
 	Options []string          `json:"options,omitempty"`
 
-	json     string // in JSON; empty: not there
-	index    []int  // of the field of the model
+	index    []int // of the field of the model
 	notNull  bool
 	def      string // DEFAULT, as SQL
 	indexed  bool

@@ -210,8 +210,11 @@ type Row struct {
 func (r *Row) Values() map[string]any {
 	out := map[string]any{}
 	if r.model == nil {
-		for _, c := range append([]string{"version", "created_at", "updated_at"}, r.extension.names()...) {
-			out[camel(c)] = r.values[c]
+		out["version"], out["createdAt"], out["updatedAt"] = r.values["version"], r.values["created_at"], r.values["updated_at"]
+		for _, c := range r.extension.columns {
+			if c.JSON != "" {
+				out[c.JSON] = r.values[c.Name]
+			}
 		}
 		return out
 	}
@@ -219,25 +222,17 @@ func (r *Row) Values() map[string]any {
 	out["version"], out["createdAt"], out["updatedAt"] = e.Version, e.CreatedAt, e.UpdatedAt
 	v := reflect.ValueOf(r.model).Elem()
 	for _, c := range r.extension.columns {
-		if c.json == "" {
+		if c.JSON == "" {
 			continue
 		}
 		field := v.FieldByIndex(c.index)
 		if c.nullzero && field.IsZero() {
-			out[c.json] = nil
+			out[c.JSON] = nil
 			continue
 		}
-		out[c.json] = field.Interface()
+		out[c.JSON] = field.Interface()
 	}
 	return out
-}
-
-func (x *extension) names() []string {
-	names := make([]string, len(x.columns))
-	for i, c := range x.columns {
-		names[i] = c.Name
-	}
-	return names
 }
 
 // MarshalJSON writes Values.

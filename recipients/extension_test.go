@@ -81,7 +81,12 @@ func (b *bundle) storeWith(t *testing.T, r *recipients.Registry) *recipients.Sto
 // extend gives a world two extensions, of one generated table and of one that is not.
 func extend(t *testing.T) *extended {
 	t.Helper()
-	out := &extended{bundle: setup(t)}
+	return setup(t).extend(t)
+}
+
+func (b *bundle) extend(t *testing.T) *extended {
+	t.Helper()
+	out := &extended{bundle: b}
 	r := recipients.NewRegistry()
 	out.mail = register(t, r, recipients.Extension[Mail]{Name: "email", Product: "mailer", Check: func(_ context.Context, m *Mail) error {
 		if m.Bounces < 0 {
