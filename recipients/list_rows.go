@@ -50,7 +50,7 @@ func (s *Store) rows(ctx context.Context, read reading) ([]listed, error) {
 	if unset.offset > 0 {
 		n := int64(read.offset + len(rows))
 		if len(rows) == 0 {
-			if n, err = s.count(ctx, set.where.sql, set.where.args, 0); err != nil {
+			if n, err = s.count(ctx, set.where, 0); err != nil {
 				return nil, err
 			}
 		}
@@ -71,22 +71,30 @@ func (s *Store) part(ctx context.Context, read reading, set bool) (out []listed,
 	if !set {
 		value = "NULL"
 	}
-	from, by := `strata.recipients r WHERE `+where, ` ORDER BY `+read.order.by(set)
+	from, by, with := `strata.recipients r`+read.where.joins+` WHERE `+where, ` ORDER BY `+read.order.by(set), read.where.with
 	page := fmt.Sprintf(`%s LIMIT %d OFFSET %d`, by, read.limit, read.offset)
-	switch {
-	case read.few:
+	if read.few {
 		// Left alone, PostgreSQL may walk through the domain in order until it has met
 		// enough of them, and they are far apart.
-		from = `(SELECT * FROM ` + from + ` OFFSET 0) r`
+		from = `(SELECT r.* FROM ` + from + ` OFFSET 0) r`
+	}
+	switch {
 	case read.offset >= deep:
-		// What is skipped is not worth more than its id, which an index may have.
-		from = `(SELECT r.id FROM ` + from + page + `) page JOIN strata.recipients r ON r.domain_id = $1 AND r.id = page.id`
+		// Of what is skipped no more than the id is read, which an index may have.
+		from = `(SELECT r.id FROM ` + from + page + `) page JOIN strata.recipients r ON r.domain_id = $1 AND r.id = page.id` + with.joins()
+		page = by
+	case len(with) > 0: // the rows of a page are joined, not what was skipped on the way to it
+		from = `(SELECT r.* FROM ` + from + page + `) r` + with.joins()
 		page = by
 	}
-	q := `SELECT ` + recipientColumns + `, ` + value + ` FROM ` + from + page
+	q := `SELECT ` + recipientColumns + `, ` + value + with.columns() + ` FROM ` + from + page
 	err = s.read(ctx, q, args, func(rows pgx.Rows) (err error) {
 		out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (l listed, err error) {
-			l.Recipient, err = scanRecipient(read.where.fields, row, &l.value)
+			joined, put := with.scan()
+			l.Recipient, err = scanRecipient(read.where.fields, row, append([]any{&l.value}, joined...)...)
+			if err == nil {
+				put(&l.Recipient)
+			}
 			return l, err
 		})
 		return err

@@ -150,4 +150,3 @@ func (b *pageBench) byHand(ctx context.Context, counting, page string, args []an
 	})
 	return out, err
 }
-

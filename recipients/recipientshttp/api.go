@@ -40,7 +40,7 @@ type listQuery struct {
 	web.PageQuery
 
 	Filter string `description:"CEL over email, name, status, createdAt, updatedAt and fields.<key>." query:"filter"`
-	Search string `description:"Beginning of the address, or part of the name."                       query:"search"`
+	Search string `description:"Beginning of the address, or part of the name, in any case and without accents; one or two characters: beginning of a word."                       query:"search"`
 	Sort   string `description:"createdAt, updatedAt, email, name or fields.<key>; - before it turns it around." query:"sort"`
 }
 
