@@ -1,0 +1,2 @@
+DROP INDEX strata.recipients_deleted;
+ALTER TABLE strata.recipients DROP COLUMN status_reason, DROP COLUMN status_changed_at;
