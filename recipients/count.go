@@ -33,21 +33,22 @@ func liveCount(ctx context.Context, db reader, domain tenancy.DomainID) (n int64
 const (
 	// foldFrom is how many rows of counts a domain has before they are worth folding, and
 	// foldedAtOnce how many one transaction folds.
-	foldFrom, foldedAtOnce = 64, 20000
+	foldFrom, foldedAtOnce = 64, 50_000
 
 	// countsLock is the lock of who changes the counts of a domain on other grounds than a write.
 	countsLock       = `hashtextextended('recipients.counts/' || $1::text, 0)`
 	tryCountsLockSQL = `SELECT pg_try_advisory_xact_lock(` + countsLock + `)`
 
 	// foldSQL is one statement: whoever reads sees the rows before it or those after it, and
-	// both have the same sums. Rows that nobody sees yet stay.
+	// both have the same sums. Rows that nobody sees yet stay. It begins behind what was folded
+	// before, so that it does not have to step over all that is dead there.
 	foldSQL = `WITH folded AS (
-			DELETE FROM strata.recipient_counts WHERE domain_id = $1 AND id IN (
-				SELECT id FROM strata.recipient_counts WHERE domain_id = $1 ORDER BY id LIMIT $2)
-			RETURNING company_id, workspace_id, kind, key, n),
+			DELETE FROM strata.recipient_counts WHERE domain_id = $1 AND id > $2 AND id <= coalesce((
+				SELECT id FROM strata.recipient_counts WHERE domain_id = $1 AND id > $2 ORDER BY id OFFSET $3 - 1 LIMIT 1), 9223372036854775807)
+			RETURNING id, company_id, workspace_id, kind, key, n),
 		summed AS (INSERT INTO strata.recipient_counts (domain_id, company_id, workspace_id, kind, key, n)
 			SELECT $1, company_id, workspace_id, kind, key, sum(n) FROM folded GROUP BY 2, 3, 4, 5 HAVING sum(n) <> 0)
-		SELECT count(*) FROM folded`
+		SELECT count(*), coalesce(max(id), $2) FROM folded`
 )
 
 // FoldCounts puts the rows together that writers have added to the counts of their domains, in
@@ -61,33 +62,29 @@ func (s *Store) FoldCounts(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	return s.eachDomain(ctx, due, func(ctx context.Context) (did bool, err error) {
-		for {
-			folded, err := s.fold(ctx)
-			if err != nil || folded == 0 {
-				return did, err
-			}
-			did = true
-			if folded < foldedAtOnce {
-				return did, nil
-			}
+		for after, folded := int64(0), foldedAtOnce; err == nil && folded == foldedAtOnce; {
+			folded, after, err = s.fold(ctx, after)
+			did = did || folded > 0
 		}
+		return did, err
 	})
 }
 
-// fold folds some rows, unless somebody else does, and returns how many.
-func (s *Store) fold(ctx context.Context) (folded int, err error) {
+// fold folds the next rows behind after, unless somebody else does, and returns how many they
+// were and the last one.
+func (s *Store) fold(ctx context.Context, after int64) (folded int, last int64, err error) {
 	err = s.db.InTx(ctx, func(tx *tenancy.Tx) error {
 		domain := tx.Tenant().DomainID
 		var alone bool
 		if err := tx.QueryRow(ctx, tryCountsLockSQL, domain).Scan(&alone); err != nil || !alone {
 			return err
 		}
-		if err := tx.QueryRow(ctx, tx.SQL(foldSQL), domain, foldedAtOnce).Scan(&folded); err != nil {
+		if err := tx.QueryRow(ctx, tx.SQL(foldSQL), domain, after, foldedAtOnce).Scan(&folded, &last); err != nil {
 			return fmt.Errorf("recipients: fold counts: %w", err)
 		}
 		return nil
 	})
-	return folded, err
+	return folded, last, err
 }
 
 // domainsOf reads tenants of domains, live or deleted, with a statement of this package.
