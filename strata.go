@@ -22,6 +22,7 @@ import (
 	"github.com/stratakit/strata/customfields/lifecycle"
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/recipients"
+	"github.com/stratakit/strata/recipients/persons"
 	"github.com/stratakit/strata/tenancy"
 	"github.com/stratakit/strata/tenancy/access"
 	"github.com/stratakit/strata/tenancy/blueprint"
@@ -66,6 +67,9 @@ type Config struct {
 	FieldChanges lifecycle.Config
 	// Move configures moves of domains. Its Participants come after the library's own.
 	Move move.Config
+	// Extensions are what the products of this process add to recipients, the Registry that was
+	// given to Migrate, or migrated after it. Default none.
+	Extensions *recipients.Registry
 	// Indexes configures the indexes over custom fields, which a started process builds and
 	// drops by what filters do.
 	Indexes indexes.Config
@@ -89,6 +93,7 @@ type Strata struct {
 	FieldChanges *lifecycle.Manager
 	Indexes      *indexes.Advisor
 	Recipients   *recipients.Store
+	Persons      *persons.Store
 	Runner       *bulk.Runner
 	Imports      *imports.Importer // nil without Config.Bucket
 	Mover        *move.Mover
@@ -104,7 +109,8 @@ type Strata struct {
 // not answer hold a call beyond its context. New returns ErrSchemaTooOld or
 // ErrSchemaTooNew when the database does not fit: run Migrate first. It returns a *tenancy.CheckError that
 // names everything through which one tenant could reach another's rows (tenancy.DB.Check),
-// and logs what is less than that.
+// and logs what is less than that, and a *recipients.ExtensionError when the table of an extension
+// is not as it has to be.
 func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, cfg *Config) (_ *Strata, err error) {
 	var c Config
 	if cfg != nil {
@@ -129,6 +135,9 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 		}
 	}()
 	if err := s.check(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.Extensions.Verify(ctx, s.DB); err != nil {
 		return nil, err
 	}
 	if s.Audit, err = audit.NewRecorder(s.DB, nil); err != nil {
@@ -192,7 +201,12 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	if s.Indexes, err = indexes.New(s.DB, &c.Indexes); err != nil {
 		return nil, err
 	}
-	if s.Recipients, err = recipients.NewStore(s.DB, s.Fields, s.Limits, s.Audit, &recipients.Config{Settings: s.Settings, Indexes: s.Indexes.Recipients()}); err != nil {
+	if s.Recipients, err = recipients.NewStore(s.DB, s.Fields, s.Limits, s.Audit, &recipients.Config{
+		Settings: s.Settings, Indexes: s.Indexes.Recipients(), Extensions: c.Extensions,
+	}); err != nil {
+		return nil, err
+	}
+	if s.Persons, err = persons.NewStore(s.DB, s.Audit); err != nil {
 		return nil, err
 	}
 	if err := s.wireFieldChanges(c); err != nil {
@@ -227,7 +241,7 @@ func (s *Strata) wireFieldChanges(c Config) (err error) {
 	f := c.FieldChanges
 	f.Tables = append(recipients.FieldTables(), f.Tables...)
 	if f.Schema.Columns == nil {
-		f.Schema = filter.Schema{Columns: recipients.Columns()}
+		f.Schema = s.Recipients.Schema()
 	}
 	if f.Queue == "" { // nothing is done where a table or a holder may be missing
 		f.Queue = c.Runner.Queue
