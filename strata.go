@@ -321,6 +321,8 @@ func (s *Strata) keepHouse(ctx context.Context) {
 		{"sweep idempotency keys", func(ctx context.Context) (int, error) { return tenancyhttp.SweepIdempotencyKeys(ctx, s.DB) }},
 		{"check domain names again", s.Tenancy.RecheckDomains},
 		{"settle unique fields", s.Fields.SettleUniques},
+		{"fold counts", s.Recipients.FoldCounts},
+		{"reconcile counts", s.reconcileCounts},
 	}
 	if s.Imports != nil {
 		chores = append(chores, chore{"sweep imports", s.Imports.Sweep})
@@ -337,6 +339,15 @@ func (s *Strata) keepHouse(ctx context.Context) {
 		case <-time.After(housekeeping):
 		}
 	}
+}
+
+// reconcileCounts says when counts were wrong, which writes alone do not make them.
+func (s *Strata) reconcileCounts(ctx context.Context) (int, error) {
+	n, err := s.Recipients.ReconcileCounts(ctx)
+	if n > 0 {
+		s.log.WarnContext(ctx, "counts of recipients were wrong and are mended: the audit log says which", "domains", n)
+	}
+	return n, err
 }
 
 // Stop ends the background work: the batch in hand finishes, and the runs are handed

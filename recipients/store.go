@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/billing"
@@ -106,9 +107,13 @@ const recipientColumns = `r.id, r.email, r.name, r.status, r.custom_fields, r.pe
 // scanRecipient reads recipientColumns, and into more what is selected after them. set is
 // that of the workspace.
 func scanRecipient(set *customfields.Set, row pgx.CollectableRow, more ...any) (r Recipient, err error) {
-	err = row.Scan(append([]any{&r.ID, &r.Email, &r.Name, &r.Status, &r.CustomFields, &r.PersonID, &r.Version, &r.CreatedAt, &r.UpdatedAt}, more...)...)
+	var stored pgtype.DriverBytes
+	err = row.Scan(append([]any{&r.ID, &r.Email, &r.Name, &r.Status, &stored, &r.PersonID, &r.Version, &r.CreatedAt, &r.UpdatedAt}, more...)...)
+	if err != nil {
+		return r, err
+	}
 	r.CreatedAt, r.UpdatedAt = r.CreatedAt.UTC(), r.UpdatedAt.UTC()
-	r.CustomFields = set.Named(r.CustomFields)
+	r.CustomFields, err = set.Decode(stored)
 	return r, err
 }
 
