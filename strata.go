@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -61,6 +62,8 @@ type Config struct {
 	Bucket *blob.Bucket
 	// Imports configures imports.
 	Imports imports.Config
+	// Matching configures how persons are found. Its Settings are the library's own.
+	Matching persons.MatcherConfig
 	// FieldChanges configures changes of custom fields that have values. Its Tables come after
 	// the library's own, and its Schema, while it has no Columns, is that of recipients; a
 	// product that keeps filters gives Holders.
@@ -91,6 +94,7 @@ type Strata struct {
 	Indexes      *indexes.Advisor
 	Recipients   *recipients.Store
 	Persons      *persons.Store
+	Matcher      *persons.Matcher
 	Runner       *bulk.Runner
 	Imports      *imports.Importer // nil without Config.Bucket
 	Mover        *move.Mover
@@ -178,7 +182,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	if s.Library, err = library.NewStore(s.DB, s.Audit, nil); err != nil {
 		return nil, err
 	}
-	keys, err := settings.NewRegistry(append(filter.Settings(), c.SettingKeys...)...)
+	keys, err := settings.NewRegistry(slices.Concat(filter.Settings(), persons.Settings(), c.SettingKeys)...)
 	if err != nil {
 		return nil, err
 	}
@@ -207,6 +211,10 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 		c.Runner.Log = c.Log
 	}
 	if s.Runner, err = bulk.NewRunner(s.DB, client, s.Audit, s.Resolver, &c.Runner); err != nil {
+		return nil, err
+	}
+	c.Matching.Settings = s.Settings
+	if s.Matcher, err = persons.NewMatcher(s.Persons, s.Fields, s.Runner, &c.Matching); err != nil {
 		return nil, err
 	}
 	if c.Bucket != nil {
