@@ -255,7 +255,7 @@ func (s *Strata) wireFieldChanges(c Config) (err error) {
 // participants are the packages that have a say in the move of a domain, in the order of the
 // counters that they touch.
 func (s *Strata) participants() []move.Participant {
-	out := []move.Participant{s.Access, s.Settings, s.Fields, s.Limits, s.Recipients, s.Runner}
+	out := []move.Participant{s.Access, s.Settings, s.Fields, s.Limits, s.Recipients, s.Persons, s.Runner}
 	if s.Imports != nil {
 		out = append(out, s.Imports)
 	}
@@ -320,6 +320,7 @@ func (s *Strata) keepHouse(ctx context.Context) {
 		{"sweep idempotency keys", func(ctx context.Context) (int, error) { return tenancyhttp.SweepIdempotencyKeys(ctx, s.DB) }},
 		{"check domain names again", s.Tenancy.RecheckDomains},
 		{"settle unique fields", s.Fields.SettleUniques},
+		{"sweep persons", s.Persons.Sweep},
 	}
 	if s.Imports != nil {
 		chores = append(chores, chore{"sweep imports", s.Imports.Sweep})
