@@ -60,7 +60,7 @@ func generate(n int, seed uint64) []made {
 			m := &out[len(out)-1]
 			m.upn = fmt.Sprintf("U%d@corp.example", first)
 			given, family, _ := strings.Cut(m.name, " ")
-			second.name = []string{family + ", " + given, "Dr. " + strings.ToUpper(m.name), given[:1] + ". " + family, m.name}[r.IntN(4)]
+			second.name = []string{family + ", " + given, "Dr. " + strings.ToUpper(m.name), string([]rune(given)[:1]) + ". " + family, m.name}[r.IntN(4)]
 			second.domain, second.upn = (m.domain+1)%6, strings.ToLower(m.upn)
 			add(second, first)
 		case 100: // one human with the same address elsewhere, and no user principal name
