@@ -70,6 +70,9 @@ type Config struct {
 	FieldChanges lifecycle.Config
 	// Move configures moves of domains. Its Participants come after the library's own.
 	Move move.Config
+	// Extensions are what the products of this process add to recipients, the Registry that was
+	// given to Migrate, or migrated after it. Default none.
+	Extensions *recipients.Registry
 	// Indexes configures the indexes over custom fields, which a started process builds and
 	// drops by what filters do.
 	Indexes indexes.Config
@@ -110,7 +113,8 @@ type Strata struct {
 // not answer hold a call beyond its context. New returns ErrSchemaTooOld or
 // ErrSchemaTooNew when the database does not fit: run Migrate first. It returns a *tenancy.CheckError that
 // names everything through which one tenant could reach another's rows (tenancy.DB.Check),
-// and logs what is less than that.
+// and logs what is less than that, and a *recipients.ExtensionError when the table of an extension
+// is not as it has to be.
 func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, cfg *Config) (_ *Strata, err error) {
 	var c Config
 	if cfg != nil {
@@ -135,6 +139,9 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 		}
 	}()
 	if err := s.check(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.Extensions.Verify(ctx, s.DB); err != nil {
 		return nil, err
 	}
 	if s.Audit, err = audit.NewRecorder(s.DB, nil); err != nil {
@@ -198,7 +205,9 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	if s.Indexes, err = indexes.New(s.DB, &c.Indexes); err != nil {
 		return nil, err
 	}
-	if s.Recipients, err = recipients.NewStore(s.DB, s.Fields, s.Limits, s.Audit, &recipients.Config{Settings: s.Settings, Indexes: s.Indexes.Recipients()}); err != nil {
+	if s.Recipients, err = recipients.NewStore(s.DB, s.Fields, s.Limits, s.Audit, &recipients.Config{
+		Settings: s.Settings, Indexes: s.Indexes.Recipients(), Extensions: c.Extensions,
+	}); err != nil {
 		return nil, err
 	}
 	if s.Persons, err = persons.NewStore(s.DB, s.Audit); err != nil {
@@ -240,7 +249,7 @@ func (s *Strata) wireFieldChanges(c Config) (err error) {
 	f := c.FieldChanges
 	f.Tables = append(recipients.FieldTables(), f.Tables...)
 	if f.Schema.Columns == nil {
-		f.Schema = filter.Schema{Columns: recipients.Columns()}
+		f.Schema = s.Recipients.Schema()
 	}
 	if f.Queue == "" { // nothing is done where a table or a holder may be missing
 		f.Queue = c.Runner.Queue
@@ -321,6 +330,8 @@ func (s *Strata) keepHouse(ctx context.Context) {
 		{"check domain names again", s.Tenancy.RecheckDomains},
 		{"settle unique fields", s.Fields.SettleUniques},
 		{"sweep persons", s.Persons.Sweep},
+		{"fold counts", s.Recipients.FoldCounts},
+		{"reconcile counts", s.reconcileCounts},
 	}
 	if s.Imports != nil {
 		chores = append(chores, chore{"sweep imports", s.Imports.Sweep})
@@ -337,6 +348,15 @@ func (s *Strata) keepHouse(ctx context.Context) {
 		case <-time.After(housekeeping):
 		}
 	}
+}
+
+// reconcileCounts says when counts were wrong, which writes alone do not make them.
+func (s *Strata) reconcileCounts(ctx context.Context) (int, error) {
+	n, err := s.Recipients.ReconcileCounts(ctx)
+	if n > 0 {
+		s.log.WarnContext(ctx, "counts of recipients were wrong and are mended: the audit log says which", "domains", n)
+	}
+	return n, err
 }
 
 // Stop ends the background work: the batch in hand finishes, and the runs are handed

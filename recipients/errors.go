@@ -20,6 +20,17 @@ var (
 	// ErrVersion is returned by Update when the recipient changed since it was read.
 	ErrVersion error = fault.New(fault.Conflict, "version_conflict", "the recipient has changed since it was read: read it again")
 
+	// ErrEnrolled is returned by Enroll for a recipient that is enrolled already.
+	ErrEnrolled error = fault.New(fault.Conflict, "already_enrolled", "the recipient is enrolled already")
+
+	// ErrNotEnrolled is returned by Get, Update and Withdraw of Enrollments for a recipient that
+	// is there, but has no row.
+	ErrNotEnrolled error = fault.New(fault.NotFound, "not_enrolled", "the recipient is not enrolled")
+
+	// ErrValueTaken is returned by Enroll and Update of Enrollments when another recipient of
+	// the domain has a value that is unique.
+	ErrValueTaken error = fault.New(fault.Conflict, "value_taken", "another recipient of the domain has this value")
+
 	// ErrTimeout is returned by List and Count when a filter takes longer than allowed.
 	ErrTimeout error = fault.New(fault.Unavailable, "filter_timeout", "the filter took too long: make it narrower")
 )

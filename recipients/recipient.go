@@ -45,6 +45,10 @@ type Recipient struct {
 	Version      int64               `json:"version"` // grows with every change
 	CreatedAt    time.Time           `json:"createdAt"`
 	UpdatedAt    time.Time           `json:"updatedAt"`
+
+	// Extensions are the rows that Query.With asked for, by name of the extension; nil is one
+	// in which the recipient is not enrolled. Enrollments.From has them with their type.
+	Extensions map[string]*Row `json:"extensions,omitempty"`
 }
 
 // Person is one human behind one or more recipients.

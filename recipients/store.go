@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/billing"
@@ -31,6 +32,9 @@ type Config struct {
 	// Indexes knows which custom fields have an index of their own, and learns how long
 	// lists take. Default none.
 	Indexes *indexes.TableIndexes
+	// Extensions are those of the products of this process; no other Store has them. Default
+	// none: filters and lists still know what other products have stored.
+	Extensions *Registry
 }
 
 // Store keeps the recipients of every domain; each call works in the domain of its
@@ -44,9 +48,11 @@ type Store struct {
 	limits  *billing.Limits
 	audit   *audit.Recorder
 	scopes  *filter.Scopes
-	filters *filter.Compiler
 	indexes *indexes.TableIndexes
 	timeout time.Duration
+
+	registered map[string]*extension // by name
+	extensions extensions
 }
 
 // NewStore returns a Store.
@@ -57,7 +63,9 @@ func NewStore(db *tenancy.DB, fields *customfields.Registry, limits *billing.Lim
 	fields.HoldValues("strata.recipients")
 	s := &Store{db: db, fields: fields, limits: limits, audit: recorder, timeout: 10 * time.Second}
 	var preferences *settings.Store
+	var registry *Registry
 	if cfg != nil {
+		registry = cfg.Extensions
 		preferences = cfg.Settings
 		s.indexes = cfg.Indexes
 		if cfg.FilterTimeout > 0 {
@@ -68,18 +76,30 @@ func NewStore(db *tenancy.DB, fields *customfields.Registry, limits *billing.Lim
 	if s.scopes, err = filter.NewScopes(fields, preferences); err != nil {
 		return nil, err
 	}
-	s.filters, err = filter.NewCompiler(filter.Schema{Columns: Columns()}, nil)
-	return s, err
+	if err := registry.bind(s); err != nil {
+		return nil, err
+	}
+	return s, s.extensions.set(s.registered, nil)
 }
 
 // Filter compiles a filter over recipients for the workspace of ctx's tenant, from memory
-// where it can. Errors: *filter.Error, tenancy.ErrNoTenant.
+// where it can: over Columns, fields.<key> and the extensions, those of other products too. A
+// statement needs the joins of filter.Filter.Joins. Errors: *filter.Error, tenancy.ErrNoTenant.
 func (s *Store) Filter(ctx context.Context, expr string) (*filter.Filter, error) {
 	scope, err := s.scopes.Of(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return s.filters.Compile(scope, expr)
+	f, err := s.extensions.now().filters.Compile(scope, expr)
+	var wrong *filter.Error
+	if !errors.As(err, &wrong) {
+		return f, err
+	}
+	// It may ask for what another product has come to have.
+	if changed, readErr := s.readExtensions(ctx); readErr != nil || !changed {
+		return nil, errors.Join(readErr, err)
+	}
+	return s.extensions.now().filters.Compile(scope, expr)
 }
 
 const recipientColumns = `r.id, r.email, r.name, r.status, r.custom_fields, r.person_id, r.version, r.created_at, r.updated_at`
@@ -87,9 +107,13 @@ const recipientColumns = `r.id, r.email, r.name, r.status, r.custom_fields, r.pe
 // scanRecipient reads recipientColumns, and into more what is selected after them. set is
 // that of the workspace.
 func scanRecipient(set *customfields.Set, row pgx.CollectableRow, more ...any) (r Recipient, err error) {
-	err = row.Scan(append([]any{&r.ID, &r.Email, &r.Name, &r.Status, &r.CustomFields, &r.PersonID, &r.Version, &r.CreatedAt, &r.UpdatedAt}, more...)...)
+	var stored pgtype.DriverBytes
+	err = row.Scan(append([]any{&r.ID, &r.Email, &r.Name, &r.Status, &stored, &r.PersonID, &r.Version, &r.CreatedAt, &r.UpdatedAt}, more...)...)
+	if err != nil {
+		return r, err
+	}
 	r.CreatedAt, r.UpdatedAt = r.CreatedAt.UTC(), r.UpdatedAt.UTC()
-	r.CustomFields = set.Named(r.CustomFields)
+	r.CustomFields, err = set.Decode(stored)
 	return r, err
 }
 
