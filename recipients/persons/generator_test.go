@@ -70,7 +70,9 @@ func generate(n int, seed uint64) []made {
 			given, family, _ := strings.Cut(m.name, " ")
 			second.domain = (m.domain + 1 + r.IntN(5)) % 6
 			second.email, second.name = fmt.Sprintf("%s@other%d.example", local, second.domain), []string{family + " " + given, m.name, strings.ToLower(m.name)}[r.IntN(3)]
-			if r.IntN(2) == 0 { // found by the department
+			if r.IntN(25) == 0 { // a nickname and another address: not found
+				second.email, second.name, second.department = fmt.Sprintf("x%d@other.example", human), "Bobby "+family, ""
+			} else if r.IntN(2) == 0 { // found by the department
 				second.email, second.department = fmt.Sprintf("x%d@other.example", human), strings.ToUpper(m.department)
 			}
 			add(second, first)
@@ -95,7 +97,12 @@ func generate(n int, seed uint64) []made {
 			m.upn, second.upn = fmt.Sprintf("A%d@corp.example", first), fmt.Sprintf("B%d@corp.example", human)
 			add(second, human)
 		case 70, 170: // a typing error: somebody else's user principal name
-			if r.IntN(10) == 0 {
+			if r.IntN(400) == 0 { // by a relative, which nothing tells from one human
+				out[len(out)-1].upn = fmt.Sprintf("T%d@corp.example", first)
+				_, family, _ := strings.Cut(m.name, " ")
+				second.upn, second.name, second.domain = fmt.Sprintf("T%d@corp.example", first), "Relative "+family, (m.domain+1)%6
+				add(second, human)
+			} else if r.IntN(10) == 0 {
 				out[len(out)-1].upn = fmt.Sprintf("T%d@corp.example", first)
 				second.upn, second.name, second.domain = fmt.Sprintf("T%d@corp.example", first), "Xaver Unlike", (m.domain+1)%6
 				add(second, human)

@@ -47,10 +47,15 @@ func setupMatching(t *testing.T, cfg *persons.MatcherConfig) *matching {
 
 func (m *matching) openMatcher(t *testing.T, cfg *persons.MatcherConfig) {
 	t.Helper()
+	m.openMatcherOn(t, &bulk.Config{Poll: 50 * time.Millisecond}, cfg)
+}
+
+func (m *matching) openMatcherOn(t *testing.T, runs *bulk.Config, cfg *persons.MatcherConfig) {
+	t.Helper()
 	resolver, err := tenancy.NewResolver(m.DB, nil, nil)
 	require.NoError(t, err)
 	t.Cleanup(resolver.Close)
-	m.runner, err = bulk.NewRunner(m.DB, nil, m.Audit, resolver, &bulk.Config{Poll: 50 * time.Millisecond})
+	m.runner, err = bulk.NewRunner(m.DB, nil, m.Audit, resolver, runs)
 	require.NoError(t, err)
 	m.matcher, err = persons.NewMatcher(m.persons, m.fields, m.runner, cfg)
 	require.NoError(t, err)
