@@ -116,11 +116,12 @@ func (w *matchWork) fieldsIn(ctx context.Context, tx *tenancy.Tx) (f fieldsOf, e
 }
 
 // staleSQL walks the recipients of a domain. Of those whose keys are up to date only the id
-// is read.
+// is read. OFFSET 0 has keys looked up one by one: joined, all of the domain's would be read
+// for each batch.
 const staleSQL = `SELECT r.id, r.version, r.deleted_at IS NOT NULL, s.stale,
 		CASE WHEN s.stale THEN r.email_norm END, CASE WHEN s.stale THEN r.name END, CASE WHEN s.stale THEN r.custom_fields END
 	FROM (SELECT * FROM strata.recipients WHERE domain_id = $1 AND id > $2 ORDER BY id LIMIT $3) r
-	LEFT JOIN strata.person_keys k ON k.domain_id = $1 AND k.recipient_id = r.id
+	LEFT JOIN LATERAL (SELECT * FROM strata.person_keys k WHERE k.domain_id = $1 AND k.recipient_id = r.id OFFSET 0) k ON true
 	CROSS JOIN LATERAL (SELECT k.version IS DISTINCT FROM r.version OR k.settings IS DISTINCT FROM $4 AS stale) s`
 
 func (w *matchWork) keysOfDomain(ctx context.Context, tx *tenancy.Tx, in tenancy.Tenant, after recipients.ID, did *progress) (last recipients.ID, more bool, err error) {

@@ -77,9 +77,9 @@ func TestMoveInsideTheCompany(t *testing.T) {
 	broken := link(b.A.WorkspaceCtx, here[0], here[1], gone[0])
 	whole := link(b.A.WorkspaceCtx, gone[1], gone[2])
 	link(b.A.WorkspaceCtx, here[2], gone[3])
-	across := link(b.A.CompanyCtx, here[2], there[0])
+	link(b.A.CompanyCtx, here[2], there[0])
 	require.NoError(t, b.persons.Unlink(b.A.CompanyCtx, there[0])) // the pairs with it are rejected
-	across = link(b.A.CompanyCtx, here[2], gone[3], there[0])
+	across := link(b.A.CompanyCtx, here[2], gone[3], there[0])
 	lonely := link(b.A.WorkspaceCtx, here[3], gone[4])
 	b.requireSound(t)
 

@@ -12,8 +12,10 @@ func TestNameWords(t *testing.T) {
 	for _, same := range [][]string{
 		{"José García", "GARCIA, Jose", "Dr. José  García", "jose garcia (Sales)", "José M. García", "Mr José García Jr."},
 		{"Anne-Marie O'Brien", "O’Brien, Anne Marie", "anne marie OBRIEN"},
-		{"Søren Łukasz", "Soren Lukasz"}, {"Jürgen Groß", "Jurgen Gross", "JÜRGEN GROSS"},
-		{"Y. Ma", "Ma, Y"}, {"王 小明", "小明 王"},
+		{"Søren Łukasz", "Soren Lukasz"},
+		{"Jürgen Groß", "Jurgen Gross", "JÜRGEN GROSS"},
+		{"Y. Ma", "Ma, Y"},
+		{"王 小明", "小明 王"},
 	} {
 		for _, name := range same[1:] {
 			require.Equal(t, nameWords(same[0]), nameWords(name), name)
