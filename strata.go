@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -61,6 +62,8 @@ type Config struct {
 	Bucket *blob.Bucket
 	// Imports configures imports.
 	Imports imports.Config
+	// Matching configures how persons are found. Its Settings are the library's own.
+	Matching persons.MatcherConfig
 	// FieldChanges configures changes of custom fields that have values. Its Tables come after
 	// the library's own, and its Schema, while it has no Columns, is that of recipients; a
 	// product that keeps filters gives Holders.
@@ -94,6 +97,7 @@ type Strata struct {
 	Indexes      *indexes.Advisor
 	Recipients   *recipients.Store
 	Persons      *persons.Store
+	Matcher      *persons.Matcher
 	Runner       *bulk.Runner
 	Imports      *imports.Importer // nil without Config.Bucket
 	Mover        *move.Mover
@@ -185,7 +189,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	if s.Library, err = library.NewStore(s.DB, s.Audit, nil); err != nil {
 		return nil, err
 	}
-	keys, err := settings.NewRegistry(append(filter.Settings(), c.SettingKeys...)...)
+	keys, err := settings.NewRegistry(slices.Concat(filter.Settings(), persons.Settings(), c.SettingKeys)...)
 	if err != nil {
 		return nil, err
 	}
@@ -216,6 +220,10 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 		c.Runner.Log = c.Log
 	}
 	if s.Runner, err = bulk.NewRunner(s.DB, client, s.Audit, s.Resolver, &c.Runner); err != nil {
+		return nil, err
+	}
+	c.Matching.Settings = s.Settings
+	if s.Matcher, err = persons.NewMatcher(s.Persons, s.Fields, s.Runner, &c.Matching); err != nil {
 		return nil, err
 	}
 	if c.Bucket != nil {
@@ -256,7 +264,7 @@ func (s *Strata) wireFieldChanges(c Config) (err error) {
 // participants are the packages that have a say in the move of a domain, in the order of the
 // counters that they touch.
 func (s *Strata) participants() []move.Participant {
-	out := []move.Participant{s.Access, s.Settings, s.Fields, s.Limits, s.Recipients, s.Runner}
+	out := []move.Participant{s.Access, s.Settings, s.Fields, s.Limits, s.Recipients, s.Persons, s.Runner}
 	if s.Imports != nil {
 		out = append(out, s.Imports)
 	}
@@ -321,6 +329,9 @@ func (s *Strata) keepHouse(ctx context.Context) {
 		{"sweep idempotency keys", func(ctx context.Context) (int, error) { return tenancyhttp.SweepIdempotencyKeys(ctx, s.DB) }},
 		{"check domain names again", s.Tenancy.RecheckDomains},
 		{"settle unique fields", s.Fields.SettleUniques},
+		{"sweep persons", s.Persons.Sweep},
+		{"fold counts", s.Recipients.FoldCounts},
+		{"reconcile counts", s.reconcileCounts},
 	}
 	if s.Imports != nil {
 		chores = append(chores, chore{"sweep imports", s.Imports.Sweep})
@@ -337,6 +348,15 @@ func (s *Strata) keepHouse(ctx context.Context) {
 		case <-time.After(housekeeping):
 		}
 	}
+}
+
+// reconcileCounts says when counts were wrong, which writes alone do not make them.
+func (s *Strata) reconcileCounts(ctx context.Context) (int, error) {
+	n, err := s.Recipients.ReconcileCounts(ctx)
+	if n > 0 {
+		s.log.WarnContext(ctx, "counts of recipients were wrong and are mended: the audit log says which", "domains", n)
+	}
+	return n, err
 }
 
 // Stop ends the background work: the batch in hand finishes, and the runs are handed

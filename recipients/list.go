@@ -2,9 +2,6 @@ package recipients
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -26,7 +23,7 @@ const maxTotal = 10_001
 const fewPages = 10
 
 // maxOffset is how far page numbers go: PostgreSQL reads what it skips.
-const maxOffset = 100_000
+const maxOffset = 1_000_000
 
 // Query asks for recipients. The zero Query is the first page of all of them.
 type Query struct {
@@ -34,8 +31,10 @@ type Query struct {
 
 	// Filter is a CEL expression over Columns and fields.<key> (package customfields).
 	Filter string
-	// Search keeps those whose address begins with it, or whose name contains it,
-	// letters' case aside.
+	// Search keeps those whose address begins with it, or whose name contains it; of one
+	// or two characters, those with a word in the name that begins so. Case does not
+	// matter, nor do the accents that Unicode takes off a letter (NFKD: "škoda" and "Skoda"
+	// find each other, "ø" and "o" do not).
 	Search string
 	// Sort is "createdAt" (the default), "updatedAt", "email", "name" or "fields.<key>",
 	// with a leading "-" for the other direction. Of the fields it takes those that are
@@ -116,93 +115,6 @@ func (s *Store) page(ctx context.Context, q Query, p tenancy.PageRequest, o orde
 	return page, nil
 }
 
-// reading is the rows of one page.
-type reading struct {
-	order  order
-	where  where
-	after  *cursorKey
-	limit  int
-	offset int
-	few    bool
-}
-
-// listed is a row and what it is sorted by.
-type listed struct {
-	Recipient
-
-	value *string
-}
-
-// rows reads a page: in one statement, or where rows may have no value to be sorted by in
-// two, of which the second has those.
-func (s *Store) rows(ctx context.Context, read reading) ([]listed, error) {
-	o := read.order
-	if o.set == "" {
-		return s.part(ctx, read, true)
-	}
-	unset := read
-	unset.where.sql += " AND " + o.unset
-	if read.after != nil && read.after.Value == nil {
-		return s.part(ctx, unset, false)
-	}
-	unset.after = nil
-	set := read
-	set.where.sql += " AND " + o.set
-	rows, err := s.part(ctx, set, true)
-	if err != nil || len(rows) == read.limit {
-		return rows, err
-	}
-	unset.limit -= len(rows)
-	if unset.offset > 0 {
-		n := int64(read.offset + len(rows))
-		if len(rows) == 0 {
-			if n, err = s.count(ctx, set.where, 0); err != nil {
-				return nil, err
-			}
-		}
-		unset.offset = max(0, read.offset-int(n))
-	}
-	rest, err := s.part(ctx, unset, false)
-	return append(rows, rest...), err
-}
-
-func (s *Store) part(ctx context.Context, read reading, set bool) (out []listed, err error) {
-	where, args := read.where.sql, read.where.args
-	if read.after != nil {
-		if where, args, err = read.order.after(where, args, *read.after); err != nil {
-			return nil, err
-		}
-	}
-	from := `strata.recipients r` + read.where.joins + ` WHERE ` + where
-	if read.few {
-		// Left alone, PostgreSQL may walk through the domain in order until it has met
-		// enough of them, and they are far apart.
-		from = `(SELECT r.* FROM ` + from + ` OFFSET 0) r`
-	}
-	value := read.order.value
-	if !set {
-		value = "NULL"
-	}
-	with := read.where.with
-	page := fmt.Sprintf("%s ORDER BY %s LIMIT %d OFFSET %d", from, read.order.by(set), read.limit, read.offset)
-	if len(with) > 0 { // the rows of a page are joined, not what was skipped on the way to it
-		page = fmt.Sprintf("(SELECT r.* FROM %s) r%s ORDER BY %s", page, with.joins(), read.order.by(set))
-	}
-	q := `SELECT ` + recipientColumns + `, ` + value + with.columns() + ` FROM ` + page
-	err = s.read(ctx, q, args, func(rows pgx.Rows) (err error) {
-		out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (l listed, err error) {
-			joined, put := with.scan()
-			l.Recipient, err = scanRecipient(read.where.fields, row, append([]any{&l.value}, joined...)...)
-			if err == nil {
-				put(&l.Recipient)
-			}
-			return l, err
-		})
-		return err
-	})
-	return out, err
-}
-
 // Count returns how many recipients of the domain match a filter, exactly.
 func (s *Store) Count(ctx context.Context, filter string) (int64, error) {
 	w, err := s.where(ctx, Query{Filter: filter})
@@ -273,39 +185,19 @@ func (s *Store) where(ctx context.Context, q Query) (w where, err error) {
 		sql, filterArgs := f.SQL(filter.Options{First: len(args) + 1, Ready: s.indexes.Ready(ctx)})
 		conditions, args = append(conditions, sql), append(args, filterArgs...)
 	}
-	if search := strings.ToLower(strings.TrimSpace(q.Search)); search != "" {
-		args = append(args, strings.ToValidUTF8(strings.ReplaceAll(search, "\x00", ""), ""))
+	if needle := strings.TrimSpace(strings.ToValidUTF8(strings.ReplaceAll(q.Search, "\x00", ""), "")); needle != "" {
+		args = append(args, addressStart(needle), needle)
 		n := len(args)
-		conditions = append(conditions, fmt.Sprintf(`(starts_with(r.email_norm, $%d::text) OR strpos(lower(r.name), $%d::text) > 0)`, n, n))
+		conditions = append(conditions, fmt.Sprintf(`(starts_with(r.email_norm, $%d::text) OR strata.search_matches(r.name, $%d::text))`, n-1, n))
 	}
 	w.sql, w.args = strings.Join(conditions, " AND "), args
 	return w, nil
 }
 
-// A cursor is the sort value and id of the last row of a page, a sum of the query that it
-// belongs to, and what is known of its plan.
-type cursorKey struct {
-	Query string  `json:"q"`
-	Value *string `json:"v,omitempty"` // nil: none, or sorted by id
-	ID    ID      `json:"id"`
-	Few   bool    `json:"few,omitempty"` // only few match
-}
-
-func querySum(q Query) string {
-	sum := sha256.Sum256([]byte(q.Filter + "\x00" + q.Search + "\x00" + q.Sort))
-	return base64.RawURLEncoding.EncodeToString(sum[:6])
-}
-
-func makeCursor(key cursorKey) string {
-	data, _ := json.Marshal(key) // texts and an id
-	return base64.RawURLEncoding.EncodeToString(data)
-}
-
-func parseCursor(s string, q Query) (cursorKey, error) {
-	var key cursorKey
-	data, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil || json.Unmarshal(data, &key) != nil || key.ID.IsZero() || key.Query != querySum(q) {
-		return key, tenancy.ErrInvalidCursor
+// addressStart is what a normalised address begins with when it begins with what is searched.
+func addressStart(search string) string {
+	if whole, problem := NormalizeEmail(search); problem == nil {
+		return whole
 	}
-	return key, nil
+	return strings.ToLower(search)
 }

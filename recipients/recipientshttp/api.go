@@ -40,7 +40,7 @@ type listQuery struct {
 	web.PageQuery
 
 	Filter string `description:"CEL over email, name, status, createdAt, updatedAt and fields.<key>." query:"filter"`
-	Search string `description:"Beginning of the address, or part of the name."                       query:"search"`
+	Search string `description:"Beginning of the address, or part of the name, in any case and without accents; one or two characters: beginning of a word."                       query:"search"`
 	Sort   string `description:"createdAt, updatedAt, email, name or fields.<key>; - before it turns it around." query:"sort"`
 }
 
@@ -49,7 +49,7 @@ func (a *API) Routes() []web.Route {
 	const base = "/domains/{domainID}/recipients"
 	read, manage := string(access.RecipientsRead), string(access.RecipientsManage)
 	one := web.Data[recipients.Recipient]{}
-	return []web.Route{
+	routes := []web.Route{
 		{
 			Method: http.MethodGet, Path: base, Name: "listRecipients", Summary: "List recipients by filter, search and sort",
 			Permission: read, Query: listQuery{}, Response: web.List[recipients.Recipient]{}, Handle: a.list,
@@ -75,6 +75,7 @@ func (a *API) Routes() []web.Route {
 			Permission: manage, Response: one, Handle: a.restore,
 		},
 	}
+	return append(routes, a.statsRoutes()...)
 }
 
 // id is the recipient that the path names; anything that is no id names none.
