@@ -32,6 +32,8 @@ const maxOffset = 100_000
 type Query struct {
 	tenancy.PageRequest
 
+	// Deleted asks for those that are deleted and not purged yet, instead of the others.
+	Deleted bool
 	// Filter is a CEL expression over Columns and fields.<key> (package customfields).
 	Filter string
 	// Search keeps those whose address begins with it, or whose name contains it,
@@ -242,7 +244,11 @@ func (s *Store) where(ctx context.Context, q Query) (w where, err error) {
 	if err != nil {
 		return w, err
 	}
-	conditions, args := []string{"r.domain_id = $1", "r.deleted_at IS NULL"}, []any{t.DomainID}
+	which := live
+	if q.Deleted {
+		which = deleted
+	}
+	conditions, args := []string{"r.domain_id = $1", which}, []any{t.DomainID}
 	if strings.TrimSpace(q.Filter) != "" {
 		f, err := s.Filter(ctx, q.Filter)
 		if err != nil {
@@ -271,7 +277,7 @@ type cursorKey struct {
 }
 
 func querySum(q Query) string {
-	sum := sha256.Sum256([]byte(q.Filter + "\x00" + q.Search + "\x00" + q.Sort))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%t\x00%s\x00%s\x00%s", q.Deleted, q.Filter, q.Search, q.Sort))
 	return base64.RawURLEncoding.EncodeToString(sum[:6])
 }
 
