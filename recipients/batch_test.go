@@ -3,8 +3,10 @@ package recipients_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -76,8 +78,10 @@ func TestManyAtOnce(t *testing.T) {
 	require.EqualValues(t, 3, b.used(ctx, t))
 
 	up, err := b.store.UpsertMany(ctx, []recipients.New{
-		{Email: "di@example.com"}, {Email: "cy@example.com", CustomFields: map[string]any{"tier": nil, "seats": 2}},
-		{Email: "ada@example.com", Name: "Ada"}, {Email: "BO@example.com", Status: recipients.Active},
+		{Email: "di@example.com"},
+		{Email: "cy@example.com", CustomFields: map[string]any{"tier": nil, "seats": 2}},
+		{Email: "ada@example.com", Name: "Ada"},
+		{Email: "BO@example.com", Status: recipients.Active},
 	})
 	require.NoError(t, err)
 	outcomes := []recipients.Outcome{}
@@ -272,5 +276,30 @@ func TestABatchIsAFewStatements(t *testing.T) {
 	for i := range took[0] {
 		require.InDelta(t, took[0][i], took[1][i], 1, "the definitions may be asked for again")
 		require.Less(t, took[1][i], int64(12))
+	}
+}
+
+// Row-level security must not cost a batch its indexes, by which it finds addresses and ids.
+func TestABatchFindsItsRowsByIndex(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.fill(t, 20_000)
+	for index, c := range map[string]struct {
+		condition string
+		arg       any
+	}{
+		"recipients_email":   {`r.email_norm = ANY ($2) AND r.deleted_at IS NULL`, []string{"1@example.com", "2@example.com"}},
+		"recipients_pkey":    {`r.id = ANY ($2) AND r.deleted_at IS NULL`, []recipients.ID{tenancy.NewID[recipients.Recipient]()}},
+		"recipients_deleted": {`r.deleted_at < $2`, time.Now()},
+	} {
+		var plan []string
+		require.NoError(t, b.DB.InTx(b.A.Ctx, func(tx *tenancy.Tx) error {
+			return tx.Read(b.A.Ctx, `EXPLAIN SELECT r.id FROM strata.recipients r WHERE r.domain_id = $1 AND `+c.condition+` ORDER BY r.id FOR NO KEY UPDATE`,
+				[]any{b.A.DomainID, c.arg}, func(rows pgx.Rows) (err error) {
+					plan, err = pgx.CollectRows(rows, pgx.RowTo[string])
+					return err
+				})
+		}))
+		require.Contains(t, strings.Join(plan, "\n"), index)
 	}
 }

@@ -102,8 +102,9 @@ func ExampleStore_Restore() {
 	defer func() { _ = s.Stop(context.Background()) }()
 	store := s.Recipients
 
-	first, _ := store.Create(ctx, recipients.New{Email: "ada@example.com", Status: recipients.Unsubscribed, StatusReason: "link in a letter"})
-	first, _, err = store.Upsert(ctx, recipients.New{Email: "ada@example.com", Status: recipients.Active})
+	_, err = store.Create(ctx, recipients.New{Email: "ada@example.com", Status: recipients.Unsubscribed, StatusReason: "link in a letter"})
+	fmt.Println(err)
+	first, _, err := store.Upsert(ctx, recipients.New{Email: "ada@example.com", Status: recipients.Active})
 	fmt.Println(first.Status, first.StatusReason, err)
 
 	fmt.Println(store.Delete(ctx, first.ID, recipients.IfVersion(first.Version)))
@@ -118,6 +119,7 @@ func ExampleStore_Restore() {
 	first, err = store.Restore(ctx, first.ID)
 	fmt.Println(first.Email, first.Status, err)
 	// Output:
+	// <nil>
 	// unsubscribed link in a letter <nil>
 	// <nil>
 	// true

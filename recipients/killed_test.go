@@ -141,12 +141,12 @@ func TestPurgeAlthoughItsProcessIsKilled(t *testing.T) {
 	require.NoError(t, err)
 
 	cmd := start(t, childTask{URL: b.Pool.Config().ConnString(), Company: b.A.CompanyID, Workspace: b.A.WorkspaceID, Actor: b.A.Actor, Purge: true})
-	require.Eventually(t, func() bool { return b.rows(t, domain) < batches*recipients.MaxBatch }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return b.rows(domain, t) < batches*recipients.MaxBatch }, time.Minute, time.Millisecond)
 	require.NoError(t, cmd.Process.Kill())
 	require.ErrorContains(t, cmd.Wait(), "killed")
 	_, err = b.Pool.Exec(t.Context(), `DROP TRIGGER slowly ON strata.recipients`) // waits for what its connection still does
 	require.NoError(t, err)
-	left := b.rows(t, domain)
+	left := b.rows(domain, t)
 	require.Positive(t, left)
 	require.Zero(t, left%recipients.MaxBatch)
 	require.EqualValues(t, left, b.used(b.A.CompanyCtx, t))

@@ -24,7 +24,7 @@ func (b *bundle) later(t *testing.T, by time.Duration) *recipients.Store {
 }
 
 // rows is how many recipients there are of a domain, deleted ones too.
-func (b *bundle) rows(t *testing.T, ctx context.Context) (n int) { //nolint:revive // it reads as b.used does
+func (b *bundle) rows(ctx context.Context, t *testing.T) (n int) {
 	t.Helper()
 	in, err := tenancy.DomainFrom(ctx)
 	require.NoError(t, err)
@@ -44,12 +44,13 @@ func TestPurgeAtOnce(t *testing.T) {
 	made, err := b.store.CreateMany(ctx, someNew(3))
 	require.NoError(t, err)
 	_, err = b.Pool.Exec(t.Context(), `CREATE TABLE extension (domain_id uuid, recipient_id uuid, PRIMARY KEY (domain_id, recipient_id),
-			FOREIGN KEY (domain_id, recipient_id) REFERENCES strata.recipients (domain_id, id) ON DELETE CASCADE);
-		INSERT INTO extension SELECT domain_id, id FROM strata.recipients`)
+			FOREIGN KEY (domain_id, recipient_id) REFERENCES strata.recipients (domain_id, id) ON DELETE CASCADE)`)
+	require.NoError(t, err)
+	_, err = b.Pool.Exec(t.Context(), `INSERT INTO extension SELECT $1, unnest($2::uuid[])`, b.A.DomainID, ids(made))
 	require.NoError(t, err)
 	require.NoError(t, b.store.Delete(ctx, made[0].ID))
 	require.NoError(t, b.store.Purge(ctx, ids(made[:2])), "a deleted one and another")
-	require.Equal(t, 1, b.rows(t, ctx))
+	require.Equal(t, 1, b.rows(ctx, t))
 	require.EqualValues(t, 1, b.used(ctx, t))
 	var extended int
 	require.NoError(t, b.Pool.QueryRow(t.Context(), `SELECT count(*) FROM extension`).Scan(&extended))
@@ -77,7 +78,7 @@ func TestPurgeOfWhatWasDeletedLongAgo(t *testing.T) {
 	n, err = b.later(t, month).PurgeDeleted(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, recipients.MaxBatch+2, n)
-	require.Equal(t, 3, b.rows(t, ctx))
+	require.Equal(t, 3, b.rows(ctx, t))
 	require.EqualValues(t, 3, b.used(ctx, t))
 	_, err = b.store.Get(b.B.Ctx, theirs.ID)
 	require.NoError(t, err)
@@ -123,7 +124,7 @@ func TestPurgeOfWhatIsGone(t *testing.T) {
 	require.Equal(t, 6, n)
 	require.EqualValues(t, 2, b.used(b.A.CompanyCtx, t))
 	require.EqualValues(t, 0, b.used(b.B.CompanyCtx, t))
-	require.Equal(t, []int{2, 0, 0, 0}, []int{b.rows(t, b.A.Ctx), b.rows(t, domain), b.rows(t, inOther), b.rows(t, b.B.Ctx)})
+	require.Equal(t, []int{2, 0, 0, 0}, []int{b.rows(b.A.Ctx, t), b.rows(domain, t), b.rows(inOther, t), b.rows(b.B.Ctx, t)})
 }
 
 // Four processes purge at once while others restore: what was restored stays, the rest goes
