@@ -20,6 +20,7 @@ import (
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/internal/migrate"
 	"github.com/stratakit/strata/recipients"
+	"github.com/stratakit/strata/recipients/persons"
 	"github.com/stratakit/strata/tenancy"
 	"github.com/stratakit/strata/tenancy/access"
 	"github.com/stratakit/strata/tenancy/blueprint"
@@ -70,6 +71,7 @@ func lines() []migrate.Line {
 		lifecycle.Migrations(),
 		indexes.Migrations(),
 		recipients.Migrations(),
+		persons.Migrations(),
 		imports.Migrations(),
 	}
 }

@@ -161,8 +161,8 @@ func TestEveryTableOfDomainsIsRegistered(t *testing.T) {
 	require.NoError(t, err)
 	company, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(t, err)
-	require.Equal(t, []string{"audit_entries", "domain_checks", "moves", "settings"}, company,
-		"history stays with the company in which it happened; checks of the name and settings have a policy by company and go along when the domain goes over")
+	require.Equal(t, []string{"audit_entries", "domain_checks", "moves", "person_links", "settings"}, company,
+		"history stays with the company in which it happened, and so do links to persons; checks of the name and settings have a policy by company and go along when the domain goes over")
 }
 
 // Every test of this repository runs under the audit guard: it has to be on.
@@ -179,9 +179,9 @@ func TestEveryTableIsGuarded(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{ // in these a row is no mutation that a user asked for
 		"blueprint_counters", "blueprint_tasks", "custom_field_runs", "custom_field_uniques", "domain_checks", "field_indexes", "field_uses",
-		"goose_access", "goose_audit", "goose_billing", "goose_blueprint", "goose_bulk", "goose_customfields", "goose_imports", "goose_indexes", "goose_library", "goose_lifecycle", "goose_move",
+		"goose_access", "goose_audit", "goose_billing", "goose_blueprint", "goose_bulk", "goose_customfields", "goose_imports", "goose_indexes", "goose_library", "goose_lifecycle", "goose_move", "goose_persons",
 		"goose_recipients", "goose_settings", "goose_tenancy",
-		"idempotency_keys", "import_rows", "moves", "run_batches", "runs", "schema_lines", "tenant_tables",
+		"idempotency_keys", "import_rows", "moves", "person_keys", "person_matches", "run_batches", "runs", "schema_lines", "tenant_tables",
 	}, unguarded)
 
 	change := func(entries ...audit.Entry) error {

@@ -22,6 +22,7 @@ import (
 	"github.com/stratakit/strata/customfields/lifecycle"
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/recipients"
+	"github.com/stratakit/strata/recipients/persons"
 	"github.com/stratakit/strata/tenancy"
 	"github.com/stratakit/strata/tenancy/access"
 	"github.com/stratakit/strata/tenancy/blueprint"
@@ -92,6 +93,7 @@ type Strata struct {
 	FieldChanges *lifecycle.Manager
 	Indexes      *indexes.Advisor
 	Recipients   *recipients.Store
+	Persons      *persons.Store
 	Runner       *bulk.Runner
 	Imports      *imports.Importer // nil without Config.Bucket
 	Mover        *move.Mover
@@ -197,6 +199,9 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	}
 	c.Recipients.Settings, c.Recipients.Indexes = s.Settings, s.Indexes.Recipients()
 	if s.Recipients, err = recipients.NewStore(s.DB, s.Fields, s.Limits, s.Audit, &c.Recipients); err != nil {
+		return nil, err
+	}
+	if s.Persons, err = persons.NewStore(s.DB, s.Audit); err != nil {
 		return nil, err
 	}
 	if err := s.wireFieldChanges(c); err != nil {
