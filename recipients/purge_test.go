@@ -136,6 +136,7 @@ func TestPurgeBesideOthers(t *testing.T) {
 	made, err := b.store.CreateMany(ctx, someNew(300))
 	require.NoError(t, err)
 	require.NoError(t, b.store.DeleteMany(ctx, ids(made)))
+	later := b.later(t, month)
 	var g errgroup.Group
 	restored := make([]bool, len(made))
 	g.Go(func() error {
@@ -148,7 +149,7 @@ func TestPurgeBesideOthers(t *testing.T) {
 	var total [4]int
 	for i := range total {
 		g.Go(func() (err error) {
-			total[i], err = b.later(t, month).PurgeDeleted(t.Context())
+			total[i], err = later.PurgeDeleted(t.Context())
 			return err
 		})
 	}
@@ -162,7 +163,7 @@ func TestPurgeBesideOthers(t *testing.T) {
 		}
 	}
 	require.EqualValues(t, left, b.used(ctx, t))
-	n, err := b.later(t, month).PurgeDeleted(t.Context())
+	n, err := later.PurgeDeleted(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, len(made), left+n+total[0]+total[1]+total[2]+total[3])
 }

@@ -23,7 +23,7 @@ func TestTheSameAddressesByManyWriters(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ctx := b.A.Ctx
-	const writers, steps, addresses = 16, 25, 3
+	const writers, steps, addresses = 16, 25, 8
 	var created, updated, deleted, restored, purged atomic.Int64
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -42,11 +42,11 @@ func TestTheSameAddressesByManyWriters(t *testing.T) {
 				page, err := b.store.List(ctx, recipients.Query{Deleted: trash, Sort: "-updatedAt", PageRequest: tenancy.PageRequest{PageSize: 10}})
 				found := ids(page.Items)
 				r.Shuffle(len(found), func(i, j int) { found[i], found[j] = found[j], found[i] })
-				return found[:min(len(found), 1+r.IntN(addresses))], err
+				return found[:min(len(found), 1+r.IntN(3))], err
 			}
 			for range steps {
 				if err := func() error {
-					switch r.IntN(8) {
+					switch r.IntN(10) {
 					case 0:
 						_, err := b.store.Create(ctx, rows()[0])
 						return did(&created, 1, err)
@@ -71,13 +71,13 @@ func TestTheSameAddressesByManyWriters(t *testing.T) {
 							}
 						}
 						return did(&updated, 0, err)
-					case 5:
+					case 5, 6:
 						found, err := some(false)
 						if err != nil {
 							return err
 						}
 						return did(&deleted, len(found), b.store.DeleteMany(ctx, found))
-					case 6:
+					case 7, 8:
 						found, err := some(true)
 						if err != nil {
 							return err
@@ -89,7 +89,7 @@ func TestTheSameAddressesByManyWriters(t *testing.T) {
 						if err != nil || len(found) == 0 {
 							return err
 						}
-						if r.IntN(2) == 0 {
+						if r.IntN(5) > 0 {
 							_, err := b.store.Restore(ctx, found[0])
 							return did(&restored, 1, err)
 						}
