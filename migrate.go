@@ -2,6 +2,7 @@ package strata
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -51,6 +52,10 @@ type MigrateConfig struct {
 	// RiverSchema holds the tables of River, which runs the background work. Products
 	// that do not run the same kinds of work must not share one. Default "strata_river".
 	RiverSchema string
+	// Extensions are those that the products of this process add to recipients; Migrate makes
+	// their tables after its own. Where a product makes its table itself, call
+	// Extensions.Migrate after that instead. Default none.
+	Extensions *recipients.Registry
 	// Log receives a line for each migration that was applied. Default slog.Default().
 	Log *slog.Logger
 }
@@ -91,7 +96,7 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, cfg *MigrateConfig) error 
 	if err != nil {
 		return err
 	}
-	return migrate.Locked(ctx, pool, c.Schema, func(ctx context.Context) error {
+	err = migrate.Locked(ctx, pool, c.Schema, func(ctx context.Context) error {
 		if err := migrate.CheckNotTooNew(ctx, pool, c.Schema, lines()); err != nil {
 			return err
 		}
@@ -103,6 +108,14 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, cfg *MigrateConfig) error 
 		}
 		return migrate.Up(ctx, pool, c.Schema, lines(), c.Log)
 	})
+	if err != nil || c.Extensions == nil {
+		return err
+	}
+	db, err := tenancy.NewDB(pool, &tenancy.DBConfig{Schema: c.Schema, RiverSchema: c.RiverSchema})
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.Extensions.Migrate(ctx, db), db.Close())
 }
 
 // CheckSchema returns ErrSchemaTooOld or ErrSchemaTooNew, naming the versions, when

@@ -122,7 +122,7 @@ func TestEveryTableHasItsWalls(t *testing.T) {
 	rows, err := pool.Query(t.Context(), `
 		SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE n.nspname = 'strata' AND c.relkind IN ('r', 'p')
-		  AND c.relname NOT IN ('schema_lines', 'tenant_tables', 'field_indexes', 'field_uses') AND c.relname NOT LIKE 'goose\_%'
+		  AND c.relname NOT IN ('schema_lines', 'tenant_tables', 'recipient_extensions', 'field_indexes', 'field_uses') AND c.relname NOT LIKE 'goose\_%'
 		  AND NOT (c.relrowsecurity AND c.relforcerowsecurity
 			AND EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polroles = ARRAY['strata_app'::regrole::oid] AND p.polwithcheck IS NOT NULL)
 			AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'company_id' OR c.relname = 'companies')
@@ -144,7 +144,7 @@ func TestEveryTableHasItsWalls(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, bad)
 
-	for table, privileges := range map[string]string{"schema_lines": "INSERT, UPDATE, DELETE, TRUNCATE", "tenant_tables": "INSERT, UPDATE, DELETE, TRUNCATE", "field_indexes": "SELECT, INSERT, UPDATE, DELETE, TRUNCATE", "field_uses": "SELECT, UPDATE, TRUNCATE", "goose_tenancy": "SELECT, INSERT, UPDATE, DELETE, TRUNCATE"} {
+	for table, privileges := range map[string]string{"schema_lines": "INSERT, UPDATE, DELETE, TRUNCATE", "tenant_tables": "INSERT, UPDATE, DELETE, TRUNCATE", "recipient_extensions": "INSERT, UPDATE, DELETE, TRUNCATE", "field_indexes": "SELECT, INSERT, UPDATE, DELETE, TRUNCATE", "field_uses": "SELECT, UPDATE, TRUNCATE", "goose_tenancy": "SELECT, INSERT, UPDATE, DELETE, TRUNCATE"} {
 		var reachable bool
 		require.NoError(t, pool.QueryRow(t.Context(), `SELECT has_table_privilege('strata_app', 'strata.`+table+`', $1)`, privileges).Scan(&reachable))
 		require.False(t, reachable, table)
@@ -181,7 +181,7 @@ func TestEveryTableIsGuarded(t *testing.T) {
 		"blueprint_counters", "blueprint_tasks", "custom_field_runs", "custom_field_uniques", "domain_checks", "field_indexes", "field_uses",
 		"goose_access", "goose_audit", "goose_billing", "goose_blueprint", "goose_bulk", "goose_customfields", "goose_imports", "goose_indexes", "goose_library", "goose_lifecycle", "goose_move", "goose_persons",
 		"goose_recipients", "goose_settings", "goose_tenancy",
-		"idempotency_keys", "import_rows", "moves", "person_keys", "person_matches", "run_batches", "runs", "schema_lines", "tenant_tables",
+		"idempotency_keys", "import_rows", "moves", "person_keys", "person_matches", "recipient_extensions", "run_batches", "runs", "schema_lines", "tenant_tables",
 	}, unguarded)
 
 	change := func(entries ...audit.Entry) error {

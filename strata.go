@@ -58,7 +58,7 @@ type Config struct {
 	// started. Default none.
 	Blueprints []*blueprint.Kind
 	// Recipients configures recipients, such as how long what is deleted can be restored. Its
-	// Settings and Indexes are the library's own.
+	// Settings and Indexes are the library's own, its Extensions those below.
 	Recipients recipients.Config
 	// Bucket keeps uploaded files; the caller closes it after Stop. Nil: no imports.
 	Bucket *blob.Bucket
@@ -70,6 +70,9 @@ type Config struct {
 	FieldChanges lifecycle.Config
 	// Move configures moves of domains. Its Participants come after the library's own.
 	Move move.Config
+	// Extensions are what the products of this process add to recipients, the Registry that was
+	// given to Migrate, or migrated after it. Default none.
+	Extensions *recipients.Registry
 	// Indexes configures the indexes over custom fields, which a started process builds and
 	// drops by what filters do.
 	Indexes indexes.Config
@@ -109,7 +112,8 @@ type Strata struct {
 // not answer hold a call beyond its context. New returns ErrSchemaTooOld or
 // ErrSchemaTooNew when the database does not fit: run Migrate first. It returns a *tenancy.CheckError that
 // names everything through which one tenant could reach another's rows (tenancy.DB.Check),
-// and logs what is less than that.
+// and logs what is less than that, and a *recipients.ExtensionError when the table of an extension
+// is not as it has to be.
 func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, cfg *Config) (_ *Strata, err error) {
 	var c Config
 	if cfg != nil {
@@ -134,6 +138,9 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 		}
 	}()
 	if err := s.check(ctx); err != nil {
+		return nil, err
+	}
+	if err := c.Extensions.Verify(ctx, s.DB); err != nil {
 		return nil, err
 	}
 	if s.Audit, err = audit.NewRecorder(s.DB, nil); err != nil {
@@ -197,7 +204,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	if s.Indexes, err = indexes.New(s.DB, &c.Indexes); err != nil {
 		return nil, err
 	}
-	c.Recipients.Settings, c.Recipients.Indexes = s.Settings, s.Indexes.Recipients()
+	c.Recipients.Settings, c.Recipients.Indexes, c.Recipients.Extensions = s.Settings, s.Indexes.Recipients(), c.Extensions
 	if s.Recipients, err = recipients.NewStore(s.DB, s.Fields, s.Limits, s.Audit, &c.Recipients); err != nil {
 		return nil, err
 	}
@@ -236,7 +243,7 @@ func (s *Strata) wireFieldChanges(c Config) (err error) {
 	f := c.FieldChanges
 	f.Tables = append(recipients.FieldTables(), f.Tables...)
 	if f.Schema.Columns == nil {
-		f.Schema = filter.Schema{Columns: recipients.Columns()}
+		f.Schema = s.Recipients.Schema()
 	}
 	if f.Queue == "" { // nothing is done where a table or a holder may be missing
 		f.Queue = c.Runner.Queue

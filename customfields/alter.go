@@ -35,7 +35,7 @@ type Alteration struct {
 }
 
 // AlterTx makes an Alteration in the caller's transaction, with what CreateTx says of it.
-// Errors: ErrNotFound, those of Change, *tenancy.ValidationError, ErrKeyTaken.
+// Errors: ErrNotFound, those of Change, *tenancy.ValidationError, ErrKeyTaken, ErrKeyHeld.
 func (r *Registry) AlterTx(ctx context.Context, tx *tenancy.Tx, a Alteration) (Field, error) {
 	t, err := r.change(ctx, tx)
 	if err != nil {
@@ -57,6 +57,11 @@ func (r *Registry) AlterTx(ctx context.Context, tx *tenancy.Tx, a Alteration) (F
 	}
 	if err := f.check(); err != nil {
 		return Field{}, err
+	}
+	if f.Key != before.Key {
+		if err := r.held(ctx, tx, f.Key, f.ID); err != nil {
+			return Field{}, err
+		}
 	}
 	rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.custom_fields AS f SET (label, description, options, archived_options, constraints, date_only, required, default_value, filterable, position,
 			key, slot, type, transition, archived_at, version, updated_at) = ($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, nullif($14, $13), $15, $16, $17, f.version + 1, now())
@@ -158,6 +163,23 @@ func (r *Registry) recordWith(ctx context.Context, tx *tenancy.Tx, action string
 	e := entry(action, f)
 	maps.Copy(e.Metadata, more)
 	return r.audit.RecordTx(ctx, tx, e)
+}
+
+// held returns ErrKeyHeld for a key that is the place of another field's values since it was
+// renamed, while there may be processes that know the field by its old key: what they are
+// given for this one they would store there.
+func (r *Registry) held(ctx context.Context, tx *tenancy.Tx, key string, id ID) error {
+	const commit = 10 * time.Second // what the renaming may have lasted
+	var held bool
+	err := tx.QueryRow(ctx, tx.SQL(`SELECT EXISTS (SELECT FROM strata.custom_fields
+		WHERE workspace_id = $1 AND slot = $2 AND id <> $3 AND updated_at > clock_timestamp() - $4::interval)`), tx.Tenant().WorkspaceID, key, id, r.cfg.Lifetime+commit).Scan(&held)
+	switch {
+	case err != nil:
+		return fmt.Errorf("customfields: look for who had a key: %w", err)
+	case held:
+		return fmt.Errorf("key %q: %w", key, ErrKeyHeld)
+	}
+	return nil
 }
 
 // changing is ErrChanging with what is going on.

@@ -14,6 +14,9 @@ var (
 	ErrNotFound error = fault.New(fault.NotFound, "custom_field_not_found", "custom field not found")
 	// ErrKeyTaken is returned by Create for a key the workspace uses or has archived.
 	ErrKeyTaken error = fault.New(fault.Conflict, "key_taken", "the workspace already has a custom field with this key, perhaps archived")
+	// ErrKeyHeld is returned for a key that another field had a moment ago: processes that have
+	// not heard of its new key yet would store values of this one in its place.
+	ErrKeyHeld error = fault.New(fault.Conflict, "key_held", "another field had this key until a moment ago: try again in a few seconds")
 	// ErrOptionInUse is returned by Update for options that leave out one there was:
 	// values of records would become invalid.
 	ErrOptionInUse error = fault.New(fault.Conflict, "option_removed", "an option can be added, moved and archived, not left out: name it among archivedOptions, or remove it, which goes through the records")

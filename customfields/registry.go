@@ -272,8 +272,8 @@ func list(ctx context.Context, db reader, workspace tenancy.WorkspaceID) (fields
 }
 
 // Create adds a field. ID, times and ArchivedAt are set by the registry. Errors:
-// *tenancy.ValidationError, ErrKeyTaken, *billing.LimitError, tenancy.ErrNotFound when the
-// workspace is deleted.
+// *tenancy.ValidationError, ErrKeyTaken, ErrKeyHeld, *billing.LimitError, tenancy.ErrNotFound
+// when the workspace is deleted.
 func (r *Registry) Create(ctx context.Context, f Field) (out Field, err error) {
 	err = r.db.InTx(ctx, func(tx *tenancy.Tx) error {
 		out, err = r.CreateTx(ctx, tx, f)
@@ -301,6 +301,9 @@ func (r *Registry) CreateTx(ctx context.Context, tx *tenancy.Tx, f Field) (Field
 		return Field{}, err
 	}
 	f.ID, f.ArchivedAt, f.Slot = tenancy.NewID[Field](), nil, FreeSlot(f.Key, fields)
+	if err := r.held(ctx, tx, f.Key, f.ID); err != nil {
+		return Field{}, err
+	}
 	rows, err := f.insert(ctx, tx, t)
 	if err != nil {
 		return Field{}, err

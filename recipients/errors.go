@@ -25,6 +25,17 @@ var (
 	// ErrTooMany is returned by the batch forms for more than MaxBatch recipients.
 	ErrTooMany error = fault.New(fault.Invalid, "too_many", "at most 1,000 recipients at once: more are work for a run")
 
+	// ErrEnrolled is returned by Enroll for a recipient that is enrolled already.
+	ErrEnrolled error = fault.New(fault.Conflict, "already_enrolled", "the recipient is enrolled already")
+
+	// ErrNotEnrolled is returned by Get, Update and Withdraw of Enrollments for a recipient that
+	// is there, but has no row.
+	ErrNotEnrolled error = fault.New(fault.NotFound, "not_enrolled", "the recipient is not enrolled")
+
+	// ErrValueTaken is returned by Enroll and Update of Enrollments when another recipient of
+	// the domain has a value that is unique.
+	ErrValueTaken error = fault.New(fault.Conflict, "value_taken", "another recipient of the domain has this value")
+
 	// ErrTimeout is returned by List and Count when a filter takes longer than allowed.
 	ErrTimeout error = fault.New(fault.Unavailable, "filter_timeout", "the filter took too long: make it narrower")
 )

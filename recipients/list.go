@@ -45,6 +45,9 @@ type Query struct {
 	// characters, and recipients without
 	// a value come last in both directions.
 	Sort string
+	// With are the extensions whose rows are read as well, by name, in the same statement:
+	// Recipient.Extensions. At most 7.
+	With []string
 }
 
 // List returns one page of the recipients of the domain. Filters run with the domain as
@@ -58,6 +61,9 @@ func (s *Store) List(ctx context.Context, q Query) (tenancy.Page[Recipient], err
 	}
 	w, err := s.where(ctx, q)
 	if err != nil {
+		return tenancy.Page[Recipient]{}, err
+	}
+	if w.with, err = s.with(ctx, q.With); err != nil {
 		return tenancy.Page[Recipient]{}, err
 	}
 	if w.fields, err = s.fields.Set(ctx); err != nil {
@@ -84,7 +90,7 @@ func (s *Store) page(ctx context.Context, q Query, p tenancy.PageRequest, o orde
 			return page, v
 		}
 		var err error
-		if page.Total, err = s.count(ctx, w.sql, w.args, maxTotal); err != nil {
+		if page.Total, err = s.count(ctx, w, maxTotal); err != nil {
 			return page, err
 		}
 		page.TotalIsEstimate = page.Total == maxTotal
@@ -152,7 +158,7 @@ func (s *Store) rows(ctx context.Context, read reading) ([]listed, error) {
 	if unset.offset > 0 {
 		n := int64(read.offset + len(rows))
 		if len(rows) == 0 {
-			if n, err = s.count(ctx, set.where.sql, set.where.args, 0); err != nil {
+			if n, err = s.count(ctx, set.where, 0); err != nil {
 				return nil, err
 			}
 		}
@@ -169,20 +175,29 @@ func (s *Store) part(ctx context.Context, read reading, set bool) (out []listed,
 			return nil, err
 		}
 	}
-	from := `strata.recipients r WHERE ` + where
+	from := `strata.recipients r` + read.where.joins + ` WHERE ` + where
 	if read.few {
 		// Left alone, PostgreSQL may walk through the domain in order until it has met
 		// enough of them, and they are far apart.
-		from = `(SELECT * FROM ` + from + ` OFFSET 0) r`
+		from = `(SELECT r.* FROM ` + from + ` OFFSET 0) r`
 	}
 	value := read.order.value
 	if !set {
 		value = "NULL"
 	}
-	q := fmt.Sprintf(`SELECT `+recipientColumns+`, %s FROM %s ORDER BY %s LIMIT %d OFFSET %d`, value, from, read.order.by(set), read.limit, read.offset)
+	with := read.where.with
+	page := fmt.Sprintf("%s ORDER BY %s LIMIT %d OFFSET %d", from, read.order.by(set), read.limit, read.offset)
+	if len(with) > 0 { // the rows of a page are joined, not what was skipped on the way to it
+		page = fmt.Sprintf("(SELECT r.* FROM %s) r%s ORDER BY %s", page, with.joins(), read.order.by(set))
+	}
+	q := `SELECT ` + recipientColumns + `, ` + value + with.columns() + ` FROM ` + page
 	err = s.read(ctx, q, args, func(rows pgx.Rows) (err error) {
 		out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (l listed, err error) {
-			l.Recipient, err = scanRecipient(read.where.fields, row, &l.value)
+			joined, put := with.scan()
+			l.Recipient, err = scanRecipient(read.where.fields, row, append([]any{&l.value}, joined...)...)
+			if err == nil {
+				put(&l.Recipient)
+			}
 			return l, err
 		})
 		return err
@@ -197,19 +212,20 @@ func (s *Store) Count(ctx context.Context, filter string) (int64, error) {
 		return 0, err
 	}
 	start := time.Now()
-	n, err := s.count(ctx, w.sql, w.args, 0)
+	n, err := s.count(ctx, w, 0)
 	if err == nil || errors.Is(err, ErrTimeout) {
 		s.indexes.Ran(ctx, w.uses, time.Since(start))
 	}
 	return n, err
 }
 
-func (s *Store) count(ctx context.Context, where string, args []any, limit int) (n int64, err error) {
-	q := `SELECT count(*) FROM strata.recipients r WHERE ` + where
+func (s *Store) count(ctx context.Context, w where, limit int) (n int64, err error) {
+	from := `FROM strata.recipients r` + w.joins + ` WHERE ` + w.sql
+	q := `SELECT count(*) ` + from
 	if limit > 0 {
-		q = fmt.Sprintf(`SELECT count(*) FROM (SELECT FROM strata.recipients r WHERE %s LIMIT %d) t`, where, limit)
+		q = fmt.Sprintf(`SELECT count(*) FROM (SELECT %s LIMIT %d) t`, from, limit)
 	}
-	err = s.read(ctx, q, args, func(rows pgx.Rows) (err error) {
+	err = s.read(ctx, q, w.args, func(rows pgx.Rows) (err error) {
 		n, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
 		return err
 	})
@@ -230,11 +246,13 @@ func (s *Store) read(ctx context.Context, q string, args []any, scan func(pgx.Ro
 
 // where is the conditions of a query, and what they use.
 type where struct {
-	sql  string
-	args []any
-	uses []filter.Use
+	joins string // behind the table r
+	sql   string
+	args  []any
+	uses  []filter.Use
 
 	fields *customfields.Set // by which rows are read
+	with   joined            // what is read beside them
 }
 
 // where returns the conditions of a query, the domain first and the user's filter in
@@ -255,6 +273,9 @@ func (s *Store) where(ctx context.Context, q Query) (w where, err error) {
 			return w, err
 		}
 		w.uses = f.Uses()
+		for _, join := range f.Joins() {
+			w.joins += " " + join
+		}
 		sql, filterArgs := f.SQL(filter.Options{First: len(args) + 1, Ready: s.indexes.Ready(ctx)})
 		conditions, args = append(conditions, sql), append(args, filterArgs...)
 	}

@@ -36,6 +36,10 @@ type Recipient struct {
 
 	// DeletedAt is set on one that is deleted, and not purged yet.
 	DeletedAt *time.Time `json:"deletedAt,omitempty"`
+
+	// Extensions are the rows that Query.With asked for, by name of the extension; nil is one
+	// in which the recipient is not enrolled. Enrollments.From has them with their type.
+	Extensions map[string]*Row `json:"extensions,omitempty"`
 }
 
 // Person is one human behind one or more recipients.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/billing"
@@ -32,6 +33,9 @@ type Config struct {
 	// Indexes knows which custom fields have an index of their own, and learns how long
 	// lists take. Default none.
 	Indexes *indexes.TableIndexes
+	// Extensions are those of the products of this process; no other Store has them. Default
+	// none: filters and lists still know what other products have stored.
+	Extensions *Registry
 }
 
 // Store keeps the recipients of every domain; each call works in the domain of its
@@ -51,12 +55,14 @@ type Store struct {
 	limits  *billing.Limits
 	audit   *audit.Recorder
 	scopes  *filter.Scopes
-	filters *filter.Compiler
 	indexes *indexes.TableIndexes
 	timeout time.Duration
 
 	purgeAfter time.Duration
 	now        func() time.Time
+
+	registered map[string]*extension // by name
+	extensions extensions
 }
 
 // NewStore returns a Store.
@@ -70,7 +76,9 @@ func NewStore(db *tenancy.DB, fields *customfields.Registry, limits *billing.Lim
 		purgeAfter: 30 * 24 * time.Hour, now: time.Now,
 	}
 	var preferences *settings.Store
+	var registry *Registry
 	if cfg != nil {
+		registry = cfg.Extensions
 		preferences = cfg.Settings
 		s.indexes = cfg.Indexes
 		if cfg.FilterTimeout > 0 {
@@ -87,34 +95,48 @@ func NewStore(db *tenancy.DB, fields *customfields.Registry, limits *billing.Lim
 	if s.scopes, err = filter.NewScopes(fields, preferences); err != nil {
 		return nil, err
 	}
-	s.filters, err = filter.NewCompiler(filter.Schema{Columns: Columns()}, nil)
-	return s, err
+	if err := registry.bind(s); err != nil {
+		return nil, err
+	}
+	return s, s.extensions.set(s.registered, nil)
 }
 
 // Filter compiles a filter over recipients for the workspace of ctx's tenant, from memory
-// where it can. Errors: *filter.Error, tenancy.ErrNoTenant.
+// where it can: over Columns, fields.<key> and the extensions, those of other products too. A
+// statement needs the joins of filter.Filter.Joins. Errors: *filter.Error, tenancy.ErrNoTenant.
 func (s *Store) Filter(ctx context.Context, expr string) (*filter.Filter, error) {
 	scope, err := s.scopes.Of(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return s.filters.Compile(scope, expr)
+	f, err := s.extensions.now().filters.Compile(scope, expr)
+	var wrong *filter.Error
+	if !errors.As(err, &wrong) {
+		return f, err
+	}
+	// It may ask for what another product has come to have.
+	if changed, readErr := s.readExtensions(ctx); readErr != nil || !changed {
+		return nil, errors.Join(readErr, err)
+	}
+	return s.extensions.now().filters.Compile(scope, expr)
 }
 
 const recipientColumns = `r.id, r.email, r.name, r.status, r.status_reason, r.status_changed_at, r.custom_fields, r.person_id, r.version, r.created_at, r.updated_at, r.deleted_at`
 
 // scanRecipient reads recipientColumns, and into more what is selected after them. set is
 // that of the workspace.
-func scanRecipient(set *customfields.Set, row pgx.CollectableRow, more ...any) (Recipient, error) {
-	r, err := scanSlots(row, more...)
-	r.CustomFields = set.Named(r.CustomFields)
+func scanRecipient(set *customfields.Set, row pgx.CollectableRow, more ...any) (r Recipient, err error) {
+	var stored pgtype.DriverBytes
+	if err = r.scan(row, &stored, more...); err == nil {
+		r.CustomFields, err = set.Decode(stored)
+	}
 	return r, err
 }
 
-// scanSlots is scanRecipient with the custom fields as they are stored.
-func scanSlots(row pgx.CollectableRow, more ...any) (r Recipient, err error) {
-	err = row.Scan(append([]any{
-		&r.ID, &r.Email, &r.Name, &r.Status, &r.StatusReason, &r.StatusChangedAt, &r.CustomFields, &r.PersonID,
+// scan reads recipientColumns, the custom fields as they are stored into fields.
+func (r *Recipient) scan(row pgx.CollectableRow, fields any, more ...any) error {
+	err := row.Scan(append([]any{
+		&r.ID, &r.Email, &r.Name, &r.Status, &r.StatusReason, &r.StatusChangedAt, fields, &r.PersonID,
 		&r.Version, &r.CreatedAt, &r.UpdatedAt, &r.DeletedAt,
 	}, more...)...)
 	r.CreatedAt, r.UpdatedAt = r.CreatedAt.UTC(), r.UpdatedAt.UTC()
@@ -124,7 +146,7 @@ func scanSlots(row pgx.CollectableRow, more ...any) (r Recipient, err error) {
 			*at = &utc
 		}
 	}
-	return r, err
+	return err
 }
 
 // Get returns a recipient, or ErrNotFound.

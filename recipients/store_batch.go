@@ -97,7 +97,7 @@ func (s *Store) hold(ctx context.Context, tx *tenancy.Tx, condition string, amon
 	err = tx.Read(ctx, `SELECT `+recipientColumns+`, r.email_norm FROM strata.recipients r
 		WHERE r.domain_id = $1 AND `+condition+` ORDER BY r.id FOR NO KEY UPDATE`, []any{tx.Tenant().DomainID, among}, func(found pgx.Rows) (err error) {
 		rows, err = pgx.CollectRows(found, func(row pgx.CollectableRow) (h held, err error) {
-			h.Recipient, err = scanSlots(row, &h.emailNorm)
+			err = h.scan(row, &h.CustomFields, &h.emailNorm)
 			return h, err
 		})
 		return err

@@ -128,7 +128,7 @@ func TestNoWriteIsLost(t *testing.T) {
 			}
 		})
 	}
-	longest := make(chan time.Duration, 1)
+	longest := make(chan oldest, 1)
 	go func() { longest <- w.longestTransaction(stop) }()
 	began := time.Now()
 	run, err := w.manager.Convert(ctx, "size", customfields.Number, nil)
@@ -156,7 +156,7 @@ func TestNoWriteIsLost(t *testing.T) {
 	require.Equal(t, lifecycle.Done, run.State, run.Error)
 	require.EqualValues(t, len(ids), run.Processed)
 	require.Zero(t, run.Lost)
-	t.Logf("%d records converted in %s, %d writes meanwhile, longest transaction of a writer %s", records, time.Since(began).Round(time.Millisecond), writes.Load(), (<-longest).Round(time.Millisecond))
+	t.Logf("%d records converted in %s, %d writes meanwhile, longest transaction of anybody %s", records, time.Since(began).Round(time.Millisecond), writes.Load(), <-longest)
 	stored := w.stored(t, w.A.DomainID)
 	for i, id := range ids {
 		want := map[string]any{}

@@ -2,6 +2,7 @@ package lifecycle_test
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -64,7 +65,7 @@ func TestMeasure(t *testing.T) {
 			}
 		})
 	}
-	longest := make(chan time.Duration, 1)
+	longest := make(chan oldest, 1)
 	go func() { longest <- w.longestTransaction(stop) }()
 
 	began = time.Now()
@@ -84,24 +85,35 @@ func TestMeasure(t *testing.T) {
 	writers.Wait()
 	require.Equal(t, lifecycle.Done, run.State, run.Error)
 	slices.Sort(took)
-	t.Logf("converted %d records in %s; longest transaction of anybody %s", n, time.Since(began).Round(time.Millisecond), (<-longest).Round(time.Millisecond))
+	t.Logf("converted %d records in %s; longest transaction of anybody %s", n, time.Since(began).Round(time.Millisecond), <-longest)
 	t.Logf("%d writes meanwhile: median %s, 99%% %s, longest %s", len(took), took[len(took)/2].Round(time.Microsecond), took[len(took)*99/100].Round(time.Microsecond), took[len(took)-1].Round(time.Millisecond))
+}
+
+// oldest is a transaction that has written, and what it was doing when it was last seen.
+type oldest struct {
+	age          time.Duration
+	waits, doing string
+}
+
+func (o oldest) String() string {
+	return fmt.Sprintf("%s (%s: %s)", o.age.Round(time.Millisecond), o.waits, o.doing)
 }
 
 // longestTransaction looks every few milliseconds how old the oldest transaction is that has
 // written: so long at most it has locked a row.
-func (w *world) longestTransaction(stop <-chan struct{}) (longest time.Duration) {
+func (w *world) longestTransaction(stop <-chan struct{}) (longest oldest) {
 	for {
 		select {
 		case <-stop:
 			return longest
 		case <-time.After(5 * time.Millisecond):
 		}
+		var seen oldest
 		var seconds float64
-		err := w.Pool.QueryRow(context.Background(), `SELECT coalesce(extract(epoch FROM max(clock_timestamp() - xact_start)), 0)::float8 FROM pg_stat_activity
-			WHERE datname = current_database() AND backend_type = 'client backend' AND backend_xid IS NOT NULL`).Scan(&seconds)
-		if err == nil {
-			longest = max(longest, time.Duration(seconds*float64(time.Second)))
+		err := w.Pool.QueryRow(context.Background(), `SELECT extract(epoch FROM clock_timestamp() - xact_start)::float8, concat_ws(' ', state, wait_event_type, wait_event), left(query, 120) FROM pg_stat_activity
+			WHERE datname = current_database() AND backend_type = 'client backend' AND backend_xid IS NOT NULL ORDER BY xact_start LIMIT 1`).Scan(&seconds, &seen.waits, &seen.doing)
+		if seen.age = time.Duration(seconds * float64(time.Second)); err == nil && seen.age > longest.age {
+			longest = seen
 		}
 	}
 }

@@ -11,8 +11,9 @@ import (
 
 // Rename gives a field another key, at once: the values stay where they are, and the
 // filters that mention the field are rewritten in the same transaction. The old key is free
-// for a new field afterwards. Errors: customfields.ErrNotFound, also for an archived field;
-// customfields.ErrKeyTaken, *tenancy.ValidationError, *filter.Error for a filter that the
+// for a new field some seconds afterwards, when every process has heard of it. Errors:
+// customfields.ErrNotFound, also for an archived field; customfields.ErrKeyTaken,
+// customfields.ErrKeyHeld, *tenancy.ValidationError, *filter.Error for a filter that the
 // new key would make too long.
 func (m *Manager) Rename(ctx context.Context, key, to string) (out customfields.Field, err error) {
 	err = m.inWorkspace(ctx, func(ctx context.Context, tx *tenancy.Tx) error {

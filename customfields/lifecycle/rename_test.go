@@ -108,7 +108,21 @@ func TestRename(t *testing.T) {
 	require.Equal(t, map[string]any{"weight": "5"}, r.CustomFields)
 	require.Equal(t, map[string]any{"size": "5"}, w.stored(t, w.A.DomainID)[ids[0]])
 
-	// The old key is free, and a new field of it has values of its own.
+	// Processes that are late would still take the old key for this field.
+	_, err = w.fields.Create(ctx, customfields.Field{Key: "size", Label: "Size", Type: customfields.Number})
+	require.ErrorIs(t, err, customfields.ErrKeyHeld)
+	_, err = w.manager.Rename(ctx, "city", "size")
+	require.ErrorIs(t, err, customfields.ErrKeyHeld)
+	_, err = w.fields.Create(w.B.WorkspaceCtx, customfields.Field{Key: "size", Label: "Size", Type: customfields.Number})
+	require.NoError(t, err, "nobody else's")
+	require.NoError(t, w.DB.InTx(ctx, func(tx *tenancy.Tx) error {
+		if _, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.custom_fields SET updated_at = updated_at - interval '1 minute'`)); err != nil {
+			return err
+		}
+		return w.Audit.RecordChange(ctx, tx, tenancy.Change{Action: "custom_field.aged"})
+	}))
+
+	// Then the key is free, and a new field of it has values of its own.
 	w.define(t, customfields.Field{Key: "size", Type: customfields.Number})
 	_, err = w.fields.Current(ctx)
 	require.NoError(t, err)

@@ -1,0 +1,293 @@
+package recipients
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/uptrace/bun"
+
+	"github.com/stratakit/strata/audit"
+	"github.com/stratakit/strata/internal/suggest"
+	"github.com/stratakit/strata/tenancy"
+)
+
+// MaxEnrollMany is how many recipients EnrollMany and WithdrawMany take at once.
+const MaxEnrollMany = 1_000
+
+// Enrollments enrolls recipients in a product, and keeps what it knows of them: the rows of
+// one extension. Each call works in the domain of its context's tenant, and writes are audited
+// in their transaction with the fields that changed, without their values. It is safe for
+// concurrent use, once the Registry that it is of belongs to a Store.
+type Enrollments[T any] struct {
+	registry  *Registry
+	extension *extension
+	check     func(ctx context.Context, row *T) error
+}
+
+// Name returns that of the extension.
+func (e *Enrollments[T]) Name() string { return e.extension.name }
+
+// bound returns the Store, and the extension with its table in place.
+func (e *Enrollments[T]) bound() (*Store, *extension, error) {
+	e.registry.mu.Lock()
+	defer e.registry.mu.Unlock()
+	s := e.registry.store
+	if s == nil {
+		return nil, nil, fmt.Errorf("recipients: extension %q cannot be used yet: give its registry to NewStore", e.extension.name)
+	}
+	return s, s.registered[e.extension.name], nil
+}
+
+// Enroll makes row the row of a recipient; afterwards it is what is stored. Errors:
+// ErrNotFound, ErrEnrolled, ErrValueTaken, *tenancy.ValidationError.
+func (e *Enrollments[T]) Enroll(ctx context.Context, id ID, row *T) error {
+	return e.inTx(ctx, func(s *Store, x *extension, tx *tenancy.Tx) error {
+		return e.enroll(ctx, s, x, tx, []ID{id}, []*T{row})
+	})
+}
+
+// EnrollTx is Enroll in the caller's transaction: after an error, tx goes on as before the
+// call.
+func (e *Enrollments[T]) EnrollTx(ctx context.Context, tx *tenancy.Tx, id ID, row *T) error {
+	return e.inSavepoint(ctx, tx, func(s *Store, x *extension) error { return e.enroll(ctx, s, x, tx, []ID{id}, []*T{row}) })
+}
+
+// EnrollMany makes each row that of the recipient whose RecipientID it has, all of them or
+// none: at most MaxEnrollMany. Errors are those of Enroll; fields that are wrong are named
+// with the row, as in "rows[3].phone".
+func (e *Enrollments[T]) EnrollMany(ctx context.Context, rows []*T) error {
+	return e.inTx(ctx, func(s *Store, x *extension, tx *tenancy.Tx) error { return e.enroll(ctx, s, x, tx, owners(rows), rows) })
+}
+
+// EnrollManyTx is EnrollMany in the caller's transaction: after an error, tx goes on as before
+// the call.
+func (e *Enrollments[T]) EnrollManyTx(ctx context.Context, tx *tenancy.Tx, rows []*T) error {
+	return e.inSavepoint(ctx, tx, func(s *Store, x *extension) error { return e.enroll(ctx, s, x, tx, owners(rows), rows) })
+}
+
+func owners[T any](rows []*T) []ID {
+	ids := make([]ID, len(rows))
+	for i, row := range rows {
+		if row != nil {
+			ids[i] = enrollmentOf(row).RecipientID
+		}
+	}
+	return ids
+}
+
+// enrollmentOf is the Enrollment that a model embeds, which Register has seen.
+func enrollmentOf[T any](row *T) *Enrollment {
+	return any(row).(interface{ enrollment() *Enrollment }).enrollment()
+}
+
+func (e *Enrollments[T]) inTx(ctx context.Context, fn func(s *Store, x *extension, tx *tenancy.Tx) error) error {
+	s, x, err := e.bound()
+	if err != nil {
+		return err
+	}
+	if _, err := tenancy.DomainFrom(ctx); err != nil {
+		return err
+	}
+	return s.db.InTx(ctx, func(tx *tenancy.Tx) error { return fn(s, x, tx) })
+}
+
+func (e *Enrollments[T]) inSavepoint(ctx context.Context, tx *tenancy.Tx, fn func(s *Store, x *extension) error) error {
+	s, x, err := e.bound()
+	if err != nil {
+		return err
+	}
+	return tx.Savepoint(ctx, func(*tenancy.Tx) error { return fn(s, x) })
+}
+
+func (e *Enrollments[T]) enroll(ctx context.Context, s *Store, x *extension, tx *tenancy.Tx, ids []ID, rows []*T) error {
+	t, err := tenancy.DomainFrom(ctx)
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	if err := checkMany(ids); err != nil {
+		return err
+	}
+	var wrong []error
+	for i, row := range rows {
+		if row == nil {
+			return errors.New("recipients: a row is nil")
+		}
+		prefix := ""
+		if len(rows) > 1 {
+			prefix = fmt.Sprintf("rows[%d].", i)
+		}
+		wrong = append(wrong, prefixed(prefix, e.checkRow(ctx, x, row)))
+	}
+	if err := all(wrong...); err != nil {
+		return err
+	}
+	enrolled, err := x.lock(ctx, tx, t, ids)
+	if err != nil {
+		return err
+	}
+	if len(enrolled) > 0 {
+		return fmt.Errorf("recipient %s: %w", enrolled[0], ErrEnrolled)
+	}
+	entries := make([]audit.Entry, len(rows))
+	for i, row := range rows {
+		*enrollmentOf(row) = Enrollment{DomainID: t.DomainID, RecipientID: ids[i], CompanyID: t.CompanyID, WorkspaceID: t.WorkspaceID, Version: 1}
+		entries[i] = x.entry("recipient.enrolled", ids[i], nil)
+	}
+	ordered := slices.Clone(rows)
+	slices.SortFunc(ordered, func(a, b *T) int { return compareIDs(enrollmentOf(a).RecipientID, enrollmentOf(b).RecipientID) })
+	err = tx.Bun().NewInsert().Model(&ordered).ModelTableExpr("? AS ?", bun.Safe(x.table.String()), bun.Safe(x.alias())).
+		Returning("?", bun.Safe(x.columnList())).Scan(ctx)
+	if err != nil {
+		return x.refused(err)
+	}
+	for _, row := range rows {
+		inUTC(x, row)
+	}
+	return s.audit.RecordTx(ctx, tx, entries...)
+}
+
+// checkMany refuses too many recipients, and one that is there twice.
+func checkMany(ids []ID) error {
+	v := &tenancy.ValidationError{}
+	if len(ids) > MaxEnrollMany {
+		v.Add("rows", "too_many", fmt.Sprintf("at most %d recipients at once, these are %d", MaxEnrollMany, len(ids)))
+		return v
+	}
+	seen := map[ID]bool{}
+	for i, id := range ids {
+		if seen[id] {
+			v.Add(fmt.Sprintf("rows[%d]", i), "duplicate", "recipient "+id.String()+" is there twice")
+		}
+		seen[id] = true
+	}
+	return v.OrNil()
+}
+
+// lock holds live recipients of the domain, so that they stay, and returns those of them that
+// have a row.
+func (x *extension) lock(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant, ids []ID) (enrolled []ID, err error) {
+	q := `SELECT r.id, ` + x.sql("recipient_id") + ` IS NOT NULL FROM strata.recipients r ` + x.join() + `
+		WHERE r.domain_id = $1 AND r.id = ANY ($2) AND r.deleted_at IS NULL ORDER BY r.id FOR SHARE OF r`
+	found := make(map[ID]bool, len(ids))
+	err = tx.Read(ctx, q, []any{t.DomainID, ids}, func(rows pgx.Rows) error {
+		var id ID
+		var has bool
+		_, err := pgx.ForEachRow(rows, []any{&id, &has}, func() error {
+			if found[id] = true; has {
+				enrolled = append(enrolled, id)
+			}
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		if !found[id] {
+			return nil, notFound(ids, id)
+		}
+	}
+	return enrolled, nil
+}
+
+// notFound names the recipient where there are several.
+func notFound(ids []ID, id ID) error {
+	if len(ids) == 1 {
+		return ErrNotFound
+	}
+	return fmt.Errorf("recipient %s: %w", id, ErrNotFound)
+}
+
+func compareIDs(a, b ID) int { return slices.Compare(a[:], b[:]) }
+
+func (x *extension) entry(action string, id ID, changed []string) audit.Entry {
+	e := audit.Entry{Action: action, ResourceType: "recipient", ResourceID: id.String(), Metadata: map[string]any{"extension": x.name}}
+	if len(changed) > 0 {
+		e.Metadata["fields"] = changed
+	}
+	return e
+}
+
+// prefixed puts a prefix before the fields of a *tenancy.ValidationError.
+func prefixed(prefix string, err error) error {
+	var v *tenancy.ValidationError
+	if prefix == "" || !errors.As(err, &v) {
+		return err
+	}
+	out := &tenancy.ValidationError{Fields: slices.Clone(v.Fields)}
+	for i := range out.Fields {
+		out.Fields[i].Field = prefix + out.Fields[i].Field
+	}
+	return out
+}
+
+// checkRow has the product check a row, and checks what PostgreSQL would refuse.
+func (e *Enrollments[T]) checkRow(ctx context.Context, x *extension, row *T) error {
+	var asked error
+	if e.check != nil {
+		asked = e.check(ctx, row)
+	}
+	v := &tenancy.ValidationError{}
+	for i := range x.columns {
+		c := &x.columns[i]
+		text, ok := textOf(c, row)
+		switch {
+		case !ok || text == "" && c.nullzero:
+		case !utf8.ValidString(text) || strings.ContainsRune(text, 0):
+			v.Fields = append(v.Fields, tenancy.FieldError{Field: c.shown(), Value: show(text), Code: "invalid_text", Message: "must be valid UTF-8 without NUL"})
+		case c.Options != nil && !slices.Contains(c.Options, text):
+			v.Fields = append(v.Fields, tenancy.FieldError{
+				Field: c.shown(), Value: show(text), Code: "unknown_option", Message: "must be one of " + suggest.Quoted(c.Options),
+				Suggestion: suggest.Closest(text, c.Options),
+			})
+		}
+	}
+	return all(asked, v.OrNil())
+}
+
+// shown is how errors call the column.
+func (c *column) shown() string {
+	if c.json == "" {
+		return c.Name
+	}
+	return c.json
+}
+
+// refused says in the words of the caller why PostgreSQL refused a row.
+func (x *extension) refused(err error) error {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) || pg.TableName != "" && pg.TableName != x.table.Name {
+		return err
+	}
+	field := pg.ColumnName
+	if c := x.column(field); c != nil {
+		field = c.shown()
+	}
+	switch pg.Code {
+	case "23505":
+		if x.isKey(pg) {
+			return ErrEnrolled
+		}
+		return fmt.Errorf("%s: %w", pg.ConstraintName, ErrValueTaken)
+	case "23502":
+		return &tenancy.ValidationError{Fields: []tenancy.FieldError{{Field: field, Code: "required", Message: "must have a value"}}}
+	case "23514":
+		return &tenancy.ValidationError{Fields: []tenancy.FieldError{{Field: x.name, Code: "invalid_value", Message: "does not meet the condition " + pg.ConstraintName}}}
+	case "22001", "22003":
+		return &tenancy.ValidationError{Fields: []tenancy.FieldError{{Field: x.name, Code: "out_of_range", Message: pg.Message}}}
+	}
+	return err
+}
+
+// isKey reports whether what is taken is the key of the table. Its columns stand in the detail
+// in whatever language the server speaks.
+func (x *extension) isKey(pg *pgconn.PgError) bool {
+	return strings.Contains(pg.Detail, "(domain_id, recipient_id)=")
+}

@@ -1,0 +1,247 @@
+package recipients
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stratakit/strata/internal/migrate"
+	"github.com/stratakit/strata/tenancy"
+)
+
+func sum(s string) uint32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(s)) // never fails
+	return h.Sum32()
+}
+
+// Migrate makes the tables of the extensions what they have to be, and stores what there is to
+// know of them for the processes of all products. A generated table is created, and gets the
+// columns, policies, grants and indexes that it lacks; nothing is ever dropped or written anew,
+// so that an older version of the product goes on beside this one. A table that a product makes
+// itself is only looked at.
+//
+// Call it at every start with the login that runs strata.Migrate, after the product's own
+// migrations; any number of processes may at once. strata.Migrate calls it for the Registry of
+// its configuration. A *ExtensionError is about the first extension that cannot be used; those
+// before it are in place, and what was done of it stays: calling it again goes on.
+func (r *Registry) Migrate(ctx context.Context, db *tenancy.DB) error {
+	if len(r.extensions()) == 0 {
+		return nil
+	}
+	return migrate.Locked(ctx, db.Pool(), db.Schema(), func(ctx context.Context) error {
+		for _, x := range r.extensions() {
+			if err := x.placed(db).migrate(ctx, db); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Verify returns a *ExtensionError for the first extension whose table is not as it has to be,
+// or which Migrate has not stored. strata.New calls it; it changes nothing.
+func (r *Registry) Verify(ctx context.Context, db *tenancy.DB) error {
+	all := r.extensions()
+	if len(all) == 0 {
+		return nil
+	}
+	stored, err := storedExtensions(ctx, db)
+	if err != nil {
+		return err
+	}
+	for _, x := range all {
+		x = x.placed(db)
+		problems := &ExtensionError{Extension: x.name, Product: x.product}
+		if _, known := x.merge(stored, problems); !known {
+			problems.add("it is not stored: run Registry.Migrate, or strata.Migrate with the registry")
+		}
+		f, err := x.facts(ctx, db)
+		if err != nil {
+			return err
+		}
+		problems.Problems = append(problems.Problems, x.gaps(f, db)...)
+		if err := problems.orNil(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *extension) migrate(ctx context.Context, db *tenancy.DB) error {
+	stored, err := storedExtensions(ctx, db)
+	if err != nil {
+		return err
+	}
+	problems := &ExtensionError{Extension: x.name, Product: x.product}
+	merged, known := x.merge(stored, problems)
+	if err := problems.orNil(); err != nil { // before anything is changed
+		return err
+	}
+	f, err := x.facts(ctx, db)
+	if err != nil {
+		return err
+	}
+	for _, p := range x.gaps(f, db) {
+		if x.own || p.SQL == "" {
+			problems.Problems = append(problems.Problems, p)
+		}
+	}
+	if err := problems.orNil(); err != nil {
+		return err
+	}
+	if err := x.mend(ctx, db, f); err != nil {
+		return err
+	}
+	if err := db.RegisterTable(ctx, x.table); err != nil {
+		return fmt.Errorf("recipients: extension %q: %w", x.name, err)
+	}
+	if known {
+		return nil
+	}
+	columns, err := json.Marshal(merged)
+	if err != nil {
+		return fmt.Errorf("recipients: extension %q: %w", x.name, err)
+	}
+	_, err = db.Pool().Exec(ctx, db.SQL(`INSERT INTO strata.recipient_extensions AS e (name, product, schema_name, table_name, columns) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (name) DO UPDATE SET columns = excluded.columns, version = e.version + 1, updated_at = now()`),
+		x.name, x.product, x.table.Schema, x.table.Name, columns)
+	if err != nil {
+		return fmt.Errorf("recipients: store extension %q: %w", x.name, err)
+	}
+	return nil
+}
+
+// A change of a table waits at most lockTimeout for those who use it, because others wait behind
+// it, and tries lockAttempts times.
+const (
+	lockTimeout  = "2s"
+	lockAttempts = 10
+)
+
+// mend puts right what is missing of a generated table, one statement after the other: each may
+// be the last, and the next call goes on.
+func (x *extension) mend(ctx context.Context, db *tenancy.DB, f tableFacts) error {
+	gaps := x.gaps(f, db)
+	if len(gaps) == 0 {
+		return nil
+	}
+	conn, err := db.Pool().Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("recipients: migrate extension %q: %w", x.name, err)
+	}
+	defer conn.Release()
+	for _, g := range gaps {
+		if err := run(ctx, conn.Conn(), g.SQL); err != nil {
+			return fmt.Errorf("recipients: migrate extension %q: %s: %s: %w", x.name, g.Message, g.SQL, err)
+		}
+	}
+	return nil
+}
+
+func run(ctx context.Context, conn *pgx.Conn, sql string) (err error) {
+	if strings.Contains(sql, " CONCURRENTLY ") { // it makes nobody wait, and runs in no transaction
+		_, err = conn.Exec(ctx, sql)
+		return err
+	}
+	for range lockAttempts {
+		err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', $1, true)`, lockTimeout); err != nil {
+				return err
+			}
+			_, err := tx.Exec(ctx, sql)
+			return err
+		})
+		var pg *pgconn.PgError
+		if !errors.As(err, &pg) || pg.Code != "55P03" {
+			return err
+		}
+	}
+	return err
+}
+
+// stored is a row of the registry in the database.
+type stored struct {
+	extension
+
+	version int64
+}
+
+func storedExtensions(ctx context.Context, db *tenancy.DB) (out []stored, err error) {
+	err = db.ReadTrusted(ctx, `SELECT name, product, schema_name, table_name, columns, version FROM strata.recipient_extensions ORDER BY name`, nil, func(rows pgx.Rows) error {
+		out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (s stored, err error) {
+			err = row.Scan(&s.name, &s.product, &s.table.Schema, &s.table.Name, &s.columns, &s.version)
+			s.table.Product = s.product
+			for i := range s.columns {
+				s.columns[i].json = camel(s.columns[i].Name)
+			}
+			return s, err
+		})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("recipients: read the stored extensions: %w", err)
+	}
+	return out, nil
+}
+
+// merge returns the columns that are to be stored: those of the extension, and those that only
+// the stored one has, which are of a newer version. known says that they are stored so already.
+// What another product has by that name or table, and a column of another type, is a problem.
+func (x *extension) merge(all []stored, problems *ExtensionError) (columns []column, known bool) {
+	columns = slices.Clone(x.columns)
+	for _, s := range all {
+		same := s.table.Schema == x.table.Schema && s.table.Name == x.table.Name
+		switch {
+		case s.name == x.name && (s.product != x.product || !same):
+			problems.add("the name is that of table %s of %s, and this is table %s of %s", s.table, s.product, x.table, x.product)
+		case s.name != x.name && same:
+			problems.add("table %s is that of extension %q of %s", x.table, s.name, s.product)
+		case s.name == x.name:
+			known = true
+			for i := range columns {
+				mine, theirs := &columns[i], s.column(columns[i].Name)
+				if theirs == nil {
+					known = false
+					continue
+				}
+				if !fits(theirs.Type, mine.Type) {
+					problems.add("column %s was registered as %s (version %d of %s), and is %s now", mine.Name, theirs.Type, s.version, s.product, mine.Type)
+				}
+				mine.widen(theirs)
+				known = known && mine.Filter == theirs.Filter && slices.Equal(mine.Options, theirs.Options)
+			}
+			for _, theirs := range s.columns {
+				if x.column(theirs.Name) == nil {
+					columns = append(columns, theirs)
+				}
+			}
+		}
+	}
+	return columns, known
+}
+
+// widen makes of two versions of a column what both can live with, whichever came first.
+func (c *column) widen(stored *column) {
+	if c.Filter == "" {
+		c.Filter = stored.Filter
+	}
+	if c.Options == nil || stored.Options == nil {
+		c.Options = nil
+		return
+	}
+	options := slices.Clone(stored.Options)
+	for _, o := range c.Options {
+		if !slices.Contains(options, o) {
+			options = append(options, o)
+		}
+	}
+	c.Options = options
+}
