@@ -324,6 +324,8 @@ func (s *Strata) keepHouse(ctx context.Context) {
 		{"check domain names again", s.Tenancy.RecheckDomains},
 		{"settle unique fields", s.Fields.SettleUniques},
 		{"purge recipients", s.Recipients.PurgeDeleted},
+		{"fold counts", s.Recipients.FoldCounts},
+		{"reconcile counts", s.reconcileCounts},
 	}
 	if s.Imports != nil {
 		chores = append(chores, chore{"sweep imports", s.Imports.Sweep})
@@ -340,6 +342,15 @@ func (s *Strata) keepHouse(ctx context.Context) {
 		case <-time.After(housekeeping):
 		}
 	}
+}
+
+// reconcileCounts says when counts were wrong, which writes alone do not make them.
+func (s *Strata) reconcileCounts(ctx context.Context) (int, error) {
+	n, err := s.Recipients.ReconcileCounts(ctx)
+	if n > 0 {
+		s.log.WarnContext(ctx, "counts of recipients were wrong and are mended: the audit log says which", "domains", n)
+	}
+	return n, err
 }
 
 // Stop ends the background work: the batch in hand finishes, and the runs are handed

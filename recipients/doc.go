@@ -6,6 +6,10 @@
 // once, and lists them by a filter (package customfields), a search, a sort, and page numbers
 // or cursors. Package imports brings them in from files.
 //
+// [Store.Stats] says how many there are at each level, exactly, without counting them: every
+// write leaves what it changed, whoever reads sums that up, and chores that strata.Start runs
+// fold it ([Store.FoldCounts]) and compare it with the tables ([Store.ReconcileCounts]).
+//
 // # Statuses
 //
 // A recipient is active, inactive, bounced, unsubscribed or complained, with a reason and the

@@ -61,7 +61,7 @@ func (a *API) Routes() []web.Route {
 	const base = "/domains/{domainID}/recipients"
 	read, manage := string(access.RecipientsRead), string(access.RecipientsManage)
 	one := web.Data[recipients.Recipient]{}
-	return []web.Route{
+	routes := []web.Route{
 		{
 			Method: http.MethodGet, Path: base, Name: "listRecipients", Summary: "List recipients by filter, search and sort",
 			Permission: read, Query: listQuery{}, Response: web.List[recipients.Recipient]{}, Handle: a.list,
@@ -87,6 +87,7 @@ func (a *API) Routes() []web.Route {
 			Permission: manage, Response: one, Handle: a.restore,
 		},
 	}
+	return append(routes, a.statsRoutes()...)
 }
 
 // id is the recipient that the path names; anything that is no id names none.
