@@ -58,6 +58,9 @@ type Config struct {
 	// Blueprints are the kinds of blueprints that this process knows, and applies once it is
 	// started. Default none.
 	Blueprints []*blueprint.Kind
+	// Recipients configures recipients, such as how long what is deleted can be restored. Its
+	// Settings and Indexes are the library's own, its Extensions those below.
+	Recipients recipients.Config
 	// Bucket keeps uploaded files; the caller closes it after Stop. Nil: no imports.
 	Bucket *blob.Bucket
 	// Imports configures imports.
@@ -205,9 +208,8 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	if s.Indexes, err = indexes.New(s.DB, &c.Indexes); err != nil {
 		return nil, err
 	}
-	if s.Recipients, err = recipients.NewStore(s.DB, s.Fields, s.Limits, s.Audit, &recipients.Config{
-		Settings: s.Settings, Indexes: s.Indexes.Recipients(), Extensions: c.Extensions,
-	}); err != nil {
+	c.Recipients.Settings, c.Recipients.Indexes, c.Recipients.Extensions = s.Settings, s.Indexes.Recipients(), c.Extensions
+	if s.Recipients, err = recipients.NewStore(s.DB, s.Fields, s.Limits, s.Audit, &c.Recipients); err != nil {
 		return nil, err
 	}
 	if s.Persons, err = persons.NewStore(s.DB, s.Audit); err != nil {
@@ -329,6 +331,7 @@ func (s *Strata) keepHouse(ctx context.Context) {
 		{"sweep idempotency keys", func(ctx context.Context) (int, error) { return tenancyhttp.SweepIdempotencyKeys(ctx, s.DB) }},
 		{"check domain names again", s.Tenancy.RecheckDomains},
 		{"settle unique fields", s.Fields.SettleUniques},
+		{"purge recipients", s.Recipients.PurgeDeleted},
 		{"sweep persons", s.Persons.Sweep},
 		{"fold counts", s.Recipients.FoldCounts},
 		{"reconcile counts", s.reconcileCounts},

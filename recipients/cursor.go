@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 
 	"github.com/stratakit/strata/tenancy"
 )
@@ -18,7 +19,7 @@ type cursorKey struct {
 }
 
 func querySum(q Query) string {
-	sum := sha256.Sum256([]byte(q.Filter + "\x00" + q.Search + "\x00" + q.Sort))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%t\x00%s\x00%s\x00%s", q.Deleted, q.Filter, q.Search, q.Sort))
 	return base64.RawURLEncoding.EncodeToString(sum[:6])
 }
 

@@ -29,6 +29,8 @@ const maxOffset = 1_000_000
 type Query struct {
 	tenancy.PageRequest
 
+	// Deleted asks for those that are deleted and not purged yet, instead of the others.
+	Deleted bool
 	// Filter is a CEL expression over Columns and fields.<key> (package customfields).
 	Filter string
 	// Search keeps those whose address begins with it, or whose name contains it; of one
@@ -172,7 +174,11 @@ func (s *Store) where(ctx context.Context, q Query) (w where, err error) {
 	if err != nil {
 		return w, err
 	}
-	conditions, args := []string{"r.domain_id = $1", "r.deleted_at IS NULL"}, []any{t.DomainID}
+	which := live
+	if q.Deleted {
+		which = deleted
+	}
+	conditions, args := []string{"r.domain_id = $1", which}, []any{t.DomainID}
 	if strings.TrimSpace(q.Filter) != "" {
 		f, err := s.Filter(ctx, q.Filter)
 		if err != nil {

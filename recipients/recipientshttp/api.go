@@ -4,8 +4,8 @@ package recipientshttp
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/stratakit/strata/internal/web"
 	"github.com/stratakit/strata/recipients"
@@ -25,6 +25,7 @@ type createRequest struct {
 	Email        string            `json:"email"        required:"true"` // the store checks it with everything else
 	Name         string            `json:"name"`
 	Status       recipients.Status `json:"status"`
+	StatusReason string            `json:"statusReason"`
 	CustomFields map[string]any    `json:"customFields"`
 }
 
@@ -32,6 +33,7 @@ type updateRequest struct {
 	Email        *string            `json:"email"`
 	Name         *string            `json:"name"`
 	Status       *recipients.Status `json:"status"`
+	StatusReason *string            `json:"statusReason"`
 	CustomFields map[string]any     `json:"customFields"`
 	Version      int64              `json:"version"`
 }
@@ -39,9 +41,19 @@ type updateRequest struct {
 type listQuery struct {
 	web.PageQuery
 
-	Filter string `description:"CEL over email, name, status, createdAt, updatedAt and fields.<key>." query:"filter"`
+	Filter string `description:"CEL over email, name, status, statusReason, statusChangedAt, createdAt, updatedAt and fields.<key>." query:"filter"`
 	Search string `description:"Beginning of the address, or part of the name, in any case and without accents; one or two characters: beginning of a word."                       query:"search"`
 	Sort   string `description:"createdAt, updatedAt, email, name or fields.<key>; - before it turns it around." query:"sort"`
+
+	Deleted string `description:"true for what is deleted and not purged yet, instead of the others." enum:"true,false" query:"deleted"`
+}
+
+type getQuery struct {
+	Deleted string `description:"true for one that is deleted and not purged yet." enum:"true,false" query:"deleted"`
+}
+
+type purgeQuery struct {
+	Purge string `description:"true to take it away for good, deleted or not." enum:"true,false" query:"purge"`
 }
 
 // Routes returns the routes.
@@ -60,15 +72,15 @@ func (a *API) Routes() []web.Route {
 		},
 		{
 			Method: http.MethodGet, Path: base + "/{id}", Name: "getRecipient", Summary: "Read a recipient",
-			Permission: read, Response: one, Handle: a.get,
+			Permission: read, Query: getQuery{}, Response: one, Handle: a.get,
 		},
 		{
 			Method: http.MethodPatch, Path: base + "/{id}", Name: "updateRecipient", Summary: "Change a recipient; null clears a custom field",
 			Permission: manage, Request: updateRequest{}, Response: one, Handle: a.update,
 		},
 		{
-			Method: http.MethodDelete, Path: base + "/{id}", Name: "deleteRecipient", Summary: "Delete a recipient; its address is free at once",
-			Permission: manage, Status: http.StatusNoContent, Handle: a.delete,
+			Method: http.MethodDelete, Path: base + "/{id}", Name: "deleteRecipient", Summary: "Delete a recipient, which can be restored, or purge it; its address is free at once",
+			Permission: manage, Query: purgeQuery{}, Status: http.StatusNoContent, Handle: a.delete,
 		},
 		{
 			Method: http.MethodPost, Path: base + "/{id}/restore", Name: "restoreRecipient", Summary: "Bring a deleted recipient back",
@@ -93,11 +105,33 @@ func write(w http.ResponseWriter, status int, r recipients.Recipient) error {
 	return web.WriteData(w, status, r)
 }
 
+// ifMatch is the versions that If-Match names: none where it says nothing. A list in which
+// there is no version that a recipient could have matches none.
+func ifMatch(r *http.Request) ([]recipients.IfVersion, error) {
+	tags, given, err := web.IfMatch(r)
+	if err != nil || !given {
+		return nil, err
+	}
+	var versions []recipients.IfVersion
+	for _, tag := range tags {
+		if n, err := strconv.ParseInt(tag, 10, 64); err == nil && n > 0 && strconv.FormatInt(n, 10) == tag {
+			versions = append(versions, recipients.IfVersion(n))
+		}
+	}
+	if len(versions) == 0 {
+		return nil, fmt.Errorf("If-Match names no version of a recipient, and a weak tag never matches: %w", recipients.ErrVersion)
+	}
+	return versions, nil
+}
+
+// flag reads a parameter that is true, false or not there.
+func flag(v *web.Values, name string) bool { return v.OneOf(name, "true", "false") == "true" }
+
 func (a *API) list(w http.ResponseWriter, r *http.Request) error {
 	v := web.Query(r)
 	var p tenancy.PageRequest
 	p.Page, p.PageSize, p.Cursor = v.Page()
-	q := recipients.Query{PageRequest: p, Filter: v.String("filter"), Search: v.String("search"), Sort: v.String("sort")}
+	q := recipients.Query{PageRequest: p, Filter: v.String("filter"), Search: v.String("search"), Sort: v.String("sort"), Deleted: flag(v, "deleted")}
 	if err := v.Err(); err != nil {
 		return err
 	}
@@ -116,7 +150,7 @@ func (a *API) create(w http.ResponseWriter, r *http.Request) error {
 	if err := web.DecodeJSON(r, &in); err != nil {
 		return err
 	}
-	out, err := a.store.Create(r.Context(), recipients.New{Email: in.Email, Name: in.Name, Status: in.Status, CustomFields: in.CustomFields})
+	out, err := a.store.Create(r.Context(), recipients.New{Email: in.Email, Name: in.Name, Status: in.Status, StatusReason: in.StatusReason, CustomFields: in.CustomFields})
 	if err != nil {
 		return err
 	}
@@ -128,7 +162,14 @@ func (a *API) get(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	out, err := a.store.Get(r.Context(), recipientID)
+	v, get := web.Query(r), a.store.Get
+	if flag(v, "deleted") {
+		get = a.store.GetDeleted
+	}
+	if err := v.Err(); err != nil {
+		return err
+	}
+	out, err := get(r.Context(), recipientID)
 	if err != nil {
 		return err
 	}
@@ -144,15 +185,26 @@ func (a *API) update(w http.ResponseWriter, r *http.Request) error {
 	if err := web.DecodeJSON(r, &in); err != nil {
 		return err
 	}
-	if match := r.Header.Get("If-Match"); match != "" && match != "*" {
-		version, err := strconv.ParseInt(strings.Trim(match, `"`), 10, 64)
-		if err != nil || version < 1 {
+	versions, err := ifMatch(r)
+	if err != nil {
+		return err
+	}
+	switch len(versions) {
+	case 0:
+	case 1:
+		in.Version = int64(versions[0])
+	default: // the update is held to the one that it has
+		now, err := a.store.Get(r.Context(), recipientID)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(versions, recipients.IfVersion(now.Version)) {
 			return recipients.ErrVersion
 		}
-		in.Version = version
+		in.Version = now.Version
 	}
 	out, err := a.store.Update(r.Context(), recipientID, recipients.Change{
-		Email: in.Email, Name: in.Name, Status: in.Status, CustomFields: in.CustomFields, Version: in.Version,
+		Email: in.Email, Name: in.Name, Status: in.Status, StatusReason: in.StatusReason, CustomFields: in.CustomFields, Version: in.Version,
 	})
 	if err != nil {
 		return err
@@ -165,7 +217,21 @@ func (a *API) delete(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.store.Delete(r.Context(), recipientID); err != nil {
+	v := web.Query(r)
+	purge := flag(v, "purge")
+	if err := v.Err(); err != nil {
+		return err
+	}
+	versions, err := ifMatch(r)
+	if err != nil {
+		return err
+	}
+	if purge {
+		err = a.store.Purge(r.Context(), []recipients.ID{recipientID}, versions...)
+	} else {
+		err = a.store.Delete(r.Context(), recipientID, versions...)
+	}
+	if err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -177,7 +243,11 @@ func (a *API) restore(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	out, err := a.store.Restore(r.Context(), recipientID)
+	versions, err := ifMatch(r)
+	if err != nil {
+		return err
+	}
+	out, err := a.store.Restore(r.Context(), recipientID, versions...)
 	if err != nil {
 		return err
 	}
