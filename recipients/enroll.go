@@ -141,10 +141,13 @@ func (e *Enrollments[T]) enroll(ctx context.Context, s *Store, x *extension, tx 
 	}
 	ordered := slices.Clone(rows)
 	slices.SortFunc(ordered, func(a, b *T) int { return compareIDs(enrollmentOf(a).RecipientID, enrollmentOf(b).RecipientID) })
-	err = tx.Bun().NewInsert().Model(&ordered).ModelTableExpr("? AS ?", bun.Safe(x.table.String()), bun.Safe(x.alias())).
-		Returning("?", bun.Safe(x.columnList())).Scan(ctx)
+	result, err := tx.Bun().NewInsert().Model(&ordered).ModelTableExpr("? AS ?", bun.Safe(x.table.String()), bun.Safe(x.alias())).
+		On("CONFLICT (domain_id, recipient_id) DO NOTHING").Returning("?", bun.Safe(x.columnList())).Exec(ctx)
 	if err != nil {
 		return x.refused(err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n != int64(len(rows)) { // somebody did so meanwhile
+		return errors.Join(err, ErrEnrolled)
 	}
 	for _, row := range rows {
 		inUTC(x, row)
@@ -254,10 +257,10 @@ func (e *Enrollments[T]) checkRow(ctx context.Context, x *extension, row *T) err
 
 // shown is how errors call the column.
 func (c *column) shown() string {
-	if c.json == "" {
+	if c.JSON == "" {
 		return c.Name
 	}
-	return c.json
+	return c.JSON
 }
 
 // refused says in the words of the caller why PostgreSQL refused a row.
@@ -272,9 +275,6 @@ func (x *extension) refused(err error) error {
 	}
 	switch pg.Code {
 	case "23505":
-		if x.isKey(pg) {
-			return ErrEnrolled
-		}
 		return fmt.Errorf("%s: %w", pg.ConstraintName, ErrValueTaken)
 	case "23502":
 		return &tenancy.ValidationError{Fields: []tenancy.FieldError{{Field: field, Code: "required", Message: "must have a value"}}}
@@ -284,10 +284,4 @@ func (x *extension) refused(err error) error {
 		return &tenancy.ValidationError{Fields: []tenancy.FieldError{{Field: x.name, Code: "out_of_range", Message: pg.Message}}}
 	}
 	return err
-}
-
-// isKey reports whether what is taken is the key of the table. Its columns stand in the detail
-// in whatever language the server speaks.
-func (x *extension) isKey(pg *pgconn.PgError) bool {
-	return strings.Contains(pg.Detail, "(domain_id, recipient_id)=")
 }

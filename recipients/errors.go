@@ -32,6 +32,13 @@ var (
 	// is there, but has no row.
 	ErrNotEnrolled error = fault.New(fault.NotFound, "not_enrolled", "the recipient is not enrolled")
 
+	// ErrUnknownExtension is returned by Store.Extension for a name that no product has.
+	ErrUnknownExtension error = fault.New(fault.NotFound, "unknown_extension", "there is no such extension of recipients")
+
+	// ErrElsewhere is returned by AnyEnrollments for a change of an extension that only another
+	// product's process can check.
+	ErrElsewhere error = fault.New(fault.Conflict, "other_product", "another product keeps this: ask there")
+
 	// ErrValueTaken is returned by Enroll and Update of Enrollments when another recipient of
 	// the domain has a value that is unique.
 	ErrValueTaken error = fault.New(fault.Conflict, "value_taken", "another recipient of the domain has this value")

@@ -116,17 +116,18 @@ type extension struct {
 	own           bool     // the product makes the table
 
 	model reflect.Type // nil: of a product that this process does not have
+	calls calls
 }
 
 // column is one that the product has added.
 type column struct {
 	Name    string            `json:"name"`
-	Type    string            `json:"type"` // as format_type of PostgreSQL has it
+	Type    string            `json:"type"`           // as format_type of PostgreSQL has it
+	JSON    string            `json:"json,omitempty"` // its name there; empty: it is not shown
 	Filter  customfields.Type `json:"filter,omitempty"`
 	Options []string          `json:"options,omitempty"`
 
-	json     string // in JSON; empty: not there
-	index    []int  // of the field of the model
+	index    []int // of the field of the model
 	notNull  bool
 	def      string // DEFAULT, as SQL
 	indexed  bool

@@ -43,7 +43,9 @@ func (e *extensions) set(registered map[string]*extension, stored []stored) erro
 	k := &knownExtensions{byName: map[string]*extension{}}
 	schema := filter.Schema{Columns: Columns()}
 	for i := range stored {
-		k.byName[stored[i].name] = &stored[i].extension
+		if stored[i].there {
+			k.byName[stored[i].name] = &stored[i].extension
+		}
 	}
 	maps.Copy(k.byName, registered)
 	for _, name := range slices.Sorted(maps.Keys(k.byName)) {
@@ -158,37 +160,41 @@ func (j joined) joins() string {
 }
 
 // scan returns what columns are scanned into, and what puts it into a recipient then.
-func (j joined) scan() (targets []any, put func(r *Recipient)) {
-	rows := make([]func() *Row, len(j))
+func (j joined) scan() (targets []any, put func(r *Recipient) error) {
+	rows := make([]func() (*Row, error), len(j))
 	for i, x := range j {
 		if x.model != nil {
 			m := x.newScan()
 			targets = append(targets, m.targets...)
-			rows[i] = func() *Row {
+			rows[i] = func() (*Row, error) {
 				if row := m.row(); row != nil {
-					return &Row{extension: x, model: row}
+					return &Row{extension: x, model: row}, nil
 				}
-				return nil
+				return nil, nil
 			}
 			continue
 		}
-		var values map[string]any
-		targets = append(targets, &values)
-		rows[i] = func() *Row {
-			if values == nil || values["recipient_id"] == nil {
-				return nil
+		var text []byte
+		targets = append(targets, &text)
+		rows[i] = func() (*Row, error) {
+			values, err := columnValues(text)
+			if values == nil {
+				return nil, err
 			}
-			return &Row{extension: x, values: values}
+			return &Row{extension: x, values: values}, nil
 		}
 	}
-	return targets, func(r *Recipient) {
+	return targets, func(r *Recipient) (err error) {
 		if len(j) == 0 {
-			return
+			return nil
 		}
 		r.Extensions = make(map[string]*Row, len(j))
 		for i, x := range j {
-			r.Extensions[x.name] = rows[i]()
+			if r.Extensions[x.name], err = rows[i](); err != nil {
+				return err
+			}
 		}
+		return nil
 	}
 }
 
@@ -204,8 +210,11 @@ type Row struct {
 func (r *Row) Values() map[string]any {
 	out := map[string]any{}
 	if r.model == nil {
-		for _, c := range append([]string{"version", "created_at", "updated_at"}, r.extension.names()...) {
-			out[camel(c)] = r.values[c]
+		out["version"], out["createdAt"], out["updatedAt"] = r.values["version"], r.values["created_at"], r.values["updated_at"]
+		for _, c := range r.extension.columns {
+			if c.JSON != "" {
+				out[c.JSON] = r.values[c.Name]
+			}
 		}
 		return out
 	}
@@ -213,25 +222,17 @@ func (r *Row) Values() map[string]any {
 	out["version"], out["createdAt"], out["updatedAt"] = e.Version, e.CreatedAt, e.UpdatedAt
 	v := reflect.ValueOf(r.model).Elem()
 	for _, c := range r.extension.columns {
-		if c.json == "" {
+		if c.JSON == "" {
 			continue
 		}
 		field := v.FieldByIndex(c.index)
 		if c.nullzero && field.IsZero() {
-			out[c.json] = nil
+			out[c.JSON] = nil
 			continue
 		}
-		out[c.json] = field.Interface()
+		out[c.JSON] = field.Interface()
 	}
 	return out
-}
-
-func (x *extension) names() []string {
-	names := make([]string, len(x.columns))
-	for i, c := range x.columns {
-		names[i] = c.Name
-	}
-	return names
 }
 
 // MarshalJSON writes Values.

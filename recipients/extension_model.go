@@ -49,7 +49,7 @@ func (x *extension) readModel(problems *ExtensionError) {
 	for relation := range table.Relations {
 		problems.add("field %s: a relation cannot be kept to one tenant", relation)
 	}
-	named := map[string]string{}
+	named := map[string]string{"version": "Version", "createdAt": "CreatedAt", "updatedAt": "UpdatedAt"} // of Enrollment
 	for _, f := range table.Fields {
 		if f.Index[0] == enrollmentIndex(typ) {
 			continue
@@ -59,10 +59,10 @@ func (x *extension) readModel(problems *ExtensionError) {
 			continue
 		}
 		c := readColumn(f, problems)
-		if c.json != "" && named[c.json] != "" {
-			problems.add("fields %s and %s are both %q in JSON", named[c.json], f.GoName, c.json)
+		if c.JSON != "" && named[c.JSON] != "" {
+			problems.add("fields %s and %s are both %q in JSON", named[c.JSON], f.GoName, c.JSON)
 		}
-		named[c.json] = f.GoName
+		named[c.JSON] = f.GoName
 		x.columns = append(x.columns, c)
 	}
 }
@@ -125,12 +125,12 @@ func readColumn(f *schema.Field, problems *ExtensionError) column {
 	if zero, ok := zeroSQL(base); ok && !f.IsPtr && !f.NullZero && !base.Implements(valuerType) && f.SQLDefault == "" {
 		c.notNull, c.def = true, zero
 	}
-	c.json, _, _ = strings.Cut(f.StructField.Tag.Get("json"), ",")
-	switch c.json {
+	c.JSON, _, _ = strings.Cut(f.StructField.Tag.Get("json"), ",")
+	switch c.JSON {
 	case "":
-		c.json = camel(f.Name)
+		c.JSON = camel(f.Name)
 	case "-":
-		c.json = ""
+		c.JSON = ""
 	}
 	readStrataTag(f, base, &c, note)
 	return c

@@ -172,16 +172,18 @@ type stored struct {
 	extension
 
 	version int64
+	there   bool // and not dropped since
 }
 
+const storedSQL = `SELECT e.name, e.product, e.schema_name, e.table_name, e.columns, e.version, c.oid IS NOT NULL FROM strata.recipient_extensions e
+	LEFT JOIN pg_namespace n ON n.nspname = e.schema_name
+	LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = e.table_name AND c.relkind IN ('r', 'p') ORDER BY e.name`
+
 func storedExtensions(ctx context.Context, db *tenancy.DB) (out []stored, err error) {
-	err = db.ReadTrusted(ctx, `SELECT name, product, schema_name, table_name, columns, version FROM strata.recipient_extensions ORDER BY name`, nil, func(rows pgx.Rows) error {
+	err = db.ReadTrusted(ctx, storedSQL, nil, func(rows pgx.Rows) error {
 		out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (s stored, err error) {
-			err = row.Scan(&s.name, &s.product, &s.table.Schema, &s.table.Name, &s.columns, &s.version)
+			err = row.Scan(&s.name, &s.product, &s.table.Schema, &s.table.Name, &s.columns, &s.version, &s.there)
 			s.table.Product = s.product
-			for i := range s.columns {
-				s.columns[i].json = camel(s.columns[i].Name)
-			}
 			return s, err
 		})
 		return err
@@ -216,7 +218,7 @@ func (x *extension) merge(all []stored, problems *ExtensionError) (columns []col
 					problems.add("column %s was registered as %s (version %d of %s), and is %s now", mine.Name, theirs.Type, s.version, s.product, mine.Type)
 				}
 				mine.widen(theirs)
-				known = known && mine.Filter == theirs.Filter && slices.Equal(mine.Options, theirs.Options)
+				known = known && mine.Filter == theirs.Filter && (mine.JSON == "") == (theirs.JSON == "") && slices.Equal(mine.Options, theirs.Options)
 			}
 			for _, theirs := range s.columns {
 				if x.column(theirs.Name) == nil {
@@ -232,6 +234,9 @@ func (x *extension) merge(all []stored, problems *ExtensionError) (columns []col
 func (c *column) widen(stored *column) {
 	if c.Filter == "" {
 		c.Filter = stored.Filter
+	}
+	if stored.JSON == "" {
+		c.JSON = "" // whoever wants to hide it does
 	}
 	if c.Options == nil || stored.Options == nil {
 		c.Options = nil

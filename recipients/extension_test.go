@@ -2,6 +2,7 @@ package recipients_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,7 +81,12 @@ func (b *bundle) storeWith(t *testing.T, r *recipients.Registry) *recipients.Sto
 // extend gives a world two extensions, of one generated table and of one that is not.
 func extend(t *testing.T) *extended {
 	t.Helper()
-	out := &extended{bundle: setup(t)}
+	return setup(t).extend(t)
+}
+
+func (b *bundle) extend(t *testing.T) *extended {
+	t.Helper()
+	out := &extended{bundle: b}
 	r := recipients.NewRegistry()
 	out.mail = register(t, r, recipients.Extension[Mail]{Name: "email", Product: "mailer", Check: func(_ context.Context, m *Mail) error {
 		if m.Bounces < 0 {
@@ -220,4 +226,154 @@ func TestListWithExtensions(t *testing.T) {
 	require.Equal(t, "email", v.Fields[0].Suggestion)
 	_, err = b.store.List(ctx, recipients.Query{Filter: `email.bouncs > 1`})
 	require.ErrorContains(t, err, `did you mean "bounces"`)
+}
+
+func TestModelsAreCheckedAtOnce(t *testing.T) {
+	t.Parallel()
+	type bad struct {
+		bun.BaseModel `bun:"table:bads"`
+		recipients.Enrollment
+
+		ID      int64     `bun:"id,autoincrement"`
+		At      time.Time `bun:"at"`
+		Status  string    `bun:"status,default:'x'"`
+		Tags    []string  `bun:"tags,array"           strata:"filterable,weird"`
+		Count   int       `bun:"count"                strata:"options:a|b"`
+		Column  string    `bun:"version"`
+		Deleted time.Time `bun:"deleted_at,soft_delete,nullzero"`
+		Odd     string    `bun:"Odd-Name"`
+		Random  string    `bun:"random,nullzero,default:gen_random_uuid()"`
+	}
+	_, err := recipients.Register(recipients.NewRegistry(), recipients.Extension[bad]{Name: "Bad Name"})
+	var e *recipients.ExtensionError
+	require.ErrorAs(t, err, &e)
+	for _, part := range []string{
+		"a name is lower-case", `names its table "bads"`, "field ID: the key", "field At: a time", "field Status: with a default", `has "weird"`,
+		"cannot use a column of type text[]", "field Count: options", "column version is the library's", "soft_delete", `column "Odd-Name"`, "gen_random_uuid",
+	} {
+		require.ErrorContains(t, err, part)
+	}
+	for _, p := range e.Problems {
+		require.NotEmpty(t, p.Message)
+	}
+
+	type alone struct {
+		bun.BaseModel `bun:"table:a.b"`
+	}
+	_, err = recipients.Register(recipients.NewRegistry(), recipients.Extension[alone]{Name: "alone"})
+	require.ErrorContains(t, err, "does not embed recipients.Enrollment")
+	_, err = recipients.Register(recipients.NewRegistry(), recipients.Extension[int]{Name: "int"})
+	require.ErrorContains(t, err, "no struct")
+
+	r := recipients.NewRegistry()
+	early := register(t, r, recipients.Extension[Mail]{Name: "email"})
+	_, err = recipients.Register(r, recipients.Extension[Mail]{Name: "email"})
+	require.ErrorContains(t, err, "the name is that of an extension of email")
+	require.ErrorContains(t, err, `table "mailer"."mail" is that of extension "email"`)
+	require.ErrorContains(t, early.Enroll(t.Context(), tenancy.NewID[recipients.Recipient](), &Mail{}), "give its registry to NewStore")
+}
+
+func TestEnrollmentsAreValidated(t *testing.T) {
+	t.Parallel()
+	b := extend(t)
+	ctx := b.A.Ctx
+	ada, bo := b.create(ctx, t, recipients.New{Email: "ada@example.com"}), b.create(ctx, t, recipients.New{Email: "bo@example.com"})
+	of := func(id recipients.ID, m Mail) *Mail { m.RecipientID = id; return &m }
+
+	err := b.mail.EnrollMany(ctx, []*Mail{of(ada.ID, Mail{Subscription: "subscribd"}), of(bo.ID, Mail{Bounces: -1, Secret: "a\x00"})})
+	var v *tenancy.ValidationError
+	require.ErrorAs(t, err, &v)
+	require.Len(t, v.Fields, 3, "all of them at once")
+	require.Equal(t, "rows[0].subscriptionStatus", v.Fields[0].Field)
+	require.Equal(t, "subscribed", v.Fields[0].Suggestion)
+	require.Equal(t, "rows[1].bounces", v.Fields[1].Field)
+	require.Equal(t, "rows[1].secret", v.Fields[2].Field)
+
+	absent := tenancy.NewID[recipients.Recipient]()
+	require.ErrorIs(t, b.mail.EnrollMany(ctx, []*Mail{of(ada.ID, Mail{}), of(absent, Mail{})}), recipients.ErrNotFound)
+	require.ErrorAs(t, b.mail.EnrollMany(ctx, []*Mail{of(ada.ID, Mail{}), of(ada.ID, Mail{})}), &v)
+	require.ErrorAs(t, b.mail.EnrollMany(ctx, make([]*Mail, recipients.MaxEnrollMany+1)), &v)
+	_, err = b.mail.Get(ctx, ada.ID)
+	require.ErrorIs(t, err, recipients.ErrNotEnrolled, "all or nothing")
+
+	require.NoError(t, b.mail.EnrollMany(ctx, []*Mail{of(bo.ID, Mail{Bounces: 2}), of(ada.ID, Mail{Bounces: 1})}))
+	got, err := b.mail.Get(ctx, bo.ID)
+	require.NoError(t, err)
+	require.Equal(t, 2, got.Bounces, "each its own")
+	err = b.mail.EnrollMany(ctx, []*Mail{of(ada.ID, Mail{})})
+	require.ErrorIs(t, err, recipients.ErrEnrolled)
+	require.ErrorContains(t, err, ada.ID.String())
+
+	_, err = b.mail.Update(ctx, ada.ID, 0, func(m *Mail) error { m.Subscription = "no"; return nil })
+	require.ErrorAs(t, err, &v)
+	require.ErrorAs(t, b.courses.Enroll(ctx, ada.ID, &Course{Level: strings.Repeat("x", 21)}), &v, "longer than the product's column")
+
+	// After an error the caller's transaction goes on as before.
+	require.NoError(t, b.DB.InTx(ctx, func(tx *tenancy.Tx) error {
+		require.ErrorIs(t, b.mail.EnrollTx(ctx, tx, ada.ID, &Mail{}), recipients.ErrEnrolled)
+		require.ErrorAs(t, b.courses.EnrollTx(ctx, tx, ada.ID, &Course{Level: strings.Repeat("x", 21)}), &v)
+		require.NoError(t, b.courses.EnrollTx(ctx, tx, ada.ID, &Course{Level: "two"}))
+		_, err := b.courses.UpdateTx(ctx, tx, ada.ID, 7, func(*Course) error { return nil })
+		require.ErrorIs(t, err, recipients.ErrVersion)
+		c, err := b.courses.GetTx(ctx, tx, ada.ID)
+		require.Equal(t, "two", c.Level)
+		return err
+	}))
+	n, err := b.mail.WithdrawMany(ctx, []recipients.ID{ada.ID, bo.ID})
+	require.NoError(t, err)
+	require.Equal(t, 2, n)
+	_, err = b.mail.WithdrawMany(ctx, []recipients.ID{ada.ID, absent})
+	require.ErrorIs(t, err, recipients.ErrNotFound)
+	n, err = b.mail.WithdrawMany(ctx, []recipients.ID{ada.ID})
+	require.NoError(t, err)
+	require.Zero(t, n)
+}
+
+// To another company, domain or workspace nothing of an enrollment is there.
+func TestEnrollmentsAreOfOneDomain(t *testing.T) {
+	t.Parallel()
+	b := extend(t)
+	ada := b.create(b.A.Ctx, t, recipients.New{Email: "ada@example.com"})
+	require.NoError(t, b.mail.Enroll(b.A.Ctx, ada.ID, &Mail{Bounces: 3}))
+	require.NoError(t, b.courses.Enroll(b.A.Ctx, ada.ID, &Course{}))
+	ws, err := b.Store.CreateWorkspace(b.A.CompanyCtx, tenancy.NewWorkspace{Name: "Other"})
+	require.NoError(t, err)
+	tenant, err := tenancy.TenantFrom(b.A.Ctx)
+	require.NoError(t, err)
+	other := *b.A
+	tenant.WorkspaceID, tenant.DomainID = ws.ID, tenancy.DomainID{}
+	other.WorkspaceID, other.WorkspaceCtx, other.Ctx = ws.ID, tenancy.WithTenant(b.A.Ctx, tenant), tenancy.WithTenant(b.A.Ctx, tenant)
+	for name, ctx := range map[string]context.Context{
+		"company": b.B.Ctx, "domain": b.Domain(t, b.A, "second.example"), "workspace": b.Domain(t, &other, "third.example"),
+	} {
+		b.create(ctx, t, recipients.New{Email: "bo@example.com"})
+		_, err := b.mail.Get(ctx, ada.ID)
+		require.ErrorIs(t, err, recipients.ErrNotFound, name)
+		require.ErrorIs(t, b.mail.Enroll(ctx, ada.ID, &Mail{}), recipients.ErrNotFound, name)
+		row := &Mail{}
+		row.RecipientID = ada.ID
+		require.ErrorIs(t, b.mail.EnrollMany(ctx, []*Mail{row}), recipients.ErrNotFound, name)
+		_, err = b.mail.Update(ctx, ada.ID, 0, func(m *Mail) error { m.Bounces = 9; return nil })
+		require.ErrorIs(t, err, recipients.ErrNotFound, name)
+		require.ErrorIs(t, b.mail.Withdraw(ctx, ada.ID), recipients.ErrNotFound, name)
+		_, err = b.mail.WithdrawMany(ctx, []recipients.ID{ada.ID})
+		require.ErrorIs(t, err, recipients.ErrNotFound, name)
+		_, err = b.store.Export(ctx, ada.ID)
+		require.ErrorIs(t, err, recipients.ErrNotFound, name)
+		all, err := b.store.ExportPage(ctx, recipients.ID{})
+		require.NoError(t, err)
+		require.Len(t, all, 1, name)
+		require.Empty(t, all[0].Products, name)
+		page, err := b.store.List(ctx, recipients.Query{With: []string{"email", "course"}, Filter: `!email.enrolled && !course.enrolled`})
+		require.NoError(t, err)
+		require.Len(t, page.Items, 1, name)
+		n, err := b.store.Count(ctx, `email.enrolled || course.enrolled`)
+		require.NoError(t, err)
+		require.Zero(t, n, name)
+	}
+	got, err := b.mail.Get(b.A.Ctx, ada.ID)
+	require.NoError(t, err)
+	require.Equal(t, 3, got.Bounces)
+	_, err = b.mail.Get(b.A.WorkspaceCtx, ada.ID)
+	require.ErrorIs(t, err, tenancy.ErrNoTenant, "above a domain there are no rows")
 }

@@ -92,10 +92,10 @@ func (s *Store) part(ctx context.Context, read reading, set bool) (out []listed,
 		out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (l listed, err error) {
 			joined, put := with.scan()
 			l.Recipient, err = scanRecipient(read.where.fields, row, append([]any{&l.value}, joined...)...)
-			if err == nil {
-				put(&l.Recipient)
+			if err != nil {
+				return l, err
 			}
-			return l, err
+			return l, put(&l.Recipient)
 		})
 		return err
 	})

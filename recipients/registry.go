@@ -55,8 +55,10 @@ func Register[T any](r *Registry, e Extension[T]) (*Enrollments[T], error) {
 	if err := problems.orNil(); err != nil {
 		return nil, err
 	}
+	out := &Enrollments[T]{registry: r, extension: x, check: e.Check}
+	x.calls = out
 	r.all = append(r.all, x)
-	return &Enrollments[T]{registry: r, extension: x, check: e.Check}, nil
+	return out, nil
 }
 
 // bind makes the store the one that enrolls.

@@ -149,17 +149,17 @@ func (r *Recipient) scan(row pgx.CollectableRow, fields any, more ...any) error 
 	return err
 }
 
-// Get returns a recipient, or ErrNotFound.
-func (s *Store) Get(ctx context.Context, id ID) (Recipient, error) {
-	return s.get(ctx, id, live)
+// Get returns a recipient, or ErrNotFound, with its rows in extensions: those of Query.With.
+func (s *Store) Get(ctx context.Context, id ID, with ...string) (Recipient, error) {
+	return s.get(ctx, id, live, with)
 }
 
-// GetDeleted returns a recipient that is deleted and not purged yet, or ErrNotFound.
-func (s *Store) GetDeleted(ctx context.Context, id ID) (Recipient, error) {
-	return s.get(ctx, id, deleted)
+// GetDeleted is Get for a recipient that is deleted and not purged yet.
+func (s *Store) GetDeleted(ctx context.Context, id ID, with ...string) (Recipient, error) {
+	return s.get(ctx, id, deleted, with)
 }
 
-func (s *Store) get(ctx context.Context, id ID, which string) (out Recipient, err error) {
+func (s *Store) get(ctx context.Context, id ID, which string, with []string) (out Recipient, err error) {
 	t, err := tenancy.DomainFrom(ctx)
 	if err != nil {
 		return out, err
@@ -168,10 +168,18 @@ func (s *Store) get(ctx context.Context, id ID, which string) (out Recipient, er
 	if err != nil {
 		return out, err
 	}
-	err = s.db.Read(ctx, `SELECT `+recipientColumns+` FROM strata.recipients r WHERE r.domain_id = $1 AND r.id = $2 AND `+which,
+	x, err := s.with(ctx, with)
+	if err != nil {
+		return out, err
+	}
+	targets, put := x.scan()
+	err = s.db.Read(ctx, `SELECT `+recipientColumns+x.columns()+` FROM strata.recipients r`+x.joins()+` WHERE r.domain_id = $1 AND r.id = $2 AND `+which,
 		[]any{t.DomainID, id}, func(rows pgx.Rows) (err error) {
-			out, err = pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (Recipient, error) { return scanRecipient(set, row) })
-			return err
+			out, err = pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (Recipient, error) { return scanRecipient(set, row, targets...) })
+			if err != nil {
+				return err
+			}
+			return put(&out)
 		})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Recipient{}, ErrNotFound

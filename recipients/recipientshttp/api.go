@@ -41,15 +41,17 @@ type updateRequest struct {
 type listQuery struct {
 	web.PageQuery
 
-	Filter string `description:"CEL over email, name, status, statusReason, statusChangedAt, createdAt, updatedAt and fields.<key>." query:"filter"`
+	Filter string `description:"CEL over email, name, status, statusReason, statusChangedAt, createdAt, updatedAt, fields.<key> and <extension>.<column>." query:"filter"`
 	Search string `description:"Beginning of the address, or part of the name, in any case and without accents; one or two characters: beginning of a word."                       query:"search"`
 	Sort   string `description:"createdAt, updatedAt, email, name or fields.<key>; - before it turns it around." query:"sort"`
+	With   string `description:"Extensions whose rows come along, by name, separated by commas."          query:"with"`
 
 	Deleted string `description:"true for what is deleted and not purged yet, instead of the others." enum:"true,false" query:"deleted"`
 }
 
 type getQuery struct {
 	Deleted string `description:"true for one that is deleted and not purged yet." enum:"true,false" query:"deleted"`
+	With    string `description:"Extensions whose rows come along, by name, separated by commas." query:"with"`
 }
 
 type purgeQuery struct {
@@ -87,7 +89,7 @@ func (a *API) Routes() []web.Route {
 			Permission: manage, Response: one, Handle: a.restore,
 		},
 	}
-	return append(routes, a.statsRoutes()...)
+	return slices.Concat(routes, a.enrollmentRoutes(), a.statsRoutes())
 }
 
 // id is the recipient that the path names; anything that is no id names none.
@@ -131,7 +133,7 @@ func (a *API) list(w http.ResponseWriter, r *http.Request) error {
 	v := web.Query(r)
 	var p tenancy.PageRequest
 	p.Page, p.PageSize, p.Cursor = v.Page()
-	q := recipients.Query{PageRequest: p, Filter: v.String("filter"), Search: v.String("search"), Sort: v.String("sort"), Deleted: flag(v, "deleted")}
+	q := recipients.Query{PageRequest: p, Filter: v.String("filter"), Search: v.String("search"), Sort: v.String("sort"), With: with(v.String("with")), Deleted: flag(v, "deleted")}
 	if err := v.Err(); err != nil {
 		return err
 	}
@@ -163,13 +165,14 @@ func (a *API) get(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	v, get := web.Query(r), a.store.Get
+	names := with(v.String("with"))
 	if flag(v, "deleted") {
 		get = a.store.GetDeleted
 	}
 	if err := v.Err(); err != nil {
 		return err
 	}
-	out, err := get(r.Context(), recipientID)
+	out, err := get(r.Context(), recipientID, names...)
 	if err != nil {
 		return err
 	}
