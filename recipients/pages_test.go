@@ -76,7 +76,7 @@ func TestDeepPages(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	const rows = 12_000
-	b.fill(t, rows, `'Name ' || n % 100`)
+	b.fillNamed(t, rows, `'Name ' || n % 100`)
 	for _, q := range []recipients.Query{{}, {Sort: "-createdAt"}, {Sort: "email"}, {Sort: "-name"}, {Sort: "fields.seats"}, {Sort: "-updatedAt", Search: "name"}} {
 		byCursor := q
 		byCursor.PageSize = 500

@@ -103,8 +103,8 @@ func TestSearchOfAddresses(t *testing.T) {
 	require.Empty(t, b.search(b.B.Ctx, t, "ada"))
 }
 
-// fill makes n recipients of company A, rows that no call has checked.
-func (b *bundle) fill(t *testing.T, n int, name string) {
+// fillNamed makes n recipients of company A, rows that no call has checked.
+func (b *bundle) fillNamed(t *testing.T, n int, name string) {
 	t.Helper()
 	require.NoError(t, b.DB.InTx(b.A.Ctx, func(tx *tenancy.Tx) error {
 		_, err := tx.Exec(b.A.Ctx, `INSERT INTO strata.recipients (domain_id, id, company_id, workspace_id, email, email_norm, name, custom_fields)
@@ -130,7 +130,7 @@ func (b *bundle) plan(t *testing.T, q string, args ...any) string {
 func TestSearchUsesItsIndex(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.fill(t, 20_000, `md5(n::text) || ' ' || md5((n+1)::text)`)
+	b.fillNamed(t, 20_000, `md5(n::text) || ' ' || md5((n+1)::text)`)
 	for needle, indexed := range map[string]bool{"0123": true, "Öl1": true, "z": true, "zz": true, "x.": true, "...": false, ".": false, "%%%": false} {
 		plan := b.plan(t, `SELECT FROM strata.recipients r WHERE r.domain_id = $1 AND r.deleted_at IS NULL
 			AND (starts_with(r.email_norm, $2::text) OR strata.search_matches(r.name, $2::text))`, b.A.DomainID, needle)
