@@ -289,7 +289,7 @@ func TestABatchFindsItsRowsByIndex(t *testing.T) {
 		arg       any
 	}{
 		"recipients_email":   {`r.email_norm = ANY ($2) AND r.deleted_at IS NULL`, []string{"1@example.com", "2@example.com"}},
-		"recipients_pkey":    {`r.id = ANY ($2) AND r.deleted_at IS NULL`, []recipients.ID{tenancy.NewID[recipients.Recipient]()}},
+		"recipients_live":    {`r.id = ANY ($2) AND r.deleted_at IS NULL`, []recipients.ID{tenancy.NewID[recipients.Recipient]()}},
 		"recipients_deleted": {`r.deleted_at < $2`, time.Now()},
 	} {
 		var plan []string

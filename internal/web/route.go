@@ -2,7 +2,11 @@
 // is read and how an answer or an error is written. It knows nothing of tenants.
 package web
 
-import "net/http"
+import (
+	"cmp"
+	"net/http"
+	"strings"
+)
 
 // Route is one route of an API: what a server needs to protect it, to describe it and
 // to serve it.
@@ -12,6 +16,10 @@ type Route struct {
 	// companyID name the tenant. Without a Method the route takes every method and is
 	// left out of the OpenAPI document.
 	Method, Path string
+	// Pattern is what ServeMux gets in place of Path, where it would refuse that beside another
+	// route that both could match: Path with a parameter in place of a word. Where a path has
+	// another word there, there is no such route. Empty: Path.
+	Pattern string
 	// Name is the operation's unique id, such as "listRecipients", Summary one line
 	// for a person.
 	Name, Summary string
@@ -47,6 +55,23 @@ type Route struct {
 	ContentType string
 	// Handle answers the request, or returns an error having written nothing.
 	Handle func(w http.ResponseWriter, r *http.Request) error
+}
+
+// Registered returns the pattern for ServeMux.
+func (rt Route) Registered() string { return cmp.Or(rt.Pattern, rt.Path) }
+
+// Matches reports whether a request that ServeMux found by the pattern has the words of Path.
+func (rt Route) Matches(r *http.Request) bool {
+	if rt.Pattern == "" {
+		return true
+	}
+	words := strings.Split(rt.Path, "/")
+	for i, part := range strings.Split(rt.Pattern, "/") {
+		if name, ok := strings.CutPrefix(part, "{"); ok && part != words[i] && r.PathValue(strings.TrimSuffix(name, "}")) != words[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // Reads reports whether the route changes nothing.

@@ -251,13 +251,16 @@ func TestPlanLimit(t *testing.T) {
 
 func TestIsolation(t *testing.T) {
 	t.Parallel()
-	w := open(t)
+	w := openExtended(t)
 	r := w.create(t, `{"email":"secret@example.com","name":"Secret"}`)
+	enrollment := w.base + "/" + r.ID.String() + "/enrollments/email"
+	require.Equal(t, 201, w.Do(t, "a", "POST", enrollment, `{"bounces":2}`).Code)
 	w.RequireIsolation(t, tenancytest.Isolation{
 		Handler: w.Handler, Routes: w.Routes, Untenanted: []string{"GET /healthz", "GET /readyz", "GET /openapi.json"},
-		Values: map[string]string{"id": r.ID.String()},
-		Bodies: map[string]string{"createRecipient": `{"email":"intruder@example.com"}`, "updateRecipient": `{"name":"Mine"}`},
+		Values: map[string]string{"id": r.ID.String(), "product": "email"},
+		Bodies: map[string]string{"createRecipient": `{"email":"intruder@example.com"}`, "updateRecipient": `{"name":"Mine"}`, "updateEnrollment": `{"bounces":9}`},
 	})
+	require.Contains(t, w.Do(t, "a", "GET", enrollment).Body.String(), `"bounces":2`, "nothing was changed")
 	for _, domain := range []string{w.base, base(w.B)} {
 		for method, body := range map[string]string{"GET": "", "PATCH": `{"name":"Mine"}`, "DELETE": ""} {
 			got := w.Do(t, "b", method, domain+"/"+r.ID.String(), body)

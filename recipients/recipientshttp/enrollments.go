@@ -19,23 +19,25 @@ type enrollment map[string]json.RawMessage
 // enrollmentRoutes are those of the extensions, whichever the products have.
 func (a *API) enrollmentRoutes() []web.Route {
 	const base = "/domains/{domainID}/recipients/{id}/enrollments/{product}"
+	// ServeMux would not take it beside /domains/{domainID}/recipients/imports/{jobID}/process.
+	const pattern = "/domains/{domainID}/recipients/{id}/{collection}/{product}"
 	read, manage := string(access.RecipientsRead), string(access.RecipientsManage)
 	row := web.Data[map[string]any]{}
 	return []web.Route{
 		{
-			Method: http.MethodPost, Path: base, Name: "enrollRecipient", Summary: "Enroll a recipient in a product",
+			Method: http.MethodPost, Path: base, Pattern: pattern, Name: "enrollRecipient", Summary: "Enroll a recipient in a product",
 			Permission: manage, Request: map[string]any{}, Response: row, Status: http.StatusCreated, Handle: a.enroll,
 		},
 		{
-			Method: http.MethodGet, Path: base, Name: "getEnrollment", Summary: "Read what a product has of a recipient",
+			Method: http.MethodGet, Path: base, Pattern: pattern, Name: "getEnrollment", Summary: "Read what a product has of a recipient",
 			Permission: read, Response: row, Handle: a.getEnrollment,
 		},
 		{
-			Method: http.MethodPatch, Path: base, Name: "updateEnrollment", Summary: "Change what a product has of a recipient; null clears",
+			Method: http.MethodPatch, Path: base, Pattern: pattern, Name: "updateEnrollment", Summary: "Change what a product has of a recipient; null clears",
 			Permission: manage, Request: map[string]any{}, Response: row, Handle: a.updateEnrollment,
 		},
 		{
-			Method: http.MethodDelete, Path: base, Name: "withdrawRecipient", Summary: "Take a recipient out of a product, for good",
+			Method: http.MethodDelete, Path: base, Pattern: pattern, Name: "withdrawRecipient", Summary: "Take a recipient out of a product, for good",
 			Permission: manage, Status: http.StatusNoContent, Handle: a.withdraw,
 		},
 	}

@@ -123,7 +123,7 @@ func (s *Server) Handler(apis ...web.API) http.Handler {
 	}
 	mux := http.NewServeMux()
 	for _, rt := range append(routes, s.own(document)...) {
-		mux.Handle(strings.TrimSpace(rt.Method+" "+s.cfg.Prefix+rt.Path), s.serve(rt))
+		mux.Handle(strings.TrimSpace(rt.Method+" "+s.cfg.Prefix+rt.Registered()), s.serve(rt))
 	}
 	if s.cfg.Prefix != "" {
 		for _, rt := range s.health() {
@@ -163,6 +163,10 @@ func (s *Server) noRoute(w http.ResponseWriter, r *http.Request, h http.Handler)
 // serve runs one route: who asks, for which tenant, may they, then the handler.
 func (s *Server) serve(rt web.Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !rt.Matches(r) {
+			web.WriteError(w, r, tenancy.ErrNotFound, s.cfg.Log)
+			return
+		}
 		w.Header().Set("Cache-Control", "no-store")
 		if s.cfg.Timeout > 0 && !rt.Long {
 			ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Timeout)
