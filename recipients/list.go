@@ -15,7 +15,8 @@ import (
 	"github.com/stratakit/strata/tenancy"
 )
 
-// maxTotal is where counting stops: Page.Total is then maxTotal and marked as an estimate.
+// maxTotal is where counting what matches stops: Page.Total is then maxTotal and marked as an
+// estimate.
 const maxTotal = 10_001
 
 // fewPages is how many pages of matches are found and sorted rather than met in order:
@@ -89,10 +90,9 @@ func (s *Store) page(ctx context.Context, q Query, p tenancy.PageRequest, o orde
 			return page, v
 		}
 		var err error
-		if page.Total, err = s.count(ctx, w, maxTotal); err != nil {
+		if page.Total, page.TotalIsEstimate, err = s.total(ctx, w); err != nil {
 			return page, err
 		}
-		page.TotalIsEstimate = page.Total == maxTotal
 		read.few = len(w.args) > 1 && page.Total <= int64(fewPages*p.PageSize)
 	} else {
 		after, err := parseCursor(p.Cursor, q)
@@ -115,6 +115,17 @@ func (s *Store) page(ctx context.Context, q Query, p tenancy.PageRequest, o orde
 		page.Items[i] = r.Recipient
 	}
 	return page, nil
+}
+
+// total counts what a list is of: all that is live is counted already, and of other lists
+// counting ends at maxTotal.
+func (s *Store) total(ctx context.Context, w where) (n int64, estimate bool, err error) {
+	if w.all {
+		n, err = liveCount(ctx, s.db, w.domain)
+		return n, false, err
+	}
+	n, err = s.count(ctx, w, maxTotal)
+	return n, n == maxTotal, err
 }
 
 // Count returns how many recipients of the domain match a filter, exactly.
@@ -163,6 +174,8 @@ type where struct {
 	args  []any
 	uses  []filter.Use
 
+	domain tenancy.DomainID
+	all    bool              // of what is live in it
 	fields *customfields.Set // by which rows are read
 	with   joined            // what is read beside them
 }
@@ -196,6 +209,7 @@ func (s *Store) where(ctx context.Context, q Query) (w where, err error) {
 		n := len(args)
 		conditions = append(conditions, fmt.Sprintf(`(starts_with(r.email_norm, $%d::text) OR strata.search_matches(r.name, $%d::text))`, n-1, n))
 	}
+	w.domain, w.all = t.DomainID, len(conditions) == 2 && !q.Deleted
 	w.sql, w.args = strings.Join(conditions, " AND "), args
 	return w, nil
 }

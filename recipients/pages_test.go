@@ -97,7 +97,11 @@ func TestDeepPages(t *testing.T) {
 			byNumber.Page, byNumber.PageSize = n, 50
 			page, err := b.store.List(b.A.Ctx, byNumber)
 			require.NoError(t, err)
-			require.Equal(t, []any{int64(10_001), true}, []any{page.Total, page.TotalIsEstimate}, "counting ends")
+			total, estimate := int64(rows), false // which are counted already
+			if q.Search != "" {
+				total, estimate = 10_001, true // counting ends
+			}
+			require.Equal(t, []any{total, estimate}, []any{page.Total, page.TotalIsEstimate})
 			require.Equal(t, n < rows/50, page.HasMore)
 			var got []recipients.ID
 			for _, r := range page.Items {
