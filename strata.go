@@ -100,6 +100,7 @@ type Strata struct {
 	Indexes      *indexes.Advisor
 	Recipients   *recipients.Store
 	Persons      *persons.Store
+	Targeter     *persons.Targeter
 	Matcher      *persons.Matcher
 	Runner       *bulk.Runner
 	Imports      *imports.Importer // nil without Config.Bucket
@@ -213,6 +214,9 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 		return nil, err
 	}
 	if s.Persons, err = persons.NewStore(s.DB, s.Audit); err != nil {
+		return nil, err
+	}
+	if s.Targeter, err = persons.NewTargeter(s.DB, s.Recipients); err != nil {
 		return nil, err
 	}
 	if err := s.wireFieldChanges(c); err != nil {

@@ -102,12 +102,19 @@ func NewStore(db *tenancy.DB, fields *customfields.Registry, limits *billing.Lim
 }
 
 // Filter compiles a filter over recipients for the workspace of ctx's tenant, from memory
-// where it can: over Columns, fields.<key> and the extensions, those of other products too. A
+// where it can: over Columns, fields.<key> and the extensions, those of other products too. In
+// the scope of a company there are no custom fields, because each workspace has its own. A
 // statement needs the joins of filter.Filter.Joins. Errors: *filter.Error, tenancy.ErrNoTenant.
 func (s *Store) Filter(ctx context.Context, expr string) (*filter.Filter, error) {
-	scope, err := s.scopes.Of(ctx)
+	t, err := tenancy.TenantFrom(ctx)
 	if err != nil {
 		return nil, err
+	}
+	var scope filter.Scope
+	if t.Level() > tenancy.LevelCompany {
+		if scope, err = s.scopes.Of(ctx); err != nil {
+			return nil, err
+		}
 	}
 	f, err := s.extensions.now().filters.Compile(scope, expr)
 	var wrong *filter.Error

@@ -22,6 +22,12 @@
 // department. [Store.Suggestions] lists what is for a user to decide, with [Store.Accept] or,
 // for good, [Store.Reject].
 //
+// # Whom to send to
+//
+// [Targeter.Targets] names one recipient of each person, of those that match a filter: in a
+// workspace one of its own, in a company one of all workspaces, in a domain every recipient.
+// [Targeter.Headcount] says how many recipients and how many humans that are.
+//
 // # Deleting, purging, moving
 //
 // The link of a deleted recipient stays and is passed over; it counts again when the

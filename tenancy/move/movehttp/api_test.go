@@ -82,7 +82,7 @@ func TestMoveOverHTTP(t *testing.T) {
 
 	w := b.Do(t, "a", http.MethodPost, b.base+"/move", to)
 	require.Equal(t, http.StatusAccepted, w.Code, w.Body.String())
-	require.Regexp(t, `^{"jobId":"[0-9a-f-]{36}","status":"queued","estimated":1}\s$`, w.Body.String())
+	require.Regexp(t, `^{"jobId":"[0-9a-f-]{36}","status":"queued","estimated":2}\s$`, w.Body.String(), "the recipient, and the row that counts it")
 	tenancytest.RequireError(t, b.Do(t, "a", http.MethodPost, b.base+"/move", to), http.StatusConflict, "already_running")
 	// Nobody works on it yet: the domain is read, and takes no writes.
 	tenancytest.RequireError(t, b.Do(t, "a", http.MethodPost, b.base+"/recipients", `{"email":"y@example.com"}`), http.StatusLocked, "domain_moving")
