@@ -98,7 +98,7 @@ func TestMoveOverHTTP(t *testing.T) {
 
 	require.Equal(t, http.StatusAccepted, b.Do(t, "admin", http.MethodPost, b.base+"/move", `{"workspaceId":"`+b.B.WorkspaceID.String()+`"}`).Code)
 	done := b.until(t, "done")
-	require.Equal(t, []any{b.B.CompanyID, int64(2), int64(2), float64(100)}, []any{done.To.CompanyID, done.Rewritten, done.Rows, done.Percentage})
+	require.Equal(t, []any{b.B.CompanyID, int64(4), int64(4), float64(100)}, []any{done.To.CompanyID, done.Rewritten, done.Rows, done.Percentage})
 }
 
 func TestIsolation(t *testing.T) {
