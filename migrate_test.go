@@ -30,6 +30,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(serverVariable) != "" {
 		os.Exit(serverChild())
 	}
+	if os.Getenv(productVariable) != "" {
+		os.Exit(productChild())
+	}
 	dbtest.Main(m)
 }
 
