@@ -61,7 +61,11 @@ const academySQL = `CREATE SCHEMA IF NOT EXISTS academy; GRANT USAGE ON SCHEMA a
 		WITH CHECK (domain_id = (SELECT nullif(current_setting('strata.domain_id', true), '')::uuid));
 	CREATE POLICY trusted ON academy.courses FOR SELECT TO strata_query USING (true);
 	GRANT SELECT, INSERT, UPDATE, DELETE ON academy.courses TO strata_app;
-	GRANT SELECT ON academy.courses TO strata_query;`
+	GRANT SELECT ON academy.courses TO strata_query;
+	CREATE TRIGGER count_inserted AFTER INSERT ON academy.courses
+		REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION strata.count_enrollments('course');
+	CREATE TRIGGER count_deleted AFTER DELETE ON academy.courses
+		REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION strata.count_enrollments('course');`
 
 // task is what a product is told to do for a domain, with the recipient that has an address.
 type task struct {
@@ -261,6 +265,9 @@ func TestTwoProductsShareRecipients(t *testing.T) {
 		return []int{mail, courses}
 	}
 	require.Equal(t, []int{2, 3}, rows(here.WorkspaceID))
+	stats, err := s.Recipients.Stats(e.A.Ctx)
+	require.NoError(t, err)
+	require.Equal(t, map[string]int64{"email": 2, "course": 3}, stats.ByProduct)
 	second, err := e.Store.CreateWorkspace(e.A.CompanyCtx, tenancy.NewWorkspace{Name: "Second", Slug: "second"})
 	require.NoError(t, err)
 

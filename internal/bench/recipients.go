@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/uptrace/bun"
 
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
@@ -20,6 +22,59 @@ type pageOf struct {
 	where string // further conditions
 	deep  bool   // the last page of the domain
 	next  bool   // the same page by a cursor
+	with  bool   // with the rows of both products
+}
+
+// mail and course are what two products add to recipients.
+type mail struct {
+	bun.BaseModel `bun:"table:bench.mail"`
+	recipients.Enrollment
+
+	SubscriptionStatus string `bun:"subscription_status" strata:"filterable"`
+}
+
+type course struct {
+	bun.BaseModel `bun:"table:bench.courses"`
+	recipients.Enrollment
+
+	Progress int `bun:"progress" strata:"filterable"`
+}
+
+func extend() (*recipients.Registry, error) {
+	r := recipients.NewRegistry()
+	_, err := recipients.Register(r, recipients.Extension[mail]{Name: "mail"})
+	if err == nil {
+		_, err = recipients.Register(r, recipients.Extension[course]{Name: "course"})
+	}
+	return r, err
+}
+
+// enrollSQL gives six tenths of all recipients a row of one product, and three tenths one of the
+// other.
+var enrollSQL = []string{
+	`INSERT INTO bench.mail (domain_id, recipient_id, company_id, workspace_id, version, subscription_status)
+		SELECT domain_id, id, company_id, workspace_id, 1, 'subscribed' FROM strata.recipients WHERE mod(hashtext(id::text), 10) BETWEEN -5 AND 5 ORDER BY domain_id, id`,
+	`INSERT INTO bench.courses (domain_id, recipient_id, company_id, workspace_id, version, progress)
+		SELECT domain_id, id, company_id, workspace_id, 1, 50 FROM strata.recipients WHERE mod(hashtext(id::text), 10) BETWEEN 3 AND 7 ORDER BY domain_id, id`,
+	`VACUUM (ANALYZE) bench.mail, bench.courses`, `CHECKPOINT`,
+}
+
+// joined is what both products have of the recipients r of a page.
+const (
+	joinedColumns = `, m.version, m.created_at, m.updated_at, m.subscription_status, c.version, c.created_at, c.updated_at, c.progress`
+	joins         = ` LEFT JOIN bench.mail m ON m.domain_id = r.domain_id AND m.recipient_id = r.id LEFT JOIN bench.courses c ON c.domain_id = r.domain_id AND c.recipient_id = r.id`
+)
+
+// handwrittenJoined is what somebody who writes SQL by hand reads them into.
+type handwrittenJoined struct {
+	handwritten
+
+	MailVersion                  *int64
+	MailCreated, MailUpdated     *time.Time
+	SubscriptionStatus           *string
+	CourseVersion                *int64
+	CourseCreated, CourseUpdated *time.Time
+	Progress                     *int
 }
 
 const allSeats = ` AND r.custom_fields->'seats' > '0' AND r.custom_fields->'seats' < 'false'`
@@ -39,6 +94,9 @@ func pagesOf() []pageOf {
 		{work: "page 1", query: recipients.Query{Filter: filter}, where: allSeats},
 		{work: "last page", query: recipients.Query{Filter: filter}, where: allSeats, deep: true},
 		{work: "last page by its cursor", query: recipients.Query{Filter: filter}, where: allSeats, deep: true, next: true},
+		{work: "page 1 with two joins", query: recipients.Query{Filter: filter}, where: allSeats, with: true},
+		{work: "last page with two joins", query: recipients.Query{Filter: filter}, where: allSeats, deep: true, with: true},
+		{work: "last page with two joins by its cursor", query: recipients.Query{Filter: filter}, where: allSeats, deep: true, next: true, with: true},
 		search("one finds", "name 12345"),
 		search("all find", "name"),
 		search("nobody finds", "absent"),
@@ -50,6 +108,9 @@ func pagesOf() []pageOf {
 func measureRecipients(ctx context.Context, w *world, o options) ([]row, error) {
 	ctx, t, err := fill(ctx, w, o.filterRows)
 	if err != nil {
+		return nil, err
+	}
+	if err := w.exec(ctx, enrollSQL...); err != nil {
 		return nil, err
 	}
 	b := &pageBench{world: w, options: o, domain: t.DomainID}
@@ -101,7 +162,16 @@ func (b *pageBench) measure(ctx context.Context, p pageOf) (row, error) {
 		from, end = `strata.recipients r WHERE `+conditions+` AND r.id > $2`, fmt.Sprintf(` ORDER BY r.id LIMIT %d`, pageSize)
 		counting = ""
 	}
-	byHand := `SELECT r.id, r.email, r.name, r.status, r.custom_fields, r.person_id, r.version, r.created_at, r.updated_at FROM ` + from + end
+	columns := ""
+	if p.with {
+		q.With = []string{"mail", "course"}
+		if columns = joinedColumns; p.deep && !p.next {
+			from += joins
+		} else { // the rows of the page are joined
+			from, end = `(SELECT r.* FROM `+from+end+`) r`+joins, ` ORDER BY r.id`
+		}
+	}
+	byHand := `SELECT r.id, r.email, r.name, r.status, r.custom_fields, r.person_id, r.version, r.created_at, r.updated_at` + columns + ` FROM ` + from + end
 	plan, err := (&fieldBench{world: b.world}).plan(ctx, byHand, args)
 	if err != nil {
 		return row{}, err
@@ -118,7 +188,7 @@ func (b *pageBench) measure(ctx context.Context, p pageOf) (row, error) {
 			return err
 		}),
 		timed(func(ctx context.Context) (err error) {
-			theirs, err = b.byHand(ctx, counting, byHand, args)
+			theirs, err = b.byHand(ctx, counting, byHand, args, p.with)
 			return err
 		}))
 	if err == nil && !slices.EqualFunc(ours, theirs, func(r recipients.Recipient, h handwritten) bool { return r.ID == h.ID }) {
@@ -134,7 +204,7 @@ func (b *pageBench) measure(ctx context.Context, p pageOf) (row, error) {
 	return row{work: work, strata: mine, floor: floor, budget: budget, note: fmt.Sprintf("%d of %d; %s", len(ours), b.rows, indexesOf(plan))}, err
 }
 
-func (b *pageBench) byHand(ctx context.Context, counting, page string, args []any) (out []handwritten, err error) {
+func (b *pageBench) byHand(ctx context.Context, counting, page string, args []any, with bool) (out []handwritten, err error) {
 	if counting != "" {
 		err = b.strata.DB.ReadTrusted(ctx, counting, args, func(rows pgx.Rows) error {
 			_, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
@@ -145,7 +215,14 @@ func (b *pageBench) byHand(ctx context.Context, counting, page string, args []an
 		}
 	}
 	err = b.strata.DB.ReadTrusted(ctx, page, args, func(rows pgx.Rows) (err error) {
-		out, err = pgx.CollectRows(rows, pgx.RowToStructByPos[handwritten])
+		if !with {
+			out, err = pgx.CollectRows(rows, pgx.RowToStructByPos[handwritten])
+			return err
+		}
+		all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[handwrittenJoined])
+		for _, r := range all {
+			out = append(out, r.handwritten)
+		}
 		return err
 	})
 	return out, err
