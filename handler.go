@@ -14,6 +14,7 @@ import (
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/imports/importshttp"
 	"github.com/stratakit/strata/internal/web"
+	"github.com/stratakit/strata/recipients/persons/personshttp"
 	"github.com/stratakit/strata/recipients/recipientshttp"
 	"github.com/stratakit/strata/tenancy"
 	"github.com/stratakit/strata/tenancy/access/accesshttp"
@@ -78,6 +79,7 @@ func (s *Strata) apis(cfg *HandlerConfig) []web.API {
 		customfieldshttp.New(s.Fields, s.Recipients.Filter),
 		customfieldshttp.NewChanges(s.FieldChanges),
 		recipientshttp.New(s.Recipients),
+		personshttp.New(s.Persons, s.Matcher),
 	}
 	if s.Imports != nil {
 		var uploads *imports.LocalStore

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -57,10 +58,15 @@ type Config struct {
 	// Blueprints are the kinds of blueprints that this process knows, and applies once it is
 	// started. Default none.
 	Blueprints []*blueprint.Kind
+	// Recipients configures recipients, such as how long what is deleted can be restored. Its
+	// Settings and Indexes are the library's own, its Extensions those below.
+	Recipients recipients.Config
 	// Bucket keeps uploaded files; the caller closes it after Stop. Nil: no imports.
 	Bucket *blob.Bucket
 	// Imports configures imports.
 	Imports imports.Config
+	// Matching configures how persons are found. Its Settings are the library's own.
+	Matching persons.MatcherConfig
 	// FieldChanges configures changes of custom fields that have values. Its Tables come after
 	// the library's own, and its Schema, while it has no Columns, is that of recipients; a
 	// product that keeps filters gives Holders.
@@ -94,6 +100,8 @@ type Strata struct {
 	Indexes      *indexes.Advisor
 	Recipients   *recipients.Store
 	Persons      *persons.Store
+	Targeter     *persons.Targeter
+	Matcher      *persons.Matcher
 	Runner       *bulk.Runner
 	Imports      *imports.Importer // nil without Config.Bucket
 	Mover        *move.Mover
@@ -185,7 +193,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	if s.Library, err = library.NewStore(s.DB, s.Audit, nil); err != nil {
 		return nil, err
 	}
-	keys, err := settings.NewRegistry(append(filter.Settings(), c.SettingKeys...)...)
+	keys, err := settings.NewRegistry(slices.Concat(filter.Settings(), persons.Settings(), c.SettingKeys)...)
 	if err != nil {
 		return nil, err
 	}
@@ -201,12 +209,14 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	if s.Indexes, err = indexes.New(s.DB, &c.Indexes); err != nil {
 		return nil, err
 	}
-	if s.Recipients, err = recipients.NewStore(s.DB, s.Fields, s.Limits, s.Audit, &recipients.Config{
-		Settings: s.Settings, Indexes: s.Indexes.Recipients(), Extensions: c.Extensions,
-	}); err != nil {
+	c.Recipients.Settings, c.Recipients.Indexes, c.Recipients.Extensions = s.Settings, s.Indexes.Recipients(), c.Extensions
+	if s.Recipients, err = recipients.NewStore(s.DB, s.Fields, s.Limits, s.Audit, &c.Recipients); err != nil {
 		return nil, err
 	}
 	if s.Persons, err = persons.NewStore(s.DB, s.Audit); err != nil {
+		return nil, err
+	}
+	if s.Targeter, err = persons.NewTargeter(s.DB, s.Recipients); err != nil {
 		return nil, err
 	}
 	if err := s.wireFieldChanges(c); err != nil {
@@ -216,6 +226,10 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 		c.Runner.Log = c.Log
 	}
 	if s.Runner, err = bulk.NewRunner(s.DB, client, s.Audit, s.Resolver, &c.Runner); err != nil {
+		return nil, err
+	}
+	c.Matching.Settings = s.Settings
+	if s.Matcher, err = persons.NewMatcher(s.Persons, s.Fields, s.Runner, &c.Matching); err != nil {
 		return nil, err
 	}
 	if c.Bucket != nil {
@@ -256,7 +270,7 @@ func (s *Strata) wireFieldChanges(c Config) (err error) {
 // participants are the packages that have a say in the move of a domain, in the order of the
 // counters that they touch.
 func (s *Strata) participants() []move.Participant {
-	out := []move.Participant{s.Access, s.Settings, s.Fields, s.Limits, s.Recipients, s.Runner}
+	out := []move.Participant{s.Access, s.Settings, s.Fields, s.Limits, s.Recipients, s.Persons, s.Runner}
 	if s.Imports != nil {
 		out = append(out, s.Imports)
 	}
@@ -321,6 +335,10 @@ func (s *Strata) keepHouse(ctx context.Context) {
 		{"sweep idempotency keys", func(ctx context.Context) (int, error) { return tenancyhttp.SweepIdempotencyKeys(ctx, s.DB) }},
 		{"check domain names again", s.Tenancy.RecheckDomains},
 		{"settle unique fields", s.Fields.SettleUniques},
+		{"purge recipients", s.Recipients.PurgeDeleted},
+		{"sweep persons", s.Persons.Sweep},
+		{"fold counts", s.Recipients.FoldCounts},
+		{"reconcile counts", s.reconcileCounts},
 	}
 	if s.Imports != nil {
 		chores = append(chores, chore{"sweep imports", s.Imports.Sweep})
@@ -337,6 +355,15 @@ func (s *Strata) keepHouse(ctx context.Context) {
 		case <-time.After(housekeeping):
 		}
 	}
+}
+
+// reconcileCounts says when counts were wrong, which writes alone do not make them.
+func (s *Strata) reconcileCounts(ctx context.Context) (int, error) {
+	n, err := s.Recipients.ReconcileCounts(ctx)
+	if n > 0 {
+		s.log.WarnContext(ctx, "counts of recipients were wrong and are mended: the audit log says which", "domains", n)
+	}
+	return n, err
 }
 
 // Stop ends the background work: the batch in hand finishes, and the runs are handed

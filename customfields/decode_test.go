@@ -12,7 +12,8 @@ import (
 func decodeSet(t testing.TB) *customfields.Set {
 	t.Helper()
 	set, err := customfields.NewSet(1, []customfields.Field{
-		{Key: "plan", Label: "Plan", Type: customfields.Text}, {Key: "seats", Label: "Seats", Type: customfields.Number},
+		{Key: "plan", Label: "Plan", Type: customfields.Text},
+		{Key: "seats", Label: "Seats", Type: customfields.Number},
 		{Key: "tags", Label: "Tags", Type: customfields.MultiSelect, Options: []string{"a", "b"}},
 	})
 	require.NoError(t, err)

@@ -1,12 +1,14 @@
 package imports
 
+import "github.com/stratakit/strata/recipients"
+
 // Conflict says what happens to a recipient that is already there.
 type Conflict string
 
 // The policies. Custom fields that the file does not mention always stay, and so does
 // what a row has no value for.
 const (
-	Update    Conflict = "update"     // the file wins
+	Update    Conflict = "update"     // the file wins, but for a status that is stricter (recipients.Status)
 	Skip      Conflict = "skip"       // the recipient stays as it is: its row is unchanged
 	FillEmpty Conflict = "fill_empty" // the file fills in what is not set
 )
@@ -16,7 +18,8 @@ const (
 type merge struct{ name, status, fields string }
 
 // merge returns it for a row of which name, status and fields are the SQL; name and
-// status are NULL where the file says nothing.
+// status are NULL where the file says nothing. A status that is stricter than the file's stays
+// (recipients.Status).
 func (c Conflict) merge(name, status, fields string) merge {
 	switch c {
 	case Skip:
@@ -31,7 +34,7 @@ func (c Conflict) merge(name, status, fields string) merge {
 	}
 	return merge{
 		name:   `coalesce(` + name + `, r.name)`,
-		status: `coalesce(` + status + `, r.status)`,
+		status: recipients.StatusSQL(`r.status`, status),
 		fields: `r.custom_fields || (` + fields + `)`,
 	}
 }
@@ -43,5 +46,6 @@ func (m merge) same() string {
 
 // set is the SET clause that applies the row.
 func (m merge) set() string {
-	return `name = ` + m.name + `, status = ` + m.status + `, custom_fields = ` + m.fields + `, version = r.version + 1, updated_at = now()`
+	return `name = ` + m.name + `, status = ` + m.status + `, status_reason = CASE WHEN ` + m.status + ` = r.status THEN r.status_reason ELSE 'import' END,
+		status_changed_at = CASE WHEN ` + m.status + ` = r.status THEN r.status_changed_at ELSE now() END, custom_fields = ` + m.fields + `, version = r.version + 1, updated_at = now()`
 }

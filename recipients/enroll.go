@@ -173,10 +173,11 @@ func checkMany(ids []ID) error {
 }
 
 // lock holds live recipients of the domain, so that they stay, and returns those of them that
-// have a row.
+// have a row. It is the lock that counting takes (countTriggersSQL): two who shared a weaker one
+// would then wait for each other.
 func (x *extension) lock(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant, ids []ID) (enrolled []ID, err error) {
 	q := `SELECT r.id, ` + x.sql("recipient_id") + ` IS NOT NULL FROM strata.recipients r ` + x.join() + `
-		WHERE r.domain_id = $1 AND r.id = ANY ($2) AND r.deleted_at IS NULL ORDER BY r.id FOR SHARE OF r`
+		WHERE r.domain_id = $1 AND r.id = ANY ($2) AND r.deleted_at IS NULL ORDER BY r.id FOR NO KEY UPDATE OF r`
 	found := make(map[ID]bool, len(ids))
 	err = tx.Read(ctx, q, []any{t.DomainID, ids}, func(rows pgx.Rows) error {
 		var id ID

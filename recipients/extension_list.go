@@ -206,8 +206,11 @@ type Row struct {
 }
 
 // Values returns what the product has added, by the names of JSON, with version, createdAt and
-// updatedAt.
+// updatedAt; of no row nil.
 func (r *Row) Values() map[string]any {
+	if r == nil {
+		return nil
+	}
 	out := map[string]any{}
 	if r.model == nil {
 		out["version"], out["createdAt"], out["updatedAt"] = r.values["version"], r.values["created_at"], r.values["updated_at"]

@@ -106,7 +106,7 @@ func (x *extension) migrate(ctx context.Context, db *tenancy.DB) error {
 	if known {
 		return nil
 	}
-	columns, err := json.Marshal(merged)
+	columns, err := json.Marshal(append([]column{}, merged...)) // no columns are a list too
 	if err != nil {
 		return fmt.Errorf("recipients: extension %q: %w", x.name, err)
 	}

@@ -132,10 +132,16 @@ func (x *extension) gaps(f tableFacts, db *tenancy.DB) []ExtensionProblem {
 		"it has no policy by which strata_query reads it")
 	need(len(f.AppMissing) == 0, "GRANT "+strings.Join(f.AppMissing, ", ")+" ON "+x.table.String()+" TO strata_app", "strata_app may not %s", strings.Join(f.AppMissing, ", "))
 	need(f.QueryMayRead, "GRANT SELECT ON "+x.table.String()+" TO strata_query", "strata_query may not SELECT")
+	need(counted(f.Triggers), db.SQL(countTriggersSQL(x.table, x.name)), "it has no triggers count_inserted and count_deleted, by which those who are enrolled are counted")
 	if !x.own {
 		all = append(all, x.indexGaps(f)...)
 	}
 	return all
+}
+
+// counted reports whether the triggers of countTriggersSQL are among these.
+func counted(triggers []string) bool {
+	return slices.Contains(triggers, "count_inserted") && slices.Contains(triggers, "count_deleted")
 }
 
 func isDomainPolicy(p policyFacts) bool {

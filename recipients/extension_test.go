@@ -54,7 +54,11 @@ const academySQL = `
 		WITH CHECK (domain_id = (SELECT nullif(current_setting('strata.domain_id', true), '')::uuid));
 	CREATE POLICY lists ON academy.courses FOR SELECT TO strata_query USING (true);
 	GRANT SELECT, INSERT, UPDATE, DELETE ON academy.courses TO strata_app;
-	GRANT SELECT ON academy.courses TO strata_query`
+	GRANT SELECT ON academy.courses TO strata_query;
+	CREATE TRIGGER count_inserted AFTER INSERT ON academy.courses
+		REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION strata.count_enrollments('course');
+	CREATE TRIGGER count_deleted AFTER DELETE ON academy.courses
+		REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION strata.count_enrollments('course')`
 
 type extended struct {
 	*bundle

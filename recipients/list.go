@@ -2,9 +2,6 @@ package recipients
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -18,7 +15,8 @@ import (
 	"github.com/stratakit/strata/tenancy"
 )
 
-// maxTotal is where counting stops: Page.Total is then maxTotal and marked as an estimate.
+// maxTotal is where counting what matches stops: Page.Total is then maxTotal and marked as an
+// estimate.
 const maxTotal = 10_001
 
 // fewPages is how many pages of matches are found and sorted rather than met in order:
@@ -26,16 +24,20 @@ const maxTotal = 10_001
 const fewPages = 10
 
 // maxOffset is how far page numbers go: PostgreSQL reads what it skips.
-const maxOffset = 100_000
+const maxOffset = 1_000_000
 
 // Query asks for recipients. The zero Query is the first page of all of them.
 type Query struct {
 	tenancy.PageRequest
 
+	// Deleted asks for those that are deleted and not purged yet, instead of the others.
+	Deleted bool
 	// Filter is a CEL expression over Columns and fields.<key> (package customfields).
 	Filter string
-	// Search keeps those whose address begins with it, or whose name contains it,
-	// letters' case aside.
+	// Search keeps those whose address begins with it, or whose name contains it; of one
+	// or two characters, those with a word in the name that begins so. Case does not
+	// matter, nor do the accents that Unicode takes off a letter (NFKD: "škoda" and "Skoda"
+	// find each other, "ø" and "o" do not).
 	Search string
 	// Sort is "createdAt" (the default), "updatedAt", "email", "name" or "fields.<key>",
 	// with a leading "-" for the other direction. Of the fields it takes those that are
@@ -88,10 +90,9 @@ func (s *Store) page(ctx context.Context, q Query, p tenancy.PageRequest, o orde
 			return page, v
 		}
 		var err error
-		if page.Total, err = s.count(ctx, w, maxTotal); err != nil {
+		if page.Total, page.TotalIsEstimate, err = s.total(ctx, w); err != nil {
 			return page, err
 		}
-		page.TotalIsEstimate = page.Total == maxTotal
 		read.few = len(w.args) > 1 && page.Total <= int64(fewPages*p.PageSize)
 	} else {
 		after, err := parseCursor(p.Cursor, q)
@@ -116,91 +117,15 @@ func (s *Store) page(ctx context.Context, q Query, p tenancy.PageRequest, o orde
 	return page, nil
 }
 
-// reading is the rows of one page.
-type reading struct {
-	order  order
-	where  where
-	after  *cursorKey
-	limit  int
-	offset int
-	few    bool
-}
-
-// listed is a row and what it is sorted by.
-type listed struct {
-	Recipient
-
-	value *string
-}
-
-// rows reads a page: in one statement, or where rows may have no value to be sorted by in
-// two, of which the second has those.
-func (s *Store) rows(ctx context.Context, read reading) ([]listed, error) {
-	o := read.order
-	if o.set == "" {
-		return s.part(ctx, read, true)
+// total counts what a list is of: all that is live is counted already, and of other lists
+// counting ends at maxTotal.
+func (s *Store) total(ctx context.Context, w where) (n int64, estimate bool, err error) {
+	if w.all {
+		n, err = liveCount(ctx, s.db, w.domain)
+		return n, false, err
 	}
-	unset := read
-	unset.where.sql += " AND " + o.unset
-	if read.after != nil && read.after.Value == nil {
-		return s.part(ctx, unset, false)
-	}
-	unset.after = nil
-	set := read
-	set.where.sql += " AND " + o.set
-	rows, err := s.part(ctx, set, true)
-	if err != nil || len(rows) == read.limit {
-		return rows, err
-	}
-	unset.limit -= len(rows)
-	if unset.offset > 0 {
-		n := int64(read.offset + len(rows))
-		if len(rows) == 0 {
-			if n, err = s.count(ctx, set.where, 0); err != nil {
-				return nil, err
-			}
-		}
-		unset.offset = max(0, read.offset-int(n))
-	}
-	rest, err := s.part(ctx, unset, false)
-	return append(rows, rest...), err
-}
-
-func (s *Store) part(ctx context.Context, read reading, set bool) (out []listed, err error) {
-	where, args := read.where.sql, read.where.args
-	if read.after != nil {
-		if where, args, err = read.order.after(where, args, *read.after); err != nil {
-			return nil, err
-		}
-	}
-	from := `strata.recipients r` + read.where.joins + ` WHERE ` + where
-	if read.few {
-		// Left alone, PostgreSQL may walk through the domain in order until it has met
-		// enough of them, and they are far apart.
-		from = `(SELECT r.* FROM ` + from + ` OFFSET 0) r`
-	}
-	value := read.order.value
-	if !set {
-		value = "NULL"
-	}
-	with := read.where.with
-	page := fmt.Sprintf("%s ORDER BY %s LIMIT %d OFFSET %d", from, read.order.by(set), read.limit, read.offset)
-	if len(with) > 0 { // the rows of a page are joined, not what was skipped on the way to it
-		page = fmt.Sprintf("(SELECT r.* FROM %s) r%s ORDER BY %s", page, with.joins(), read.order.by(set))
-	}
-	q := `SELECT ` + recipientColumns + `, ` + value + with.columns() + ` FROM ` + page
-	err = s.read(ctx, q, args, func(rows pgx.Rows) (err error) {
-		out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (l listed, err error) {
-			joined, put := with.scan()
-			l.Recipient, err = scanRecipient(read.where.fields, row, append([]any{&l.value}, joined...)...)
-			if err != nil {
-				return l, err
-			}
-			return l, put(&l.Recipient)
-		})
-		return err
-	})
-	return out, err
+	n, err = s.count(ctx, w, maxTotal)
+	return n, n == maxTotal, err
 }
 
 // Count returns how many recipients of the domain match a filter, exactly.
@@ -249,6 +174,8 @@ type where struct {
 	args  []any
 	uses  []filter.Use
 
+	domain tenancy.DomainID
+	all    bool              // of what is live in it
 	fields *customfields.Set // by which rows are read
 	with   joined            // what is read beside them
 }
@@ -260,7 +187,11 @@ func (s *Store) where(ctx context.Context, q Query) (w where, err error) {
 	if err != nil {
 		return w, err
 	}
-	conditions, args := []string{"r.domain_id = $1", "r.deleted_at IS NULL"}, []any{t.DomainID}
+	which := live
+	if q.Deleted {
+		which = deleted
+	}
+	conditions, args := []string{"r.domain_id = $1", which}, []any{t.DomainID}
 	if strings.TrimSpace(q.Filter) != "" {
 		f, err := s.Filter(ctx, q.Filter)
 		if err != nil {
@@ -273,39 +204,20 @@ func (s *Store) where(ctx context.Context, q Query) (w where, err error) {
 		sql, filterArgs := f.SQL(filter.Options{First: len(args) + 1, Ready: s.indexes.Ready(ctx)})
 		conditions, args = append(conditions, sql), append(args, filterArgs...)
 	}
-	if search := strings.ToLower(strings.TrimSpace(q.Search)); search != "" {
-		args = append(args, strings.ToValidUTF8(strings.ReplaceAll(search, "\x00", ""), ""))
+	if needle := strings.TrimSpace(strings.ToValidUTF8(strings.ReplaceAll(q.Search, "\x00", ""), "")); needle != "" {
+		args = append(args, addressStart(needle), needle)
 		n := len(args)
-		conditions = append(conditions, fmt.Sprintf(`(starts_with(r.email_norm, $%d::text) OR strpos(lower(r.name), $%d::text) > 0)`, n, n))
+		conditions = append(conditions, fmt.Sprintf(`(starts_with(r.email_norm, $%d::text) OR strata.search_matches(r.name, $%d::text))`, n-1, n))
 	}
+	w.domain, w.all = t.DomainID, len(conditions) == 2 && !q.Deleted
 	w.sql, w.args = strings.Join(conditions, " AND "), args
 	return w, nil
 }
 
-// A cursor is the sort value and id of the last row of a page, a sum of the query that it
-// belongs to, and what is known of its plan.
-type cursorKey struct {
-	Query string  `json:"q"`
-	Value *string `json:"v,omitempty"` // nil: none, or sorted by id
-	ID    ID      `json:"id"`
-	Few   bool    `json:"few,omitempty"` // only few match
-}
-
-func querySum(q Query) string {
-	sum := sha256.Sum256([]byte(q.Filter + "\x00" + q.Search + "\x00" + q.Sort))
-	return base64.RawURLEncoding.EncodeToString(sum[:6])
-}
-
-func makeCursor(key cursorKey) string {
-	data, _ := json.Marshal(key) // texts and an id
-	return base64.RawURLEncoding.EncodeToString(data)
-}
-
-func parseCursor(s string, q Query) (cursorKey, error) {
-	var key cursorKey
-	data, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil || json.Unmarshal(data, &key) != nil || key.ID.IsZero() || key.Query != querySum(q) {
-		return key, tenancy.ErrInvalidCursor
+// addressStart is what a normalised address begins with when it begins with what is searched.
+func addressStart(search string) string {
+	if whole, problem := NormalizeEmail(search); problem == nil {
+		return whole
 	}
-	return key, nil
+	return strings.ToLower(search)
 }

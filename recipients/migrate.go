@@ -11,5 +11,5 @@ var migrations embed.FS
 
 // Migrations returns the package's migrations, for strata.Migrate.
 func Migrations() migrate.Line {
-	return migrate.Line{Name: "recipients", Files: migrations, DomainTables: []string{"recipients"}}
+	return migrate.Line{Name: "recipients", Files: migrations, DomainTables: []string{"recipients", "recipient_counts"}}
 }

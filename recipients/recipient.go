@@ -10,29 +10,11 @@ import (
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/customfields/filter"
 	"github.com/stratakit/strata/internal/emailaddr"
-	"github.com/stratakit/strata/internal/suggest"
 	"github.com/stratakit/strata/tenancy"
 )
 
 // ID identifies a Recipient.
 type ID = tenancy.ID[Recipient]
-
-// Status is what a recipient can be sent.
-type Status string
-
-// The statuses.
-const (
-	Active       Status = "active"
-	Inactive     Status = "inactive"
-	Bounced      Status = "bounced"
-	Complained   Status = "complained"
-	Unsubscribed Status = "unsubscribed"
-)
-
-// Statuses lists every status.
-func Statuses() []string {
-	return []string{string(Active), string(Inactive), string(Bounced), string(Complained), string(Unsubscribed)}
-}
 
 // Recipient is one address of one domain, shared by every product.
 type Recipient struct {
@@ -46,6 +28,15 @@ type Recipient struct {
 	CreatedAt    time.Time           `json:"createdAt"`
 	UpdatedAt    time.Time           `json:"updatedAt"`
 
+	// StatusReason says why the recipient has its Status, in words for a person, such as
+	// "550 mailbox unavailable"; it may be empty. StatusChangedAt is since when it has it:
+	// nil while it is the first.
+	StatusReason    string     `json:"statusReason"`
+	StatusChangedAt *time.Time `json:"statusChangedAt"`
+
+	// DeletedAt is set on one that is deleted, and not purged yet.
+	DeletedAt *time.Time `json:"deletedAt,omitempty"`
+
 	// Extensions are the rows that Query.With asked for, by name of the extension; nil is one
 	// in which the recipient is not enrolled. Enrollments.From has them with their type.
 	Extensions map[string]*Row `json:"extensions,omitempty"`
@@ -56,20 +47,24 @@ type Person struct{}
 
 // New is what Create and Upsert need. Status may be empty: Active. A custom field that is
 // nil has no value, and Upsert clears it; a new recipient has the default of one that is not
-// there.
+// there. StatusReason, of at most 300 characters, goes with Status.
 type New struct {
 	Email        string
 	Name         string
 	Status       Status
+	StatusReason string
 	CustomFields map[string]any
 }
 
 // Change is what Update changes; nil leaves as it is. In CustomFields only the keys
 // that are there change, and a nil value clears one.
 type Change struct {
-	Email        *string
-	Name         *string
-	Status       *Status
+	Email  *string
+	Name   *string
+	Status *Status
+	// StatusReason is that of Status, or without it of the status that the recipient has. A
+	// status that goes back to a less strict one needs it (Status).
+	StatusReason *string
 	CustomFields map[string]any
 
 	// Version makes the update conditional: it must be the recipient's version. 0
@@ -77,8 +72,11 @@ type Change struct {
 	Version int64
 }
 
-// maxName is the longest name, in characters.
-const maxName = 300
+// IfVersion makes a call conditional: the recipient must have the version, or one of several.
+type IfVersion int64
+
+// maxText is the longest name, and the longest reason, in characters.
+const maxText = 300
 
 // NormalizeEmail returns the form in which two spellings of one address are equal, or
 // says what is wrong with it.
@@ -97,30 +95,17 @@ func NormalizeEmail(s string) (string, *tenancy.FieldError) {
 }
 
 // NormalizeName trims a name, or says what is wrong with it. It may be empty.
-func NormalizeName(s string) (string, *tenancy.FieldError) {
+func NormalizeName(s string) (string, *tenancy.FieldError) { return normalizeText("name", s) }
+
+func normalizeText(field, s string) (string, *tenancy.FieldError) {
 	s = strings.TrimSpace(s)
 	switch {
 	case !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\t' }):
-		return "", &tenancy.FieldError{Field: "name", Value: show(s), Code: "invalid_text", Message: "must be valid UTF-8 without control characters"}
-	case len(s) > maxName && utf8.RuneCountInString(s) > maxName:
-		return "", &tenancy.FieldError{Field: "name", Value: show(s), Code: "too_long", Message: "must have at most 300 characters"}
+		return "", &tenancy.FieldError{Field: field, Value: show(s), Code: "invalid_text", Message: "must be valid UTF-8 without control characters"}
+	case len(s) > maxText && utf8.RuneCountInString(s) > maxText:
+		return "", &tenancy.FieldError{Field: field, Value: show(s), Code: "too_long", Message: "must have at most 300 characters"}
 	}
 	return s, nil
-}
-
-// NormalizeStatus reads a status in any case, or says which there are. Empty is Active.
-func NormalizeStatus(s string) (Status, *tenancy.FieldError) {
-	s = strings.ToLower(strings.TrimSpace(s))
-	if s == "" {
-		return Active, nil
-	}
-	if !slices.Contains(Statuses(), s) {
-		return "", &tenancy.FieldError{
-			Field: "status", Value: show(s), Code: "unknown_status", Message: "must be one of " + strings.Join(Statuses(), ", "),
-			Suggestion: suggest.Closest(s, Statuses()),
-		}
-	}
-	return Status(s), nil
 }
 
 func show(s string) string {
@@ -137,6 +122,8 @@ func Columns() []filter.Column {
 		{Name: "email", Type: customfields.Email, SQL: "r.email_norm"},
 		{Name: "name", Type: customfields.Text, SQL: "r.name"},
 		{Name: "status", Type: customfields.Text, SQL: "r.status", Options: Statuses()},
+		{Name: "statusReason", Type: customfields.Text, SQL: "r.status_reason"},
+		{Name: "statusChangedAt", Type: customfields.Date, SQL: "r.status_changed_at"},
 		{Name: "createdAt", Type: customfields.Date, SQL: "r.created_at"},
 		{Name: "updatedAt", Type: customfields.Date, SQL: "r.updated_at"},
 	}
@@ -146,6 +133,7 @@ func Columns() []filter.Column {
 type normalized struct {
 	email, emailNorm, name string
 	status                 Status
+	reason                 string
 	fields                 map[string]any // by slot
 	cleared                []string       // slots that are to be empty
 	defaulted              []string       // slots of fields that were not given and have their default
@@ -169,6 +157,10 @@ func normalize(set *customfields.Set, in New) (normalized, error) {
 	n.name, problem = NormalizeName(in.Name)
 	note()
 	n.status, problem = NormalizeStatus(string(in.Status))
+	note()
+	if n.reason, problem = normalizeReason(in.StatusReason); problem == nil && n.reason != "" && in.Status == "" {
+		problem = &tenancy.FieldError{Field: "statusReason", Code: "without_status", Message: "goes with a status: give that too"}
+	}
 	note()
 	fields, cleared, defaulted, err := set.NormalizeNew(in.CustomFields)
 	if err := collect(&v, err); err != nil {

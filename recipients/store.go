@@ -3,14 +3,9 @@ package recipients
 import (
 	"context"
 	"errors"
-	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/stratakit/strata/audit"
@@ -29,6 +24,12 @@ type Config struct {
 	Settings *settings.Store
 	// FilterTimeout bounds a statement of List and Count. Default 10 s.
 	FilterTimeout time.Duration
+	// PurgeAfter is how long what is deleted can be restored before PurgeDeleted takes it
+	// away for good: recipients, and with their domains, workspaces and companies all of
+	// theirs. Default 30 days.
+	PurgeAfter time.Duration
+	// Now is the clock of PurgeDeleted. Default time.Now.
+	Now func() time.Time
 	// Indexes knows which custom fields have an index of their own, and learns how long
 	// lists take. Default none.
 	Indexes *indexes.TableIndexes
@@ -42,6 +43,12 @@ type Config struct {
 // once, is counted against the plan and audited in its transaction; the audit entry
 // names the recipient by id and the changed fields by key, never a person's data. A
 // Store is safe for concurrent use.
+//
+// Each write has a form for up to MaxBatch recipients, which does all of them or none with a
+// few statements, and returns all that is wrong as one *tenancy.ValidationError whose fields
+// begin with the index of the row, such as "[3].email". And each has a form ...Tx for a
+// transaction of the caller, which after an error goes on as before the call. The others try
+// again when PostgreSQL ends a deadlock of theirs with somebody else; a ...Tx cannot.
 type Store struct {
 	db      *tenancy.DB
 	fields  *customfields.Registry
@@ -50,6 +57,9 @@ type Store struct {
 	scopes  *filter.Scopes
 	indexes *indexes.TableIndexes
 	timeout time.Duration
+
+	purgeAfter time.Duration
+	now        func() time.Time
 
 	registered map[string]*extension // by name
 	extensions extensions
@@ -61,7 +71,10 @@ func NewStore(db *tenancy.DB, fields *customfields.Registry, limits *billing.Lim
 		return nil, errors.New("recipients: NewStore needs a DB, a Registry, Limits and a Recorder")
 	}
 	fields.HoldValues("strata.recipients")
-	s := &Store{db: db, fields: fields, limits: limits, audit: recorder, timeout: 10 * time.Second}
+	s := &Store{
+		db: db, fields: fields, limits: limits, audit: recorder, timeout: 10 * time.Second,
+		purgeAfter: 30 * 24 * time.Hour, now: time.Now,
+	}
 	var preferences *settings.Store
 	var registry *Registry
 	if cfg != nil {
@@ -70,6 +83,12 @@ func NewStore(db *tenancy.DB, fields *customfields.Registry, limits *billing.Lim
 		s.indexes = cfg.Indexes
 		if cfg.FilterTimeout > 0 {
 			s.timeout = cfg.FilterTimeout
+		}
+		if cfg.PurgeAfter > 0 {
+			s.purgeAfter = cfg.PurgeAfter
+		}
+		if cfg.Now != nil {
+			s.now = cfg.Now
 		}
 	}
 	var err error
@@ -83,12 +102,19 @@ func NewStore(db *tenancy.DB, fields *customfields.Registry, limits *billing.Lim
 }
 
 // Filter compiles a filter over recipients for the workspace of ctx's tenant, from memory
-// where it can: over Columns, fields.<key> and the extensions, those of other products too. A
+// where it can: over Columns, fields.<key> and the extensions, those of other products too. In
+// the scope of a company there are no custom fields, because each workspace has its own. A
 // statement needs the joins of filter.Filter.Joins. Errors: *filter.Error, tenancy.ErrNoTenant.
 func (s *Store) Filter(ctx context.Context, expr string) (*filter.Filter, error) {
-	scope, err := s.scopes.Of(ctx)
+	t, err := tenancy.TenantFrom(ctx)
 	if err != nil {
 		return nil, err
+	}
+	var scope filter.Scope
+	if t.Level() > tenancy.LevelCompany {
+		if scope, err = s.scopes.Of(ctx); err != nil {
+			return nil, err
+		}
 	}
 	f, err := s.extensions.now().filters.Compile(scope, expr)
 	var wrong *filter.Error
@@ -102,239 +128,68 @@ func (s *Store) Filter(ctx context.Context, expr string) (*filter.Filter, error)
 	return s.extensions.now().filters.Compile(scope, expr)
 }
 
-const recipientColumns = `r.id, r.email, r.name, r.status, r.custom_fields, r.person_id, r.version, r.created_at, r.updated_at`
+const recipientColumns = `r.id, r.email, r.name, r.status, r.status_reason, r.status_changed_at, r.custom_fields, r.person_id, r.version, r.created_at, r.updated_at, r.deleted_at`
 
 // scanRecipient reads recipientColumns, and into more what is selected after them. set is
 // that of the workspace.
 func scanRecipient(set *customfields.Set, row pgx.CollectableRow, more ...any) (r Recipient, err error) {
 	var stored pgtype.DriverBytes
-	err = row.Scan(append([]any{&r.ID, &r.Email, &r.Name, &r.Status, &stored, &r.PersonID, &r.Version, &r.CreatedAt, &r.UpdatedAt}, more...)...)
-	if err != nil {
-		return r, err
+	if err = r.scan(row, &stored, more...); err == nil {
+		r.CustomFields, err = set.Decode(stored)
 	}
-	r.CreatedAt, r.UpdatedAt = r.CreatedAt.UTC(), r.UpdatedAt.UTC()
-	r.CustomFields, err = set.Decode(stored)
 	return r, err
 }
 
-// one returns the one row of a statement; none is ErrNotFound, a taken address ErrEmailTaken,
-// a taken value a *customfields.TakenError.
-func one(set *customfields.Set, rows pgx.Rows, err error, more ...any) (Recipient, error) {
-	if err != nil {
-		return Recipient{}, err
+// scan reads recipientColumns, the custom fields as they are stored into fields.
+func (r *Recipient) scan(row pgx.CollectableRow, fields any, more ...any) error {
+	err := row.Scan(append([]any{
+		&r.ID, &r.Email, &r.Name, &r.Status, &r.StatusReason, &r.StatusChangedAt, fields, &r.PersonID,
+		&r.Version, &r.CreatedAt, &r.UpdatedAt, &r.DeletedAt,
+	}, more...)...)
+	r.CreatedAt, r.UpdatedAt = r.CreatedAt.UTC(), r.UpdatedAt.UTC()
+	for _, at := range []**time.Time{&r.StatusChangedAt, &r.DeletedAt} {
+		if *at != nil {
+			utc := (*at).UTC()
+			*at = &utc
+		}
 	}
-	r, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (Recipient, error) { return scanRecipient(set, row, more...) })
-	var pg *pgconn.PgError
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return r, ErrNotFound
-	case errors.As(err, &pg) && pg.ConstraintName == "recipients_email":
-		return r, ErrEmailTaken
-	}
-	return r, customfields.Taken(err)
+	return err
 }
 
 // Get returns a recipient, or ErrNotFound, with its rows in extensions: those of Query.With.
 func (s *Store) Get(ctx context.Context, id ID, with ...string) (Recipient, error) {
+	return s.get(ctx, id, live, with)
+}
+
+// GetDeleted is Get for a recipient that is deleted and not purged yet.
+func (s *Store) GetDeleted(ctx context.Context, id ID, with ...string) (Recipient, error) {
+	return s.get(ctx, id, deleted, with)
+}
+
+func (s *Store) get(ctx context.Context, id ID, which string, with []string) (out Recipient, err error) {
 	t, err := tenancy.DomainFrom(ctx)
 	if err != nil {
-		return Recipient{}, err
+		return out, err
 	}
 	set, err := s.fields.Set(ctx)
 	if err != nil {
-		return Recipient{}, err
+		return out, err
 	}
 	x, err := s.with(ctx, with)
 	if err != nil {
-		return Recipient{}, err
+		return out, err
 	}
 	targets, put := x.scan()
-	var out Recipient
-	err = s.db.Read(ctx, `SELECT `+recipientColumns+x.columns()+` FROM strata.recipients r`+x.joins()+` WHERE r.domain_id = $1 AND r.id = $2 AND r.deleted_at IS NULL`,
+	err = s.db.Read(ctx, `SELECT `+recipientColumns+x.columns()+` FROM strata.recipients r`+x.joins()+` WHERE r.domain_id = $1 AND r.id = $2 AND `+which,
 		[]any{t.DomainID, id}, func(rows pgx.Rows) (err error) {
-			if out, err = one(set, rows, nil, targets...); err != nil {
+			out, err = pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (Recipient, error) { return scanRecipient(set, row, targets...) })
+			if err != nil {
 				return err
 			}
 			return put(&out)
 		})
-	return out, err
-}
-
-// Update changes a recipient. Errors: ErrNotFound, ErrVersion, ErrEmailTaken,
-// *customfields.TakenError, *tenancy.ValidationError.
-func (s *Store) Update(ctx context.Context, id ID, c Change) (Recipient, error) {
-	return inTx(ctx, s, func(tx *tenancy.Tx) (Recipient, error) { return s.update(ctx, tx, id, c) })
-}
-
-// UpdateTx is Update in the caller's transaction: after an error, tx goes on as before the
-// call.
-func (s *Store) UpdateTx(ctx context.Context, tx *tenancy.Tx, id ID, c Change) (Recipient, error) {
-	return inSavepoint(ctx, tx, func() (Recipient, error) { return s.update(ctx, tx, id, c) })
-}
-
-func (s *Store) update(ctx context.Context, tx *tenancy.Tx, id ID, c Change) (Recipient, error) {
-	t, err := tenancy.DomainFrom(ctx)
-	if err != nil {
-		return Recipient{}, err
-	}
-	set, err := s.fields.SetTx(ctx, tx)
-	if err != nil {
-		return Recipient{}, err
-	}
-	var version int64
-	var stored map[string]any
-	err = tx.QueryRow(ctx, tx.SQL(`SELECT version, custom_fields FROM strata.recipients WHERE domain_id = $1 AND id = $2 AND deleted_at IS NULL FOR UPDATE`),
-		t.DomainID, id).Scan(&version, &stored)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Recipient{}, ErrNotFound
 	}
-	if err != nil {
-		return Recipient{}, err
-	}
-	if c.Version != 0 && c.Version != version {
-		return Recipient{}, fmt.Errorf("version %d was given, it is %d: %w", c.Version, version, ErrVersion)
-	}
-	assignments, args, changed, err := assign(set, stored, c, []any{t.DomainID, id})
-	if err != nil {
-		return Recipient{}, err
-	}
-	rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.recipients r SET `+strings.Join(assignments, ", ")+` WHERE r.domain_id = $1 AND r.id = $2 RETURNING `+recipientColumns), args...)
-	r, err := one(set, rows, err)
-	if err != nil {
-		return Recipient{}, err
-	}
-	return r, s.record(ctx, tx, "recipient.updated", id, changed)
-}
-
-// assign checks a change of a recipient that has the custom fields stored, and returns its
-// SET clauses, with args after those given.
-func assign(set *customfields.Set, stored map[string]any, c Change, args []any) (assignments []string, allArgs []any, changed []string, err error) {
-	var v tenancy.ValidationError
-	add := func(field, clause string, problem *tenancy.FieldError, values ...any) {
-		if problem != nil {
-			v.Fields = append(v.Fields, *problem)
-			return
-		}
-		for _, value := range values {
-			args = append(args, value)
-			clause = strings.Replace(clause, "?", fmt.Sprintf("$%d", len(args)), 1)
-		}
-		assignments, changed = append(assignments, clause), append(changed, field)
-	}
-	if c.Email != nil {
-		norm, problem := NormalizeEmail(*c.Email)
-		add("email", "email = ?, email_norm = ?", problem, strings.TrimSpace(*c.Email), norm)
-	}
-	if c.Name != nil {
-		name, problem := NormalizeName(*c.Name)
-		add("name", "name = ?", problem, name)
-	}
-	if c.Status != nil {
-		status, problem := NormalizeStatus(string(*c.Status))
-		add("status", "status = ?", problem, string(status))
-	}
-	if len(c.CustomFields) > 0 {
-		values, unset, err := set.NormalizePatch(stored, c.CustomFields)
-		if err := collect(&v, err); err != nil {
-			return nil, nil, nil, err
-		}
-		if unset == nil {
-			unset = []string{}
-		}
-		add("customFields", "custom_fields = (r.custom_fields || ?::jsonb) - ?::text[]", nil, customfields.AppendJSON(nil, values), unset)
-		changed = append(changed[:len(changed)-1], slices.Sorted(maps.Keys(c.CustomFields))...)
-	}
-	assignments = append(assignments, "version = r.version + 1", "updated_at = now()")
-	return assignments, args, changed, v.OrNil()
-}
-
-// Delete hides a recipient and frees its address and its place in the plan. Errors:
-// ErrNotFound.
-func (s *Store) Delete(ctx context.Context, id ID) error {
-	_, err := inTx(ctx, s, func(tx *tenancy.Tx) (Recipient, error) { return Recipient{}, s.remove(ctx, tx, id) })
-	return err
-}
-
-// DeleteTx is Delete in the caller's transaction: after an error, tx goes on as before the
-// call.
-func (s *Store) DeleteTx(ctx context.Context, tx *tenancy.Tx, id ID) error {
-	return tx.Savepoint(ctx, func(tx *tenancy.Tx) error { return s.remove(ctx, tx, id) })
-}
-
-func (s *Store) remove(ctx context.Context, tx *tenancy.Tx, id ID) error {
-	t, err := tenancy.DomainFrom(ctx)
-	if err != nil {
-		return err
-	}
-	tag, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.recipients SET deleted_at = now(), updated_at = now(), version = version + 1
-		WHERE domain_id = $1 AND id = $2 AND deleted_at IS NULL`), t.DomainID, id)
-	if err != nil {
-		return err
-	}
-	if tag.RowsAffected() == 0 {
-		return ErrNotFound
-	}
-	if err := s.record(ctx, tx, "recipient.deleted", id, nil); err != nil {
-		return err
-	}
-	return s.limits.Release(ctx, tx, billing.ResourceRecipients, 1)
-}
-
-// Restore brings a deleted recipient back. Errors: ErrNotFound for one that is not
-// there or not deleted, ErrEmailTaken, *customfields.TakenError, *billing.LimitError.
-func (s *Store) Restore(ctx context.Context, id ID) (Recipient, error) {
-	return inTx(ctx, s, func(tx *tenancy.Tx) (Recipient, error) {
-		set, err := s.fields.SetTx(ctx, tx)
-		if err != nil {
-			return Recipient{}, err
-		}
-		rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.recipients r SET deleted_at = NULL, updated_at = now(), version = r.version + 1
-			WHERE r.domain_id = $1 AND r.id = $2 AND r.deleted_at IS NOT NULL RETURNING `+recipientColumns), tx.Tenant().DomainID, id)
-		r, err := one(set, rows, err)
-		if err != nil {
-			return r, err
-		}
-		if err := s.record(ctx, tx, "recipient.restored", id, nil); err != nil {
-			return r, err
-		}
-		return r, s.limits.Consume(ctx, tx, billing.ResourceRecipients, 1)
-	})
-}
-
-func inTx(ctx context.Context, s *Store, fn func(tx *tenancy.Tx) (Recipient, error)) (Recipient, error) {
-	if _, err := tenancy.DomainFrom(ctx); err != nil {
-		return Recipient{}, err
-	}
-	var out Recipient
-	err := s.db.InTx(ctx, func(tx *tenancy.Tx) (err error) {
-		out, err = fn(tx)
-		return err
-	})
-	if err != nil {
-		return Recipient{}, err
-	}
-	return out, nil
-}
-
-// inSavepoint runs fn so that an error undoes all that it did in tx, and no more: a limit
-// is the last thing that refuses, when the row stands, and a taken address would abort the
-// transaction.
-func inSavepoint(ctx context.Context, tx *tenancy.Tx, fn func() (Recipient, error)) (Recipient, error) {
-	var out Recipient
-	err := tx.Savepoint(ctx, func(*tenancy.Tx) (err error) {
-		out, err = fn()
-		return err
-	})
-	if err != nil {
-		return Recipient{}, err
-	}
-	return out, nil
-}
-
-func (s *Store) record(ctx context.Context, tx *tenancy.Tx, action string, id ID, changed []string) error {
-	e := audit.Entry{Action: action, ResourceType: "recipient", ResourceID: id.String()}
-	if len(changed) > 0 {
-		e.Metadata = map[string]any{"fields": changed}
-	}
-	return s.audit.RecordTx(ctx, tx, e)
+	return out, err
 }

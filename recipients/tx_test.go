@@ -101,9 +101,9 @@ func TestUpsertClears(t *testing.T) {
 	r, fields = upsert(recipients.New{Name: "Ada", Status: recipients.Bounced, CustomFields: map[string]any{"seats": ""}})
 	require.Empty(t, r.CustomFields)
 	require.Equal(t, []any{"name", "status", "seats"}, fields)
-	r, fields = upsert(recipients.New{})
-	require.Equal(t, "Ada", r.Name)
-	require.Empty(t, fields)
+	again, fields := upsert(recipients.New{})
+	require.Equal(t, r, again, "no new version")
+	require.Equal(t, []any{"name", "status", "seats"}, fields, "and no entry")
 }
 
 func TestTimesAreUTC(t *testing.T) {

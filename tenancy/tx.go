@@ -202,3 +202,20 @@ func setupError(err error) error {
 	}
 	return err
 }
+
+// ReadTrusted is DB.ReadTrusted on the transaction's own connection: it sees what the
+// transaction has done, and the transaction is RoleApp again afterwards.
+func (tx *Tx) ReadTrusted(ctx context.Context, q string, args []any, scan func(pgx.Rows) error) (err error) {
+	if _, err := tx.Exec(ctx, scopeTrustedSQL, settings(RoleQuery, tx.tenant)...); err != nil {
+		return setupError(err)
+	}
+	defer func() {
+		// After an error of PostgreSQL the transaction, or its savepoint, can only be rolled back,
+		// which sets the role back too.
+		back := scopeSQL + `, set_config('plan_cache_mode', 'auto', true)`
+		if _, backErr := tx.Exec(context.WithoutCancel(ctx), back, settings(RoleApp, tx.tenant)...); err == nil {
+			err = backErr
+		}
+	}()
+	return tx.Read(ctx, q, args, scan)
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
 
@@ -152,6 +153,34 @@ func TestSavepointUndoesAChangeOfScope(t *testing.T) {
 			return errors.New("undo")
 		}))
 		require.Equal(t, e.A.CompanyID.String(), company())
+		return nil
+	}))
+}
+
+// Inside a transaction a trusted statement sees every tenant, and what follows only its own.
+func TestTxReadTrusted(t *testing.T) {
+	t.Parallel()
+	e := tenancytest.Open(t)
+	count := func(read func(context.Context, string, []any, func(pgx.Rows) error) error) (n int) {
+		require.NoError(t, read(t.Context(), `SELECT count(*) FROM strata.companies`, nil, func(rows pgx.Rows) (err error) {
+			n, err = pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
+			return err
+		}))
+		return n
+	}
+	require.NoError(t, e.DB.InTx(e.A.Ctx, func(tx *tenancy.Tx) error {
+		require.Equal(t, 1, count(tx.Read))
+		require.Equal(t, 2, count(tx.ReadTrusted))
+		require.Equal(t, 1, count(tx.Read))
+		err := tx.Savepoint(e.A.Ctx, func(tx *tenancy.Tx) error {
+			return tx.ReadTrusted(e.A.Ctx, `DELETE FROM strata.companies RETURNING 1`, nil, func(rows pgx.Rows) error {
+				for rows.Next() {
+				}
+				return rows.Err()
+			})
+		})
+		require.ErrorContains(t, err, "permission denied", "it only reads")
+		require.Equal(t, 1, count(tx.Read))
 		return nil
 	}))
 }

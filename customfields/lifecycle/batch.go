@@ -18,7 +18,7 @@ import (
 const (
 	firstRows = 200
 	minRows   = 10
-	maxRows   = 1_000
+	maxRows   = 500
 )
 
 // pass is what is done to every record.

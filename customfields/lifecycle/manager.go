@@ -40,7 +40,7 @@ type Config struct {
 	// Default that of the Registry and 3 s.
 	Settle time.Duration
 	// BatchTime is how long the transaction of a batch should last; its size goes by that.
-	// Default 100 ms.
+	// Default 50 ms.
 	BatchTime time.Duration
 	// Poll is how often it is looked whether there is work. Default 5 s.
 	Poll time.Duration
@@ -68,7 +68,7 @@ func NewManager(db *tenancy.DB, fields *customfields.Registry, recorder *audit.R
 	}
 	setDefault(&m.cfg.Queue, "default")
 	setDefault(&m.cfg.Settle, fields.Lifetime()+3*time.Second)
-	setDefault(&m.cfg.BatchTime, 100*time.Millisecond)
+	setDefault(&m.cfg.BatchTime, 50*time.Millisecond)
 	setDefault(&m.cfg.Poll, 5*time.Second)
 	setDefault(&m.cfg.Log, slog.Default())
 	m.cfg.Tables = slices.Clone(m.cfg.Tables)

@@ -49,7 +49,7 @@ const smallDomains = 60
 // fill makes a table of n recipients and returns a context in the domain that has four
 // tenths of them; small ones share the rest.
 func fill(ctx context.Context, w *world, n int) (context.Context, tenancy.Tenant, error) {
-	if err := w.exec(ctx, `TRUNCATE strata.recipients CASCADE`); err != nil {
+	if err := w.exec(ctx, `TRUNCATE strata.recipients, strata.recipient_counts CASCADE`); err != nil {
 		return nil, tenancy.Tenant{}, err
 	}
 	var first context.Context

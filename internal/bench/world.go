@@ -60,7 +60,11 @@ func openWorld(ctx context.Context) (_ *world, err error) {
 	closers = append(closers, drop)
 	client := redis.NewClient(servers.Redis.Options())
 	closers = append(closers, client.Close)
-	if err := strata.Migrate(ctx, pool, nil); err != nil {
+	extensions, err := extend()
+	if err != nil {
+		return nil, err
+	}
+	if err := strata.Migrate(ctx, pool, &strata.MigrateConfig{Extensions: extensions}); err != nil {
 		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "strata-bench-")
@@ -77,7 +81,7 @@ func openWorld(ctx context.Context) (_ *world, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := strata.New(ctx, pool, client, &strata.Config{Bucket: uploads.Bucket, Catalog: catalog, Runner: bulk.Config{Queue: "bench"}, Indexes: indexes.Config{Manual: true}})
+	s, err := strata.New(ctx, pool, client, &strata.Config{Bucket: uploads.Bucket, Catalog: catalog, Extensions: extensions, Runner: bulk.Config{Queue: "bench"}, Indexes: indexes.Config{Manual: true}})
 	if err != nil {
 		return nil, err
 	}

@@ -57,10 +57,10 @@ type Company struct {
 // transaction, because a row in them is no mutation a user asked for: the audit trail
 // itself, the record of migrations, leases and cursors of runs, moves and changes of custom fields, staging of imports,
 // keys of requests, checks of domain names, attempts at blueprints and what products count
-// for them, the keys and progress of matching persons, the lists of tables and of extensions, what is known of indexes.
+// for them, the keys and progress of matching persons, the lists of tables and of extensions, what is known of indexes, how many recipients there are.
 const unguardedSQL = `SELECT tablename FROM pg_tables WHERE schemaname = 'strata' AND (tablename LIKE 'goose\_%'
 	OR tablename IN ('audit_entries', 'schema_lines', 'runs', 'run_batches', 'import_rows', 'idempotency_keys', 'domain_checks', 'custom_field_uniques',
-		'moves', 'tenant_tables', 'recipient_extensions', 'blueprint_tasks', 'blueprint_counters', 'custom_field_runs', 'field_indexes', 'field_uses', 'person_keys', 'person_matches'))`
+		'moves', 'tenant_tables', 'recipient_extensions', 'blueprint_tasks', 'blueprint_counters', 'custom_field_runs', 'field_indexes', 'field_uses', 'person_keys', 'person_matches', 'recipient_counts'))`
 
 // Template is the database every test begins with: migrated, and with a guard that
 // fails every commit in which a table changed without an audit entry.

@@ -132,23 +132,28 @@ func (c *change) readLinks(ctx context.Context, members []member) error {
 	return nil
 }
 
-// point makes recipients.person_id what their links say, or NULL without a person. Their
+// point makes recipients.person_id the alias of their links, NULL for the zero one. Their
 // version stays: it guards what a user edits, and a user never edits this.
-func (c *change) point(ctx context.Context, links []link, person ID) error {
+func (c *change) point(ctx context.Context, links []link) error {
 	refs := make([]Ref, len(links))
-	workspaces := map[tenancy.DomainID]tenancy.WorkspaceID{}
+	workspaces, aliases := map[tenancy.DomainID]tenancy.WorkspaceID{}, map[Ref]ID{}
 	for i, l := range links {
 		refs[i] = l.Ref
-		workspaces[l.DomainID] = l.workspace
+		workspaces[l.DomainID], aliases[l.Ref] = l.workspace, l.alias
 		c.touch(l)
 	}
 	return byDomain(refs, func(domain tenancy.DomainID, ids []recipients.ID) error {
 		in := tenancy.Tenant{CompanyID: c.scope.CompanyID, WorkspaceID: workspaces[domain], DomainID: domain}
+		persons := make([]ID, len(ids))
+		for i, id := range ids {
+			persons[i] = aliases[Ref{domain, id}]
+		}
 		// What a deleted domain or recipient is linked to must be right when it comes back.
 		return c.tx.As(tenancy.WithDeleted(ctx), in, func(ctx context.Context, _ *tenancy.Tx) error {
-			_, err := c.exec(ctx, "point at a person", `UPDATE strata.recipients r SET person_id = $3
+			_, err := c.exec(ctx, "point at persons", `UPDATE strata.recipients r SET person_id = p.person_id
 				FROM (SELECT id FROM strata.recipients WHERE domain_id = $1 AND id = ANY ($2) ORDER BY id FOR NO KEY UPDATE) l
-				WHERE r.domain_id = $1 AND r.id = l.id AND r.person_id IS DISTINCT FROM $3`, domain, ids, person)
+				JOIN unnest($2::uuid[], $3::uuid[]) AS p (id, person_id) ON p.id = l.id
+				WHERE r.domain_id = $1 AND r.id = l.id AND r.person_id IS DISTINCT FROM p.person_id`, domain, ids, persons)
 			return err
 		})
 	})

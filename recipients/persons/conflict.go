@@ -2,31 +2,31 @@ package persons
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-
-	"github.com/stratakit/strata/recipients"
-	"github.com/stratakit/strata/tenancy"
 )
 
 // upns returns the hashed user principal names of recipients, as the last matching found
 // them.
-func (c *change) upns(ctx context.Context, refs []Ref, workspaces map[tenancy.DomainID]tenancy.WorkspaceID) (map[Ref]uuid.UUID, error) {
+func (c *change) upns(ctx context.Context, refs []Ref) (map[Ref]uuid.UUID, error) {
 	out := map[Ref]uuid.UUID{}
-	return out, byDomain(refs, func(domain tenancy.DomainID, ids []recipients.ID) error {
-		in := tenancy.Tenant{CompanyID: c.scope.CompanyID, WorkspaceID: workspaces[domain], DomainID: domain}
-		return c.tx.As(tenancy.WithDeleted(ctx), in, func(ctx context.Context, _ *tenancy.Tx) error {
-			_, err := collect(ctx, c, "read keys", func(row pgx.CollectableRow) (r Ref, err error) {
-				var upn uuid.UUID
-				r.DomainID = domain
-				err = row.Scan(&r.RecipientID, &upn)
-				out[r] = upn
-				return r, err
-			}, `SELECT recipient_id, upn FROM strata.person_keys WHERE domain_id = $1 AND recipient_id = ANY ($2) AND upn IS NOT NULL`, domain, ids)
-			return err
+	domains, ids := split(refs)
+	err := c.tx.ReadTrusted(ctx, `SELECT k.domain_id, k.recipient_id, k.upn FROM unnest($2::uuid[], $3::uuid[]) AS of (domain_id, recipient_id)
+		JOIN strata.person_keys k USING (domain_id, recipient_id) WHERE k.company_id = $1 AND k.upn IS NOT NULL`, []any{c.scope.CompanyID, domains, ids}, func(rows pgx.Rows) error {
+		var r Ref
+		var upn uuid.UUID
+		_, err := pgx.ForEachRow(rows, []any{&r.DomainID, &r.RecipientID, &upn}, func() error {
+			out[r] = upn
+			return nil
 		})
+		return err
 	})
+	if err != nil {
+		return nil, fmt.Errorf("persons: read keys: %w", err)
+	}
+	return out, nil
 }
 
 // noConflict returns ErrConflict when the persons of members have two different user
@@ -34,11 +34,9 @@ func (c *change) upns(ctx context.Context, refs []Ref, workspaces map[tenancy.Do
 // they are two humans.
 func (c *change) noConflict(ctx context.Context, members []member) error {
 	var refs []Ref
-	workspaces := map[tenancy.DomainID]tenancy.WorkspaceID{}
-	note := func(r Ref, w tenancy.WorkspaceID) { refs, workspaces[r.DomainID] = append(refs, r), w }
 	for _, m := range members {
 		if m.link == nil {
-			note(m.Ref, m.workspace)
+			refs = append(refs, m.Ref)
 			continue
 		}
 		t, err := c.read(ctx, m.link.alias)
@@ -46,10 +44,10 @@ func (c *change) noConflict(ctx context.Context, members []member) error {
 			return err
 		}
 		for _, l := range t.root.all() {
-			note(l.Ref, l.workspace)
+			refs = append(refs, l.Ref)
 		}
 	}
-	found, err := c.upns(ctx, refs, workspaces)
+	found, err := c.upns(ctx, refs)
 	if err != nil {
 		return err
 	}

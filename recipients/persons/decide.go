@@ -49,7 +49,7 @@ type SuggestionQuery struct {
 
 // Suggestions lists suggestions that the scope reaches, oldest first: in a workspace those
 // of which both recipients are in it. Those of a recipient that is deleted are left out until
-// it is back. Errors: *tenancy.ValidationError, tenancy.ErrInvalidCursor.
+// it is back, and open ones between recipients that are one person by now. Errors: *tenancy.ValidationError, tenancy.ErrInvalidCursor.
 func (s *Store) Suggestions(ctx context.Context, q SuggestionQuery) (tenancy.Page[Suggestion], error) {
 	scope, err := scopeOf(ctx)
 	if err != nil {
@@ -75,7 +75,7 @@ func (s *Store) Suggestions(ctx context.Context, q SuggestionQuery) (tenancy.Pag
 			return page, tenancy.ErrInvalidCursor
 		}
 	}
-	err = s.db.ReadTrusted(ctx, `SELECT `+suggestionColumns+suggestionsFrom+` AND s.state = $3 AND ($4::uuid IS NULL OR s.id > $4) ORDER BY s.id LIMIT $5`,
+	err = s.db.ReadTrusted(ctx, `SELECT `+suggestionColumns+suggestionsFrom+` AND s.state = $3 AND (s.state <> 'open' OR a.person_id IS NULL OR a.person_id IS DISTINCT FROM b.person_id) AND ($4::uuid IS NULL OR s.id > $4) ORDER BY s.id LIMIT $5`,
 		[]any{scope.CompanyID, scope.WorkspaceID, string(q.State), after, p.PageSize + 1}, func(rows pgx.Rows) (err error) {
 			page.Items, err = pgx.CollectRows(rows, scanSuggestion)
 			return err

@@ -15,8 +15,24 @@
 // gives way to it. What was taken apart by hand is not linked or suggested again, unless by
 // hand ([Store.Link], [Store.Merge]).
 //
+// # Matching
+//
+// [Matcher.Match] goes through the recipients of a workspace or a company as a run (package
+// bulk): it links by the same user principal name and suggests by name with address or
+// department. [Store.Suggestions] lists what is for a user to decide, with [Store.Accept] or,
+// for good, [Store.Reject].
+//
+// # Whom to send to
+//
+// [Targeter.Targets] names one recipient of each person, of those that match a filter: in a
+// workspace one of its own, in a company one of all workspaces, in a domain every recipient.
+// [Targeter.Headcount] says how many recipients and how many humans that are.
+//
 // # Deleting, purging, moving
 //
 // The link of a deleted recipient stays and is passed over; it counts again when the
-// recipient is restored. A purge takes the link away.
+// recipient is restored. A purge takes the link away, and [Store.Sweep] the person that is
+// left with one recipient. A domain that moves to another company leaves all its persons; one
+// that moves to another workspace leaves those inside the workspace, unless all their
+// recipients are in the domain, and keeps those across workspaces.
 package persons

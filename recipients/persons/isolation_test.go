@@ -19,7 +19,7 @@ func TestNothingOfAnotherTenant(t *testing.T) {
 	refs := b.addMany(b.A.Ctx, t, 3)
 	there := b.addMany(elsewhereDomain, t, 3)
 	foreign := b.addMany(b.B.Ctx, t, 3)
-	mine, err := b.persons.Link(b.A.WorkspaceCtx, refs[:2])
+	_, err := b.persons.Link(b.A.WorkspaceCtx, refs[:2])
 	require.NoError(t, err)
 	theirs, err := b.persons.Link(elsewhere, there[:2])
 	require.NoError(t, err)
@@ -30,7 +30,7 @@ func TestNothingOfAnotherTenant(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, rejected.Items, 1)
 	suggestion := rejected.Items[0].ID
-	mine, err = b.persons.Link(b.A.WorkspaceCtx, refs[:2])
+	mine, err := b.persons.Link(b.A.WorkspaceCtx, refs[:2])
 	require.NoError(t, err)
 
 	for name, outsider := range map[string]context.Context{"another workspace": elsewhere, "another domain's": elsewhereDomain, "another company": b.B.CompanyCtx, "its workspace": b.B.WorkspaceCtx} {

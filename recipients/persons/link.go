@@ -154,29 +154,42 @@ func (c *change) over(ctx context.Context, roots []*tree, members []member) (ID,
 
 // add links the members that have no link.
 func (c *change) add(ctx context.Context, person ID, members []member, why edge) error {
-	var links []link
-	var ids []LinkID
-	var domains []tenancy.DomainID
-	var of []recipients.ID
-	var workspaces []tenancy.WorkspaceID
+	var links []newLink
 	for _, m := range members {
-		if m.link != nil {
-			continue
+		if m.link == nil {
+			links = append(links, newLink{link{Ref: m.Ref, id: tenancy.NewID[Link](), person: person, alias: person, workspace: m.workspace}, why})
 		}
-		l := link{Ref: m.Ref, id: tenancy.NewID[Link](), person: person, alias: person, workspace: m.workspace}
-		links, ids, domains, of, workspaces = append(links, l), append(ids, l.id), append(domains, l.DomainID), append(of, l.RecipientID), append(workspaces, l.workspace)
 	}
-	if len(links) == 0 {
+	return c.insert(ctx, links)
+}
+
+// newLink is a link that is made.
+type newLink struct {
+	link
+	edge
+}
+
+// insert writes links, and points their recipients at the persons.
+func (c *change) insert(ctx context.Context, made []newLink) error {
+	if len(made) == 0 {
 		return nil
 	}
+	n := len(made)
+	links, ids, people, domains, of := make([]link, n), make([]LinkID, n), make([]ID, n), make([]tenancy.DomainID, n), make([]recipients.ID, n)
+	workspaces, methods, confidences, evidence := make([]tenancy.WorkspaceID, n), make([]string, n), make([]float64, n), make([]Evidence, n)
+	for i, l := range made {
+		links[i], ids[i], people[i], domains[i], of[i] = l.link, l.id, l.person, l.DomainID, l.RecipientID
+		workspaces[i], methods[i], confidences[i], evidence[i] = l.workspace, string(l.method), l.confidence, l.evidence
+	}
 	_, err := c.exec(ctx, "link recipients", `INSERT INTO strata.person_links (company_id, id, person_id, alias_id, domain_id, recipient_id, workspace_id, method, confidence, evidence, linked_by)
-		SELECT $1, n.id, $2, $2, n.domain_id, n.recipient_id, n.workspace_id, $7, $8, $9, $10
-		FROM unnest($3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[]) AS n (id, domain_id, recipient_id, workspace_id)`,
-		c.scope.CompanyID, person, ids, domains, of, workspaces, string(why.method), why.confidence, why.evidence, tenancy.ActorFrom(ctx).ID)
+		SELECT $1, n.id, n.person_id, n.person_id, n.domain_id, n.recipient_id, n.workspace_id, n.method, n.confidence, n.evidence, $10
+		FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::text[], $8::real[], $9::jsonb[])
+			AS n (id, person_id, domain_id, recipient_id, workspace_id, method, confidence, evidence)`,
+		c.scope.CompanyID, ids, people, domains, of, workspaces, methods, confidences, evidence, tenancy.ActorFrom(ctx).ID)
 	if err != nil {
 		return err
 	}
-	return c.point(ctx, links, person)
+	return c.point(ctx, links)
 }
 
 // Unlink takes a recipient out of its person. A person with one recipient left ends, so that

@@ -3,6 +3,7 @@ package persons_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -16,7 +17,12 @@ import (
 	"github.com/stratakit/strata/tenancy"
 )
 
-func TestMain(m *testing.M) { dbtest.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) != "" {
+		os.Exit(child())
+	}
+	dbtest.Main(m)
+}
 
 type bundle struct {
 	*tenancytest.Env

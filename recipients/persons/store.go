@@ -123,6 +123,11 @@ func (c *change) record(ctx context.Context, action string, person ID, metadata 
 	return nil
 }
 
+// entry is an entry about something that is no single person.
+func entry(action, id string, metadata map[string]any) audit.Entry {
+	return audit.Entry{Action: action, ResourceType: "person", ResourceID: id, Metadata: metadata}
+}
+
 // exec runs a statement of the change.
 func (c *change) exec(ctx context.Context, what, q string, args ...any) (int64, error) {
 	tag, err := c.tx.Exec(ctx, c.tx.SQL(q), args...)

@@ -2,6 +2,7 @@ package persons
 
 import (
 	"context"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -117,7 +118,16 @@ func (c *change) alias(ctx context.Context, links []link, root ID) error {
 	if err != nil {
 		return err
 	}
-	return c.point(ctx, links, root)
+	return c.point(ctx, pointed(links, root))
+}
+
+// pointed returns links with another alias.
+func pointed(links []link, alias ID) []link {
+	out := slices.Clone(links)
+	for i := range out {
+		out[i].alias = alias
+	}
+	return out
 }
 
 // closed ends links, and leaves their recipients without a person.
@@ -137,7 +147,7 @@ func (c *change) closed(ctx context.Context, links []link, reason string) error 
 	if err != nil {
 		return err
 	}
-	return c.point(ctx, links, ID{})
+	return c.point(ctx, pointed(links, ID{}))
 }
 
 // settle brings a person to what its links are worth. One recipient alone needs no person,

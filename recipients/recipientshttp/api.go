@@ -4,8 +4,8 @@ package recipientshttp
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/stratakit/strata/internal/web"
 	"github.com/stratakit/strata/recipients"
@@ -25,6 +25,7 @@ type createRequest struct {
 	Email        string            `json:"email"        required:"true"` // the store checks it with everything else
 	Name         string            `json:"name"`
 	Status       recipients.Status `json:"status"`
+	StatusReason string            `json:"statusReason"`
 	CustomFields map[string]any    `json:"customFields"`
 }
 
@@ -32,6 +33,7 @@ type updateRequest struct {
 	Email        *string            `json:"email"`
 	Name         *string            `json:"name"`
 	Status       *recipients.Status `json:"status"`
+	StatusReason *string            `json:"statusReason"`
 	CustomFields map[string]any     `json:"customFields"`
 	Version      int64              `json:"version"`
 }
@@ -39,10 +41,21 @@ type updateRequest struct {
 type listQuery struct {
 	web.PageQuery
 
-	Filter string `description:"CEL over email, name, status, createdAt, updatedAt, fields.<key> and <extension>.<column>." query:"filter"`
-	Search string `description:"Beginning of the address, or part of the name."                       query:"search"`
+	Filter string `description:"CEL over email, name, status, statusReason, statusChangedAt, createdAt, updatedAt, fields.<key> and <extension>.<column>." query:"filter"`
+	Search string `description:"Beginning of the address, or part of the name, in any case and without accents; one or two characters: beginning of a word."                       query:"search"`
 	Sort   string `description:"createdAt, updatedAt, email, name or fields.<key>; - before it turns it around." query:"sort"`
 	With   string `description:"Extensions whose rows come along, by name, separated by commas."          query:"with"`
+
+	Deleted string `description:"true for what is deleted and not purged yet, instead of the others." enum:"true,false" query:"deleted"`
+}
+
+type getQuery struct {
+	Deleted string `description:"true for one that is deleted and not purged yet." enum:"true,false" query:"deleted"`
+	With    string `description:"Extensions whose rows come along, by name, separated by commas." query:"with"`
+}
+
+type purgeQuery struct {
+	Purge string `description:"true to take it away for good, deleted or not." enum:"true,false" query:"purge"`
 }
 
 // Routes returns the routes.
@@ -50,7 +63,7 @@ func (a *API) Routes() []web.Route {
 	const base = "/domains/{domainID}/recipients"
 	read, manage := string(access.RecipientsRead), string(access.RecipientsManage)
 	one := web.Data[recipients.Recipient]{}
-	return append(a.enrollmentRoutes(), []web.Route{
+	routes := []web.Route{
 		{
 			Method: http.MethodGet, Path: base, Name: "listRecipients", Summary: "List recipients by filter, search and sort",
 			Permission: read, Query: listQuery{}, Response: web.List[recipients.Recipient]{}, Handle: a.list,
@@ -68,14 +81,15 @@ func (a *API) Routes() []web.Route {
 			Permission: manage, Request: updateRequest{}, Response: one, Handle: a.update,
 		},
 		{
-			Method: http.MethodDelete, Path: base + "/{id}", Name: "deleteRecipient", Summary: "Delete a recipient; its address is free at once",
-			Permission: manage, Status: http.StatusNoContent, Handle: a.delete,
+			Method: http.MethodDelete, Path: base + "/{id}", Name: "deleteRecipient", Summary: "Delete a recipient, which can be restored, or purge it; its address is free at once",
+			Permission: manage, Query: purgeQuery{}, Status: http.StatusNoContent, Handle: a.delete,
 		},
 		{
 			Method: http.MethodPost, Path: base + "/{id}/restore", Name: "restoreRecipient", Summary: "Bring a deleted recipient back",
 			Permission: manage, Response: one, Handle: a.restore,
 		},
-	}...)
+	}
+	return slices.Concat(routes, a.enrollmentRoutes(), a.statsRoutes())
 }
 
 // id is the recipient that the path names; anything that is no id names none.
@@ -93,11 +107,33 @@ func write(w http.ResponseWriter, status int, r recipients.Recipient) error {
 	return web.WriteData(w, status, r)
 }
 
+// ifMatch is the versions that If-Match names: none where it says nothing. A list in which
+// there is no version that a recipient could have matches none.
+func ifMatch(r *http.Request) ([]recipients.IfVersion, error) {
+	tags, given, err := web.IfMatch(r)
+	if err != nil || !given {
+		return nil, err
+	}
+	var versions []recipients.IfVersion
+	for _, tag := range tags {
+		if n, err := strconv.ParseInt(tag, 10, 64); err == nil && n > 0 && strconv.FormatInt(n, 10) == tag {
+			versions = append(versions, recipients.IfVersion(n))
+		}
+	}
+	if len(versions) == 0 {
+		return nil, fmt.Errorf("If-Match names no version of a recipient, and a weak tag never matches: %w", recipients.ErrVersion)
+	}
+	return versions, nil
+}
+
+// flag reads a parameter that is true, false or not there.
+func flag(v *web.Values, name string) bool { return v.OneOf(name, "true", "false") == "true" }
+
 func (a *API) list(w http.ResponseWriter, r *http.Request) error {
 	v := web.Query(r)
 	var p tenancy.PageRequest
 	p.Page, p.PageSize, p.Cursor = v.Page()
-	q := recipients.Query{PageRequest: p, Filter: v.String("filter"), Search: v.String("search"), Sort: v.String("sort"), With: with(v.String("with"))}
+	q := recipients.Query{PageRequest: p, Filter: v.String("filter"), Search: v.String("search"), Sort: v.String("sort"), With: with(v.String("with")), Deleted: flag(v, "deleted")}
 	if err := v.Err(); err != nil {
 		return err
 	}
@@ -116,7 +152,7 @@ func (a *API) create(w http.ResponseWriter, r *http.Request) error {
 	if err := web.DecodeJSON(r, &in); err != nil {
 		return err
 	}
-	out, err := a.store.Create(r.Context(), recipients.New{Email: in.Email, Name: in.Name, Status: in.Status, CustomFields: in.CustomFields})
+	out, err := a.store.Create(r.Context(), recipients.New{Email: in.Email, Name: in.Name, Status: in.Status, StatusReason: in.StatusReason, CustomFields: in.CustomFields})
 	if err != nil {
 		return err
 	}
@@ -128,12 +164,15 @@ func (a *API) get(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v := web.Query(r)
+	v, get := web.Query(r), a.store.Get
 	names := with(v.String("with"))
+	if flag(v, "deleted") {
+		get = a.store.GetDeleted
+	}
 	if err := v.Err(); err != nil {
 		return err
 	}
-	out, err := a.store.Get(r.Context(), recipientID, names...)
+	out, err := get(r.Context(), recipientID, names...)
 	if err != nil {
 		return err
 	}
@@ -149,15 +188,26 @@ func (a *API) update(w http.ResponseWriter, r *http.Request) error {
 	if err := web.DecodeJSON(r, &in); err != nil {
 		return err
 	}
-	if match := r.Header.Get("If-Match"); match != "" && match != "*" {
-		version, err := strconv.ParseInt(strings.Trim(match, `"`), 10, 64)
-		if err != nil || version < 1 {
+	versions, err := ifMatch(r)
+	if err != nil {
+		return err
+	}
+	switch len(versions) {
+	case 0:
+	case 1:
+		in.Version = int64(versions[0])
+	default: // the update is held to the one that it has
+		now, err := a.store.Get(r.Context(), recipientID)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(versions, recipients.IfVersion(now.Version)) {
 			return recipients.ErrVersion
 		}
-		in.Version = version
+		in.Version = now.Version
 	}
 	out, err := a.store.Update(r.Context(), recipientID, recipients.Change{
-		Email: in.Email, Name: in.Name, Status: in.Status, CustomFields: in.CustomFields, Version: in.Version,
+		Email: in.Email, Name: in.Name, Status: in.Status, StatusReason: in.StatusReason, CustomFields: in.CustomFields, Version: in.Version,
 	})
 	if err != nil {
 		return err
@@ -170,7 +220,21 @@ func (a *API) delete(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.store.Delete(r.Context(), recipientID); err != nil {
+	v := web.Query(r)
+	purge := flag(v, "purge")
+	if err := v.Err(); err != nil {
+		return err
+	}
+	versions, err := ifMatch(r)
+	if err != nil {
+		return err
+	}
+	if purge {
+		err = a.store.Purge(r.Context(), []recipients.ID{recipientID}, versions...)
+	} else {
+		err = a.store.Delete(r.Context(), recipientID, versions...)
+	}
+	if err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -182,7 +246,11 @@ func (a *API) restore(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	out, err := a.store.Restore(r.Context(), recipientID)
+	versions, err := ifMatch(r)
+	if err != nil {
+		return err
+	}
+	out, err := a.store.Restore(r.Context(), recipientID, versions...)
 	if err != nil {
 		return err
 	}

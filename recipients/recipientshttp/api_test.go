@@ -67,7 +67,13 @@ func (w *world) create(t *testing.T, body string) recipients.Recipient {
 // patch changes a recipient if it still has the entity tag.
 func (w *world) patch(t *testing.T, path, tag, body string) *httptest.ResponseRecorder {
 	t.Helper()
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodPatch, path, strings.NewReader(body))
+	return w.match(t, http.MethodPatch, path, tag, body)
+}
+
+// match makes a request that is conditional on an entity tag.
+func (w *world) match(t *testing.T, method, path, tag, body string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
 	r.Header.Set("Authorization", "a")
 	r.Header.Set("If-Match", tag)
 	rec := httptest.NewRecorder()
@@ -110,7 +116,7 @@ func TestLifeOfARecipient(t *testing.T) {
 	require.False(t, r.ID.IsZero())
 	require.False(t, r.CreatedAt.IsZero())
 	require.JSONEq(t, fmt.Sprintf(`{"data":{"id":"%s","email":"Ada@Example.com","name":"Ada","status":"active","customFields":{"tier":"gold"},
-		"personId":null,"version":1,"createdAt":%s,"updatedAt":%[2]s}}`, r.ID, stamp(r.CreatedAt)), rec.Body.String())
+		"personId":null,"version":1,"createdAt":%s,"updatedAt":%[2]s,"statusReason":"","statusChangedAt":null}}`, r.ID, stamp(r.CreatedAt)), rec.Body.String())
 	path := w.base + "/" + r.ID.String()
 	got := w.Do(t, "a", "GET", path)
 	require.Equal(t, []any{200, rec.Body.String(), `"1"`}, []any{got.Code, got.Body.String(), got.Header().Get("ETag")})
@@ -126,8 +132,11 @@ func TestLifeOfARecipient(t *testing.T) {
 	require.True(t, second.UpdatedAt.After(r.UpdatedAt))
 
 	tenancytest.RequireError(t, w.Do(t, "a", "PATCH", path, `{"name":"late","version":1}`), 409, "version_conflict")
-	for _, tag := range []string{`"1"`, `"3"`, `"0"`, `W/"2"`, `"two"`} {
+	for _, tag := range []string{`"1"`, `"3"`, `"0"`, `W/"2"`, `"two"`, `"1", "3"`, `"02"`} {
 		tenancytest.RequireError(t, w.patch(t, path, tag, `{"name":"late"}`), 409, "version_conflict")
+	}
+	for _, tag := range []string{`2`, `"2`, `two`, `"1" "2"`} {
+		tenancytest.RequireError(t, w.patch(t, path, tag, `{"name":"late"}`), 400, "malformed_if_match")
 	}
 	third := tenancytest.RequireData[recipients.Recipient](t, w.patch(t, path, `"2"`, `{"name":"Ada L"}`), 200)
 	require.Equal(t, []any{"Ada L", int64(3)}, []any{third.Name, third.Version})

@@ -16,10 +16,6 @@ import (
 // enrollment is the body of a request: the columns of the extension, by their names in JSON.
 type enrollment map[string]json.RawMessage
 
-type getQuery struct {
-	With string `description:"Extensions whose rows come along, by name, separated by commas." query:"with"`
-}
-
 // enrollmentRoutes are those of the extensions, whichever the products have.
 func (a *API) enrollmentRoutes() []web.Route {
 	const base = "/domains/{domainID}/recipients/{id}/enrollments/{product}"

@@ -98,9 +98,9 @@ CREATE TABLE strata.person_keys (
 	PRIMARY KEY (domain_id, recipient_id),
 	FOREIGN KEY (domain_id, recipient_id) REFERENCES strata.recipients (domain_id, id) ON DELETE CASCADE
 );
-CREATE INDEX person_keys_upn ON strata.person_keys (company_id, upn, workspace_id, domain_id, recipient_id) WHERE upn IS NOT NULL;
-CREATE INDEX person_keys_email_name ON strata.person_keys (company_id, email_name, workspace_id, domain_id, recipient_id) WHERE email_name IS NOT NULL;
-CREATE INDEX person_keys_name_department ON strata.person_keys (company_id, name_department, workspace_id, domain_id, recipient_id) WHERE name_department IS NOT NULL;
+CREATE INDEX person_keys_upn ON strata.person_keys (company_id, upn, workspace_id) WHERE upn IS NOT NULL;
+CREATE INDEX person_keys_email_name ON strata.person_keys (company_id, email_name, workspace_id) WHERE email_name IS NOT NULL;
+CREATE INDEX person_keys_name_department ON strata.person_keys (company_id, name_department, workspace_id) WHERE name_department IS NOT NULL;
 
 -- What is known of a matching beside its run: a run belongs to one domain, and its users must
 -- not see the numbers of a whole company.

@@ -1,0 +1,10 @@
+DROP TRIGGER count_inserted ON strata.recipients;
+DROP TRIGGER count_updated ON strata.recipients;
+DROP TRIGGER count_deleted ON strata.recipients;
+DROP TRIGGER count_withdrawn ON strata.recipients;
+DROP FUNCTION strata.count_enrollments CASCADE;
+DROP FUNCTION strata.count_recipients;
+DROP FUNCTION strata.withdraw_recipient;
+DROP FUNCTION strata.counted_extensions;
+DROP INDEX strata.recipients_persons;
+DROP TABLE strata.recipient_counts;
