@@ -31,21 +31,12 @@ func (c *change) upns(ctx context.Context, refs []Ref) (map[Ref]uuid.UUID, error
 
 // noConflict returns ErrConflict when the persons of members have two different user
 // principal names between them: whatever else two recipients have in common, those say that
-// they are two humans.
+// they are two humans. Of a person that the scope does not have all of it says nothing but
+// ErrAcross.
 func (c *change) noConflict(ctx context.Context, members []member) error {
-	var refs []Ref
-	for _, m := range members {
-		if m.link == nil {
-			refs = append(refs, m.Ref)
-			continue
-		}
-		t, err := c.read(ctx, m.link.alias)
-		if err != nil {
-			return err
-		}
-		for _, l := range t.root.all() {
-			refs = append(refs, l.Ref)
-		}
+	refs, _, _, err := c.whole(ctx, members)
+	if err != nil {
+		return err
 	}
 	found, err := c.upns(ctx, refs)
 	if err != nil {

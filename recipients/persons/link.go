@@ -195,7 +195,8 @@ func (c *change) insert(ctx context.Context, made []newLink) error {
 // Unlink takes a recipient out of its person. A person with one recipient left ends, so that
 // this one is as it was before it was linked. The recipient and those that stay are never
 // linked again but by hand. Errors: recipients.ErrNotFound for a recipient that the scope
-// does not reach, ErrNotLinked, ErrAcross for one that the company has linked.
+// does not reach, ErrNotLinked, ErrAcross for one that the company has linked, or without which
+// a recipient of another workspace would have another person or none.
 func (s *Store) Unlink(ctx context.Context, ref Ref) error {
 	return s.inTx(ctx, func(ctx context.Context, c *change) error { return c.unlink(ctx, ref) })
 }
@@ -227,9 +228,9 @@ func (c *change) unlink(ctx context.Context, ref Ref) error {
 	if err != nil {
 		return err
 	}
-	var others []link
+	var others []link // a workspace decides nothing about those of another
 	for _, o := range t.root.all() {
-		if o.Ref != ref {
+		if o.Ref != ref && c.reaches(o.workspace) {
 			others = append(others, o)
 		}
 	}
@@ -241,6 +242,11 @@ func (c *change) unlink(ctx context.Context, ref Ref) error {
 	}
 	if err := c.settle(ctx, l.alias); err != nil {
 		return err
+	}
+	for workspace := range c.touched {
+		if !c.reaches(workspace) { // a recipient there would lose its person, or get another
+			return ErrAcross
+		}
 	}
 	return c.record(ctx, "person.unlinked", l.alias, nil)
 }

@@ -129,7 +129,7 @@ func (c *change) match(ctx context.Context, method Method, groups []group, did *
 	} else {
 		confidence := map[Method]float64{ByEmailName: 0.9, ByNameDepartment: 0.7}[method]
 		for _, g := range groups {
-			proposed = append(proposed, g.proposals(edge{method, confidence, Evidence{Key: g.key.String(), Recipients: g.n}}, known)...)
+			proposed = append(proposed, g.proposals(edge{method, confidence, Evidence{Key: g.key.String(), Recipients: g.n}}, g.workspace(), known)...)
 		}
 	}
 	if err := c.propose(ctx, proposed, did); err != nil {
@@ -193,9 +193,31 @@ func (c *change) states(ctx context.Context, pairs []pair) (map[pair]State, erro
 	return out, err
 }
 
+// workspace returns the workspace that all members are in, or zero.
+func (g group) workspace() tenancy.WorkspaceID {
+	for _, m := range g.members {
+		if m.workspace != g.members[0].workspace {
+			return tenancy.WorkspaceID{}
+		}
+	}
+	return g.members[0].workspace
+}
+
+// inside returns why for a pair in a workspace, without what it says of recipients in others:
+// the workspace reads it. about is the workspace of all that the doubt is about, or zero.
+func (g group) inside(workspace tenancy.WorkspaceID, why edge, about tenancy.WorkspaceID, known map[pair]State) edge {
+	g.members = slices.DeleteFunc(slices.Clone(g.members), func(m candidate) bool { return m.workspace != workspace })
+	why.evidence.Recipients = len(g.members)
+	if why.evidence.Doubt != "" && about != workspace {
+		why.evidence.Doubt = g.doubt(known)
+	}
+	return why
+}
+
 // proposals are the pairs of a group that nobody knows of, that are not one person already,
-// and that no user principal name keeps apart.
-func (g group) proposals(why edge, known map[pair]State) (out []proposal) {
+// and that no user principal name keeps apart. about is the workspace of all that the doubt in
+// why is about, or zero.
+func (g group) proposals(why edge, about tenancy.WorkspaceID, known map[pair]State) (out []proposal) {
 	for i, b := range g.members {
 		for _, a := range g.members[:i] {
 			p := pairOf(a.Ref, b.Ref, a.workspace, b.workspace)
@@ -203,7 +225,11 @@ func (g group) proposals(why edge, known map[pair]State) (out []proposal) {
 			if there || a.link != nil && b.link != nil && a.link.alias == b.link.alias || a.upn.Valid && b.upn.Valid && a.upn.UUID != b.upn.UUID {
 				continue
 			}
-			out = append(out, proposal{pair: p, edge: why, state: Open})
+			e := why
+			if !p.workspace.IsZero() {
+				e = g.inside(p.workspace, why, about, known)
+			}
+			out = append(out, proposal{pair: p, edge: e, state: Open})
 		}
 	}
 	return out

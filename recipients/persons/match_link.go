@@ -37,7 +37,7 @@ func (c *change) linkAll(ctx context.Context, groups []group, known map[pair]Sta
 		why := edge{ByUPN, 0.8, Evidence{Key: g.key.String(), Recipients: g.n}}
 		if why.evidence.Doubt = g.doubt(known); why.evidence.Doubt != "" {
 			did.Doubted++
-			proposed = append(proposed, g.proposals(why, known)...)
+			proposed = append(proposed, g.proposals(why, g.workspace(), known)...)
 			continue
 		}
 		if slices.ContainsFunc(g.members, func(m candidate) bool { return m.link != nil }) {
@@ -84,8 +84,13 @@ func (g group) doubt(known map[pair]State) string {
 	return ""
 }
 
+// byUPN is why the members of a group, those that are live, are linked.
 func byUPN(g group) edge {
-	return edge{ByUPN, 1, Evidence{Key: g.key.String(), Recipients: g.n}}
+	n := g.n
+	if !g.workspace().IsZero() { // it may have more recipients in others, which this one does not learn of
+		n = len(g.members)
+	}
+	return edge{ByUPN, 1, Evidence{Key: g.key.String(), Recipients: n}}
 }
 
 // linkFresh makes a person of each group, none of which has one yet.
@@ -98,14 +103,12 @@ func (c *change) linkFresh(ctx context.Context, groups []group, live map[Ref]boo
 		if len(members) < 2 {
 			continue
 		}
-		id, workspace := tenancy.NewID[recipients.Person](), members[0].workspace
+		g.members = members
+		id, why := tenancy.NewID[recipients.Person](), byUPN(g)
 		for _, m := range members {
-			if m.workspace != workspace {
-				workspace = tenancy.WorkspaceID{}
-			}
-			links = append(links, newLink{link{Ref: m.Ref, id: tenancy.NewID[Link](), person: id, alias: id, workspace: m.workspace}, byUPN(g)})
+			links = append(links, newLink{link{Ref: m.Ref, id: tenancy.NewID[Link](), person: id, alias: id, workspace: m.workspace}, why})
 		}
-		ids, workspaces = append(ids, id), append(workspaces, workspace)
+		ids, workspaces = append(ids, id), append(workspaces, g.workspace())
 	}
 	if len(ids) == 0 {
 		return nil
@@ -122,9 +125,9 @@ func (c *change) linkFresh(ctx context.Context, groups []group, live map[Ref]boo
 // linkMixed adds the members of a group to the persons that some of them have, unless the
 // person that would come of it raises a doubt.
 func (c *change) linkMixed(ctx context.Context, g group, live map[Ref]bool, did *progress) ([]proposal, error) {
-	candidates := slices.DeleteFunc(slices.Clone(g.members), func(m candidate) bool { return !live[m.Ref] })
-	members := make([]member, len(candidates))
-	for i, m := range candidates {
+	g.members = slices.DeleteFunc(slices.Clone(g.members), func(m candidate) bool { return !live[m.Ref] })
+	members := make([]member, len(g.members))
+	for i, m := range g.members {
 		members[i] = m.member
 	}
 	if len(members) < 2 {
@@ -133,7 +136,10 @@ func (c *change) linkMixed(ctx context.Context, g group, live map[Ref]bool, did 
 	if err := c.readLinks(ctx, members); err != nil { // a group before may have changed them
 		return nil, err
 	}
-	whole, aliases, err := c.whole(ctx, members)
+	whole, about, aliases, err := c.whole(ctx, members)
+	if errors.Is(err, ErrAcross) { // it is for a matching of the company
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -153,23 +159,24 @@ func (c *change) linkMixed(ctx context.Context, g group, live map[Ref]bool, did 
 		case err == nil:
 			did.Linked += int64(fresh)
 			return nil, nil
-		case errors.Is(err, ErrAcross): // it is for a matching of the company
-			return nil, nil
 		case !errors.Is(err, ErrTooMany):
 			return nil, err
 		}
 		doubt = identifiersConflict // so many are not one human
 	}
 	did.Doubted++
-	return g.proposals(edge{ByUPN, 0.8, Evidence{Key: g.key.String(), Recipients: g.n, Doubt: doubt}}, map[pair]State{}), nil
+	return g.proposals(edge{ByUPN, 0.8, Evidence{Key: g.key.String(), Recipients: g.n, Doubt: doubt}}, about, map[pair]State{}), nil
 }
 
 // whole returns all recipients that would be one person with members, and the person that
-// each is in now.
-func (c *change) whole(ctx context.Context, members []member) (refs []Ref, aliases map[Ref]ID, err error) {
-	aliases = map[Ref]ID{}
+// each is in now, and the workspace that they all are in, or zero. A workspace learns nothing of a person across workspaces: that is ErrAcross.
+func (c *change) whole(ctx context.Context, members []member) (refs []Ref, workspace tenancy.WorkspaceID, aliases map[Ref]ID, err error) {
+	workspace, aliases = members[0].workspace, map[Ref]ID{}
 	read := map[ID]bool{}
 	for _, m := range members {
+		if m.workspace != workspace {
+			workspace = tenancy.WorkspaceID{}
+		}
 		if m.link == nil {
 			refs = append(refs, m.Ref)
 			continue
@@ -180,14 +187,20 @@ func (c *change) whole(ctx context.Context, members []member) (refs []Ref, alias
 		read[m.link.alias] = true
 		t, err := c.read(ctx, m.link.alias)
 		if err != nil {
-			return nil, nil, err
+			return nil, workspace, nil, err
+		}
+		if !c.reaches(t.root.workspace) {
+			return nil, workspace, nil, ErrAcross
+		}
+		if t.root.workspace != workspace {
+			workspace = tenancy.WorkspaceID{}
 		}
 		for _, l := range t.root.all() {
 			refs = append(refs, l.Ref)
 			aliases[l.Ref] = l.alias
 		}
 	}
-	return refs, aliases, nil
+	return refs, workspace, aliases, nil
 }
 
 // wholeDoubt looks at what the closure of links would bring together: no matching makes one

@@ -152,7 +152,8 @@ func (c *change) leaveWorkspace(ctx context.Context, m move.Move) error {
 	if err := c.settleAll(ctx, cut); err != nil {
 		return err
 	}
-	_, err = c.exec(ctx, "take suggestions along", `UPDATE strata.person_suggestions s SET workspace_id = (SELECT $3::uuid FROM strata.domains d
+	// Inside a workspace evidence says nothing of others, which that of a pair across them may.
+	_, err = c.exec(ctx, "take suggestions along", `UPDATE strata.person_suggestions s SET evidence = s.evidence - 'recipients' - 'doubt', workspace_id = (SELECT $3::uuid FROM strata.domains d
 			WHERE d.company_id = $1 AND d.id = CASE s.a_domain_id WHEN $2 THEN s.b_domain_id ELSE s.a_domain_id END AND (d.workspace_id = $3 OR d.id = $2))
 		WHERE s.company_id = $1 AND $2 IN (s.a_domain_id, s.b_domain_id)`, c.scope.CompanyID, m.DomainID, m.To.WorkspaceID)
 	if err != nil {

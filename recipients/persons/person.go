@@ -72,7 +72,8 @@ type Link struct {
 	Method Method `json:"method"`
 	// Confidence is from 0 to 1; a link by hand has 1.
 	Confidence float64 `json:"confidence"`
-	// Evidence says which rule matched and the hash of what is the same.
+	// Evidence says which rule matched and the hash of what is the same. In a workspace, that of
+	// a person across workspaces says no more.
 	Evidence Evidence  `json:"evidence"`
 	LinkedBy string    `json:"linkedBy"`
 	LinkedAt time.Time `json:"linkedAt"`
@@ -82,7 +83,8 @@ type Link struct {
 type Evidence struct {
 	// Key is the hash of what is the same; empty for a link by hand.
 	Key string `json:"key,omitempty"`
-	// Recipients is how many recipients had the key when it was found.
+	// Recipients is how many recipients had the key when it was found: of all that were looked
+	// through, or for what is inside one workspace those in it.
 	Recipients int `json:"recipients,omitempty"`
 	// Doubt says why the link was not made by itself, although the rule would: "names_differ",
 	// "same_domain", "identifiers_conflict" or "rejected_before".

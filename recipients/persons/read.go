@@ -57,6 +57,9 @@ func (s *Store) Get(ctx context.Context, id ID) (Person, error) {
 			var confidence float32
 			err = row.Scan(&l.ID, &l.DomainID, &l.RecipientID, &l.WorkspaceID, &l.Email, &l.Name, &l.Status, &l.Method, &confidence, &l.Evidence, &l.LinkedBy, &l.LinkedAt)
 			l.Confidence, l.LinkedAt = rounded(confidence), l.LinkedAt.UTC()
+			if !scope.WorkspaceID.IsZero() && p.WorkspaceID == nil { // the rest is about recipients elsewhere too
+				l.Evidence = Evidence{Key: l.Evidence.Key}
+			}
 			return l, err
 		})
 		return err

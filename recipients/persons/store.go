@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/tenancy"
@@ -20,7 +21,8 @@ import (
 //
 // Every change is one transaction with its audit entries, one for each workspace that it
 // touches. Changes of one company wait for each other, so that they neither deadlock nor lose
-// anything. A Store is safe for concurrent use.
+// anything. One that PostgreSQL ends in a deadlock with a write of recipients is tried again; a
+// ...Tx cannot. A Store is safe for concurrent use.
 type Store struct {
 	db    *tenancy.DB
 	audit *audit.Recorder
@@ -41,15 +43,26 @@ func scopeOf(ctx context.Context) (tenancy.Tenant, error) {
 	return t, err
 }
 
+// maxAttempts is how often a change is tried that PostgreSQL ended as part of a deadlock.
+const maxAttempts = 10
+
 // inTx runs fn in a transaction in the scope of ctx, when nobody else changes persons of the
-// company.
+// company, and again when others deadlocked with it.
 func (s *Store) inTx(ctx context.Context, fn func(ctx context.Context, c *change) error) error {
 	scope, err := scopeOf(ctx)
 	if err != nil {
 		return err
 	}
 	ctx = tenancy.WithTenant(ctx, scope)
-	return s.db.InTx(ctx, func(tx *tenancy.Tx) error { return s.begin(ctx, tx, scope, fn) })
+	for attempt := 1; ; attempt++ {
+		err := s.db.InTx(ctx, func(tx *tenancy.Tx) error { return s.begin(ctx, tx, scope, fn) })
+		// Whom a person has is known only once some recipients are locked. So those of a domain are
+		// not locked in one order, and whoever locks many of them may wait for this and this for it.
+		var pg *pgconn.PgError
+		if deadlocked := errors.As(err, &pg) && pg.Code == "40P01"; !deadlocked || attempt == maxAttempts || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // inCallersTx is inTx in the caller's transaction, which goes on after an error as before the
@@ -91,6 +104,12 @@ type change struct {
 // change that the scope allows. Its statements name the company first.
 func (c *change) asCompany(ctx context.Context, fn func(ctx context.Context) error) error {
 	return c.tx.As(ctx, tenancy.Tenant{CompanyID: c.scope.CompanyID}, func(ctx context.Context, _ *tenancy.Tx) error { return fn(ctx) })
+}
+
+// reaches reports whether the caller's scope has all of a workspace. One that is zero, for what
+// is across workspaces, only a company has.
+func (c *change) reaches(workspace tenancy.WorkspaceID) bool {
+	return c.scope.WorkspaceID.IsZero() || c.scope.WorkspaceID == workspace
 }
 
 // touch notes that the person of a recipient changes.
