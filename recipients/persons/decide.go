@@ -110,8 +110,9 @@ func (s *Store) Suggestion(ctx context.Context, id SuggestionID) (out Suggestion
 }
 
 // Accept links the two recipients of a suggestion and returns their person. Errors:
-// ErrNotFound, ErrDecided, ErrConflict when their persons have different user principal names
-// by now, recipients.ErrNotFound for a recipient that is deleted, and those of Link.
+// ErrNotFound, ErrDecided, ErrConflict when their persons have different user principal names,
+// as the last matching found them: what was edited since counts from the next one on. Also
+// recipients.ErrNotFound for a recipient that is deleted, and those of Link.
 func (s *Store) Accept(ctx context.Context, id SuggestionID) (person ID, err error) {
 	err = s.inTx(ctx, func(ctx context.Context, c *change) error {
 		person, err = c.accept(ctx, id)

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -110,7 +112,8 @@ func (w *matchWork) fieldsIn(ctx context.Context, tx *tenancy.Tx) (f fieldsOf, e
 		return ""
 	}
 	f.named = set.Named
-	sum := sha256.Sum256([]byte(fmt.Sprintf("%d\x00%s\x00%s\x00%s\x00%s", keysVersion, f.upn, slot(f.upn), f.department, slot(f.department))))
+	made := fmt.Sprintf("%d\x00%s\x00%s\x00%s\x00%s\x00%s", keysVersion, f.upn, slot(f.upn), f.department, slot(f.department), slices.Sorted(maps.Keys(w.roles)))
+	sum := sha256.Sum256([]byte(made))
 	f.hash, err = uuid.FromBytes(sum[:16])
 	return f, err
 }

@@ -178,6 +178,13 @@ func (m *Matcher) submit(ctx context.Context, tx *tenancy.Tx, scope tenancy.Tena
 	anchor := tx.Tenant().DomainID
 	id := tenancy.NewID[bulk.Run]()
 	err = tx.As(ctx, scope, func(ctx context.Context, tx *tenancy.Tx) error {
+		// Nobody ends a run that was paused when its domain was deleted.
+		_, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.person_matches m SET state = 'cancelled', finished_at = now()
+			WHERE m.company_id = $1 AND m.workspace_id IS NOT DISTINCT FROM $2 AND m.state = 'running'
+				AND NOT EXISTS (SELECT FROM strata.domains d WHERE d.company_id = $1 AND d.id = m.anchor_id AND d.deleted_at IS NULL)`), scope.CompanyID, scope.WorkspaceID)
+		if err != nil {
+			return err
+		}
 		rows, err := tx.Query(ctx, tx.SQL(`INSERT INTO strata.person_matches (company_id, id, workspace_id, anchor_id, requested_by) VALUES ($1, $2, $3, $4, $5)
 			ON CONFLICT (company_id, coalesce(workspace_id, company_id)) WHERE state = 'running' DO NOTHING RETURNING `+matchingColumns),
 			scope.CompanyID, id, scope.WorkspaceID, anchor, tenancy.ActorFrom(ctx).ID)
