@@ -172,10 +172,12 @@ func TestOptingOutNeedsNoValidNumber(t *testing.T) {
 	ctx := w.A.Ctx
 	id := w.create(ctx, t, "ada@example.com")
 	require.NoError(t, w.sms.Enroll(ctx, id, number("030 123456")))
-	_, err := w.Pool.Exec(t.Context(), `UPDATE strata.recipient_sms SET phone = '+49000', opted_in = true, opted_in_at = '2026-01-01', opted_in_source = 'form'`)
-	require.NoError(t, err)
+	require.NoError(t, w.DB.InTx(ctx, func(tx *tenancy.Tx) error {
+		_, err := tx.Bun().ExecContext(ctx, `UPDATE strata.recipient_sms SET phone = '+49000', opted_in = true, opted_in_at = '2026-01-01', opted_in_source = 'form'`)
+		return err
+	}))
 	var v *tenancy.ValidationError
-	_, err = w.sms.Update(ctx, id, 0, func(s *sms.SMS) error { s.OptedInSource = "call"; return nil })
+	_, err := w.sms.Update(ctx, id, 0, func(s *sms.SMS) error { s.OptedInSource = "call"; return nil })
 	require.ErrorAs(t, err, &v)
 	row, err := w.sms.OptOut(ctx, id, "STOP", time.Time{})
 	require.NoError(t, err)
@@ -237,7 +239,7 @@ func TestNothingOfAnotherTenant(t *testing.T) {
 	row, err := w.sms.Get(w.A.Ctx, ada)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, row.Version)
-	public.Prove(t, w.Pool, nil)
+	public.Prove(t, w.Pool, &public.Config{Schemas: []string{"strata"}})
 	require.NoError(t, w.DB.Check(t.Context()))
 }
 
