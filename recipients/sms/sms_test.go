@@ -36,7 +36,7 @@ func open(t *testing.T) *world {
 	var err error
 	w.sms, err = sms.Register(r, &sms.Config{DefaultRegion: "DE"})
 	require.NoError(t, err)
-	require.NoError(t, r.Migrate(t.Context(), w.DB))
+	require.NoError(t, r.Migrate(t.Context(), w.Direct(t)))
 	require.NoError(t, r.Verify(t.Context(), w.DB))
 	fields, err := customfields.NewRegistry(w.DB, w.Redis, w.Limits, w.Audit, nil)
 	require.NoError(t, err)
