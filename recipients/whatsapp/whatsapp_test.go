@@ -172,7 +172,10 @@ func TestRecordInbound(t *testing.T) {
 
 	// Of several of one recipient the latest counts, and an earlier one never.
 	n, err = w.whatsapp.RecordInbound(ctx, []whatsapp.Inbound{
-		{ids[0], noon.Add(time.Hour)}, {ids[0], noon.Add(2 * time.Hour)}, {ids[0], noon.Add(time.Minute)}, {ids[1], noon.Add(-time.Hour)},
+		{ids[0], noon.Add(time.Hour)},
+		{ids[0], noon.Add(2 * time.Hour)},
+		{ids[0], noon.Add(time.Minute)},
+		{ids[1], noon.Add(-time.Hour)},
 		{tenancy.NewID[recipients.Recipient](), noon},
 	})
 	require.NoError(t, err)
