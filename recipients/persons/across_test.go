@@ -1,6 +1,7 @@
 package persons_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/stratakit/strata/audit"
+	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/recipients/persons"
 	"github.com/stratakit/strata/tenancy"
 )
@@ -186,5 +188,38 @@ func TestDeadlockWithAWriteOfRecipients(t *testing.T) {
 		require.ErrorContains(t, err, "40P01")
 	}
 	require.NoError(t, <-done)
+	b.requireSound(t)
+}
+
+// A person that is merged while a sweep waits keeps its recipient: below another one it is
+// not alone.
+func TestSweepBesideAMerge(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	refs := b.addMany(b.A.Ctx, t, 4)
+	first, err := b.persons.Link(b.A.WorkspaceCtx, refs[:2])
+	require.NoError(t, err)
+	second, err := b.persons.Link(b.A.WorkspaceCtx, refs[2:])
+	require.NoError(t, err)
+	require.NoError(t, b.recipients.Purge(b.A.Ctx, []recipients.ID{refs[1].RecipientID}))
+	done := make(chan error, 1)
+	require.NoError(t, b.DB.InTx(b.A.WorkspaceCtx, func(tx *tenancy.Tx) error {
+		_, err := b.persons.MergeTx(b.A.WorkspaceCtx, tx, second, second) // changes nothing, and others wait
+		require.NoError(t, err)
+		go func() {
+			_, err := b.persons.Sweep(context.Background())
+			done <- err
+		}()
+		require.Eventually(t, func() bool {
+			var waiting bool
+			require.NoError(t, b.Pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND locktype = 'advisory'
+				AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`).Scan(&waiting))
+			return waiting
+		}, within, 5*time.Millisecond)
+		_, err = b.persons.MergeTx(b.A.WorkspaceCtx, tx, second, first)
+		return err
+	}))
+	require.NoError(t, <-done)
+	require.Equal(t, second, b.pointer(t, refs[0]))
 	b.requireSound(t)
 }

@@ -2,6 +2,7 @@ package persons
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -44,11 +45,18 @@ func (s *Store) Sweep(ctx context.Context) (int, error) {
 		in := tenancy.WithActor(tenancy.WithTenant(ctx, tenancy.Tenant{CompanyID: l.company}), tenancy.Actor{Type: tenancy.ActorSystem})
 		err := s.inTx(in, func(ctx context.Context, c *change) error {
 			if l.person.IsZero() {
-				_, err := c.exec(ctx, "forget a suggestion", `DELETE FROM strata.person_suggestions WHERE company_id = $1 AND id = $2`, l.company, l.suggestion)
-				if err != nil {
+				gone, err := c.exec(ctx, "forget a suggestion", `DELETE FROM strata.person_suggestions WHERE company_id = $1 AND id = $2`, l.company, l.suggestion)
+				if err != nil || gone == 0 { // another process was faster
 					return err
 				}
 				return c.audit.RecordTx(ctx, c.tx, entry("person.suggestion_swept", l.suggestion.String(), nil))
+			}
+			root, err := c.top(ctx, l.person)
+			if errors.Is(err, ErrNotFound) || err == nil && root != l.person {
+				return nil // another process was faster, or it is merged by now: below another person one recipient is right
+			}
+			if err != nil {
+				return err
 			}
 			if err := c.settle(ctx, l.person); err != nil {
 				return err
