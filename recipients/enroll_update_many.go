@@ -1,0 +1,117 @@
+package recipients
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/uptrace/bun"
+
+	"github.com/stratakit/strata/audit"
+	"github.com/stratakit/strata/tenancy"
+)
+
+// UpdateMany changes the rows of those of the recipients that are enrolled, at most
+// MaxEnrollMany, all of them or none, and returns how many it changed; the others are passed
+// over. change gets each row as Update has it. Errors: ErrValueTaken, those of change, and
+// *tenancy.ValidationError, which names the row by its place among ids, as in "rows[3].phone".
+func (e *Enrollments[T]) UpdateMany(ctx context.Context, ids []ID, change func(row *T) error) (n int, err error) {
+	err = e.inTx(ctx, func(s *Store, x *extension, tx *tenancy.Tx) (err error) {
+		n, err = e.updateMany(ctx, s, x, tx, ids, change)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+// UpdateManyTx is UpdateMany in the caller's transaction: after an error, tx goes on as before
+// the call.
+func (e *Enrollments[T]) UpdateManyTx(ctx context.Context, tx *tenancy.Tx, ids []ID, change func(row *T) error) (n int, err error) {
+	err = e.inSavepoint(ctx, tx, func(s *Store, x *extension) (err error) {
+		n, err = e.updateMany(ctx, s, x, tx, ids, change)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+func (e *Enrollments[T]) updateMany(ctx context.Context, s *Store, x *extension, tx *tenancy.Tx, ids []ID, change func(row *T) error) (int, error) {
+	t, err := tenancy.DomainFrom(ctx)
+	if err != nil || len(ids) == 0 {
+		return 0, err
+	}
+	if err := checkMany(ids); err != nil {
+		return 0, err
+	}
+	before, rows, err := lockRows[T](ctx, x, tx, t, ids)
+	if err != nil {
+		return 0, err
+	}
+	var wrong []error
+	var written []*T
+	var entries []audit.Entry
+	set := map[string]bool{}
+	for i, row := range rows {
+		kept := *enrollmentOf(before[i])
+		if err := change(row); err != nil {
+			return 0, err
+		}
+		*enrollmentOf(row) = kept
+		if err := e.checkRow(ctx, x, row); err != nil {
+			wrong = append(wrong, prefixed(fmt.Sprintf("rows[%d].", slices.Index(ids, kept.RecipientID)), err))
+			continue
+		}
+		*enrollmentOf(row) = kept
+		columns, changed := x.changed(before[i], row)
+		if len(columns) == 0 {
+			continue
+		}
+		for _, c := range columns {
+			set[quoted(c)+" = EXCLUDED."+quoted(c)] = true
+		}
+		written = append(written, row)
+		entries = append(entries, x.entry("recipient.enrollment_updated", kept.RecipientID, changed))
+	}
+	if err := all(wrong...); err != nil || len(written) == 0 {
+		return 0, err
+	}
+	sets := []string{"version = " + x.alias() + ".version + 1", "updated_at = now()"}
+	for s := range set {
+		sets = append(sets, s)
+	}
+	slices.Sort(sets)
+	// All of them are there and held, so that each is a conflict: one statement for any number.
+	_, err = tx.Bun().NewInsert().Model(&written).ModelTableExpr("? AS ?", bun.Safe(x.table.String()), bun.Safe(x.alias())).
+		On("CONFLICT (domain_id, recipient_id) DO UPDATE SET ?", bun.Safe(strings.Join(sets, ", "))).Returning("NULL").Exec(ctx)
+	if err != nil {
+		return 0, x.refused(err)
+	}
+	return len(written), s.audit.RecordTx(ctx, tx, entries...)
+}
+
+// lockRows is lockRow of those that are there, in the order of their recipients.
+func lockRows[T any](ctx context.Context, x *extension, tx *tenancy.Tx, t tenancy.Tenant, ids []ID) (before, rows []*T, err error) {
+	q := `SELECT ` + x.selected() + ` FROM strata.recipients r JOIN ` + x.table.String() + ` ` + x.alias() + `
+		ON ` + x.sql("domain_id") + ` = r.domain_id AND ` + x.sql("recipient_id") + ` = r.id
+		WHERE r.domain_id = $1 AND r.id = ANY ($2) AND r.deleted_at IS NULL ORDER BY r.id FOR UPDATE OF ` + x.alias()
+	err = tx.Read(ctx, q, []any{t.DomainID, ids}, func(found pgx.Rows) error {
+		for found.Next() {
+			for _, into := range []*[]*T{&before, &rows} {
+				m := x.newScan()
+				if err := found.Scan(m.targets...); err != nil {
+					return err
+				}
+				row, _ := m.row().(*T)
+				*into = append(*into, row)
+			}
+		}
+		return found.Err()
+	})
+	return before, rows, err
+}
