@@ -55,6 +55,11 @@ var heavy = []struct {
 		regexp.MustCompile(`^github\.com/riverqueue/|^gocloud\.dev/|^net/http/httptest$|^github\.com/miekg/`),
 		"a team may use this package alone",
 	},
+	{
+		regexp.MustCompile(`^/(tenancy|audit|billing|bulk|customfields|imports)(/|$)|^/recipients(/(persons|email|push|recipientshttp)(/|$)|$)|^$`),
+		regexp.MustCompile(`^github\.com/nyaruka/`),
+		"the numbering plans of the world are for products that write to phones",
+	},
 }
 
 type goPackage struct {

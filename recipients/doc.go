@@ -31,4 +31,20 @@
 // plan has no room. [Store.PurgeDeleted], which a started strata.Strata runs, takes away for
 // good what was deleted [Config.PurgeAfter] ago, with all recipients of domains, workspaces and
 // companies that were; [Store.Purge] does so at once.
+//
+// # What products add
+//
+// A product keeps what it knows of a recipient in a table of its own: an extension, with at most
+// one row for each, which means that the recipient is enrolled in the product. [Register] takes
+// it as a bun model that embeds [Enrollment]; [Registry.Migrate], which strata.Migrate calls,
+// makes the table, or looks at the one that the product makes and says everything that it lacks
+// with the SQL for it. [Enrollments] enrolls, reads, changes and withdraws. Filters have its
+// columns (training.points > 5, training.enrolled), and [Query.With] reads its rows with a list
+// in the same statement.
+//
+// What is registered is stored, so a process of any product moves, purges, filters, joins and
+// exports ([Store.Export]) what all of them have; only the product itself changes it. Tables
+// only grow: of two adjacent versions of a product that run beside each other the older leaves
+// alone what it does not know. To drop a column, let no version have it first. A deleted
+// recipient keeps its rows, and a purge takes them.
 package recipients

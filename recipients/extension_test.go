@@ -101,7 +101,7 @@ func (b *bundle) extend(t *testing.T) *extended {
 	out.courses = register(t, r, recipients.Extension[Course]{Name: "course", Product: "academy", OwnTable: true})
 	_, err := out.Pool.Exec(t.Context(), academySQL)
 	require.NoError(t, err)
-	require.NoError(t, r.Migrate(t.Context(), out.DB))
+	require.NoError(t, r.Migrate(t.Context(), out.Direct(t)))
 	require.NoError(t, r.Verify(t.Context(), out.DB))
 	out.store = out.storeWith(t, r)
 	return out

@@ -56,7 +56,7 @@ func TestAdjacentVersionsShareAGeneratedTable(t *testing.T) {
 
 	first, devices := registryOf(t, recipients.Extension[Device]{Name: "push", Product: "pusher"})
 	require.ErrorContains(t, first.Verify(t.Context(), b.DB), "it is not stored")
-	require.NoError(t, first.Migrate(t.Context(), b.DB))
+	require.NoError(t, first.Migrate(t.Context(), b.Direct(t)))
 	b.storeWith(t, first)
 	require.NoError(t, devices.Enroll(ctx, ada.ID, &Device{Token: "a"}))
 
@@ -64,7 +64,7 @@ func TestAdjacentVersionsShareAGeneratedTable(t *testing.T) {
 	require.ErrorContains(t, second.Verify(t.Context(), b.DB), "it has no column platform")
 	var g errgroup.Group
 	for range 4 {
-		g.Go(func() error { return second.Migrate(t.Context(), b.DB) })
+		g.Go(func() error { return second.Migrate(t.Context(), b.Direct(t)) })
 	}
 	require.NoError(t, g.Wait(), "all processes at once")
 	s := b.storeWith(t, second)
@@ -81,7 +81,7 @@ func TestAdjacentVersionsShareAGeneratedTable(t *testing.T) {
 	require.ErrorIs(t, devices.Enroll(ctx, b.create(ctx, t, recipients.New{Email: "cy@example.com"}).ID, &Device{Token: "b"}), recipients.ErrValueTaken)
 	again, older := registryOf(t, recipients.Extension[Device]{Name: "push", Product: "pusher"})
 	require.NoError(t, again.Verify(t.Context(), b.DB))
-	require.NoError(t, again.Migrate(t.Context(), b.DB))
+	require.NoError(t, again.Migrate(t.Context(), b.Direct(t)))
 	old := b.storeWith(t, again)
 	row, err := older.Get(ctx, bo.ID)
 	require.NoError(t, err)
@@ -117,7 +117,7 @@ func TestMigratingAnExtensionGoesOn(t *testing.T) {
 		`ALTER TABLE pusher.devices DROP CONSTRAINT devices_domain_id_recipient_id_fkey`, `ALTER TABLE pusher.devices DROP COLUMN token`, `DROP TABLE pusher.devices`, `DROP SCHEMA pusher CASCADE`,
 	} {
 		r, _ := registryOf(t, recipients.Extension[Device]{Name: "push", Product: "pusher"})
-		require.NoError(t, r.Migrate(t.Context(), b.DB), lost)
+		require.NoError(t, r.Migrate(t.Context(), b.Direct(t)), lost)
 		require.NoError(t, r.Verify(t.Context(), b.DB), lost)
 		tables, err := b.DB.DomainTables(t.Context())
 		require.NoError(t, err)
@@ -130,7 +130,7 @@ func TestMigratingAnExtensionGoesOn(t *testing.T) {
 	}
 	r, _ := registryOf(t, recipients.Extension[Device]{Name: "push", Product: "pusher"})
 	require.Error(t, r.Verify(t.Context(), b.DB))
-	require.NoError(t, r.Migrate(t.Context(), b.DB))
+	require.NoError(t, r.Migrate(t.Context(), b.Direct(t)))
 	require.NoError(t, r.Verify(t.Context(), b.DB))
 }
 
@@ -151,7 +151,7 @@ func TestAProductsOwnTableIsOnlyVerified(t *testing.T) {
 	problems := func() []recipients.ExtensionProblem {
 		t.Helper()
 		var e *recipients.ExtensionError
-		require.ErrorAs(t, r.Migrate(t.Context(), b.DB), &e)
+		require.ErrorAs(t, r.Migrate(t.Context(), b.Direct(t)), &e)
 		return e.Problems
 	}
 	require.Contains(t, problems()[0].Message, `schema "academy" does not exist`)
@@ -165,7 +165,7 @@ func TestAProductsOwnTableIsOnlyVerified(t *testing.T) {
 		_, err := b.Pool.Exec(t.Context(), p.SQL)
 		require.NoError(t, err, p.Message)
 	}
-	require.NoError(t, r.Migrate(t.Context(), b.DB))
+	require.NoError(t, r.Migrate(t.Context(), b.Direct(t)))
 
 	_, err = b.Pool.Exec(t.Context(), `ALTER TABLE academy.courses DROP COLUMN score, ADD COLUMN score text; ALTER TABLE academy.courses DROP CONSTRAINT courses_pkey`)
 	require.NoError(t, err)
@@ -178,13 +178,13 @@ func TestTwoProductsCannotHaveOneName(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	r, _ := registryOf(t, recipients.Extension[Device]{Name: "push", Product: "pusher"})
-	require.NoError(t, r.Migrate(t.Context(), b.DB))
+	require.NoError(t, r.Migrate(t.Context(), b.Direct(t)))
 
 	other, _ := registryOf(t, recipients.Extension[Mail]{Name: "push", Product: "mailer"})
-	err := other.Migrate(t.Context(), b.DB)
+	err := other.Migrate(t.Context(), b.Direct(t))
 	require.ErrorContains(t, err, `the name is that of table "pusher"."devices" of pusher, and this is table "mailer"."mail" of mailer`)
 	same, _ := registryOf(t, recipients.Extension[Device]{Name: "phones", Product: "mailer"})
-	require.ErrorContains(t, same.Migrate(t.Context(), b.DB), `table "pusher"."devices" is that of extension "push" of pusher`)
+	require.ErrorContains(t, same.Migrate(t.Context(), b.Direct(t)), `table "pusher"."devices" is that of extension "push" of pusher`)
 	var there bool
 	require.NoError(t, b.Pool.QueryRow(t.Context(), `SELECT to_regclass('mailer.mail') IS NOT NULL`).Scan(&there))
 	require.False(t, there, "nothing was changed")
@@ -196,7 +196,7 @@ func TestTwoProductsCannotHaveOneName(t *testing.T) {
 		Token int64 `bun:"token"`
 	}
 	changed, _ := registryOf(t, recipients.Extension[Changed]{Name: "push", Product: "pusher"})
-	require.ErrorContains(t, changed.Migrate(t.Context(), b.DB), "column token was registered as text (version 1 of pusher), and is bigint now")
+	require.ErrorContains(t, changed.Migrate(t.Context(), b.Direct(t)), "column token was registered as text (version 1 of pusher), and is bigint now")
 }
 
 func TestTablesOfExtensionsKeepTenantsApart(t *testing.T) {

@@ -119,7 +119,7 @@ func TestTargetsPreferTheEnrolled(t *testing.T) {
 	registry := recipients.NewRegistry()
 	news, err := recipients.Register(registry, recipients.Extension[News]{Name: "news"})
 	require.NoError(t, err)
-	require.NoError(t, registry.Migrate(t.Context(), b.DB))
+	require.NoError(t, registry.Migrate(t.Context(), b.Direct(t)))
 	b.recipients, err = recipients.NewStore(b.DB, b.fields, b.Limits, b.Audit, &recipients.Config{Extensions: registry})
 	require.NoError(t, err)
 	g := b.targeter(t)

@@ -31,7 +31,7 @@ func openExtended(t *testing.T) *world {
 	r := recipients.NewRegistry()
 	_, err := recipients.Register(r, recipients.Extension[mail]{Name: "email", Product: "mailer"})
 	require.NoError(t, err)
-	require.NoError(t, r.Migrate(t.Context(), w.DB))
+	require.NoError(t, r.Migrate(t.Context(), w.Direct(t)))
 	w.fields, err = customfields.NewRegistry(w.DB, w.Redis, w.Limits, w.Audit, nil)
 	require.NoError(t, err)
 	w.store, err = recipients.NewStore(w.DB, w.fields, w.Limits, w.Audit, &recipients.Config{Extensions: r})
