@@ -37,7 +37,7 @@ func open(t *testing.T) *world {
 	w.mail, err = email.Register(r, nil)
 	require.NoError(t, err)
 	require.ErrorContains(t, r.Verify(t.Context(), w.DB), "run strata.Migrate")
-	require.NoError(t, r.Migrate(t.Context(), w.DB))
+	require.NoError(t, r.Migrate(t.Context(), w.Direct(t)))
 	require.NoError(t, r.Verify(t.Context(), w.DB))
 	fields, err := customfields.NewRegistry(w.DB, w.Redis, w.Limits, w.Audit, nil)
 	require.NoError(t, err)

@@ -41,7 +41,7 @@ func open(t *testing.T) *world {
 	var err error
 	w.push, err = push.Register(r, &push.Config{MaxDevices: 3})
 	require.NoError(t, err)
-	require.NoError(t, r.Migrate(t.Context(), w.DB))
+	require.NoError(t, r.Migrate(t.Context(), w.Direct(t)))
 	require.NoError(t, r.Verify(t.Context(), w.DB))
 	fields, err := customfields.NewRegistry(w.DB, w.Redis, w.Limits, w.Audit, nil)
 	require.NoError(t, err)
