@@ -133,12 +133,21 @@ func CheckSchema(ctx context.Context, pool *pgxpool.Pool, cfg *MigrateConfig) er
 }
 
 // Unmigrate takes Strata's tables, and with them all data of every tenant, out of the
-// database. The schemas, the roles and River's tables stay. It is for tests and for
-// leaving.
+// database, after those of the extensions that have migrations (MigrateConfig.Extensions). The
+// schemas, the roles and River's tables stay. It is for tests and for leaving.
 func Unmigrate(ctx context.Context, pool *pgxpool.Pool, cfg *MigrateConfig) error {
 	c, err := cfg.withDefaults(pool)
 	if err != nil {
 		return err
+	}
+	if c.Extensions != nil {
+		db, err := tenancy.NewDB(pool, &tenancy.DBConfig{Schema: c.Schema, RiverSchema: c.RiverSchema})
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(c.Extensions.Unmigrate(ctx, db), db.Close()); err != nil {
+			return err
+		}
 	}
 	return migrate.Locked(ctx, pool, c.Schema, func(ctx context.Context) error {
 		return migrate.Down(ctx, pool, c.Schema, lines())

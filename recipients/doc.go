@@ -38,7 +38,9 @@
 // one row for each, which means that the recipient is enrolled in the product. [Register] takes
 // it as a bun model that embeds [Enrollment]; [Registry.Migrate], which strata.Migrate calls,
 // makes the table, or looks at the one that the product makes and says everything that it lacks
-// with the SQL for it. [Enrollments] enrolls, reads, changes and withdraws. Filters have its
+// with the SQL for it. A table that needs more, such as triggers or a second one that hangs on it,
+// comes with migrations of its own (Extension.Migrations): recipients/email and recipients/push
+// are models for that. [Enrollments] enrolls, reads, changes and withdraws. Filters have its
 // columns (training.points > 5, training.enrolled), and [Query.With] reads its rows with a list
 // in the same statement.
 //

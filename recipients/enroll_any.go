@@ -133,6 +133,10 @@ func (x *extension) setJSON(row any, values map[string]json.RawMessage) error {
 			continue
 		}
 		c := &x.columns[i]
+		if c.readOnly {
+			v.Add(name, "read_only", "is set by "+x.product+" alone")
+			continue
+		}
 		field, text := model.FieldByIndex(c.index), bytes.TrimSpace(values[name])
 		if bytes.Equal(text, []byte("null")) {
 			if c.notNull {

@@ -3,6 +3,7 @@ package recipients
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"reflect"
 	"regexp"
 	"slices"
@@ -50,6 +51,7 @@ func (e *Enrollment) enrollment() *Enrollment { return e }
 //	email             with filterable: compared in the form of NormalizeEmail
 //	options:a|b|c     the only values of a text
 //	index, unique     an index of a generated table, over the domain and the column
+//	readonly          shown over HTTP, and set by the product's own code only
 //
 // Columns are named in JSON by their json tag, otherwise by their name in camelCase; "-" keeps
 // one out of HTTP.
@@ -62,6 +64,15 @@ type Extension[T any] struct {
 	// OwnTable says that the product makes the table by its own migrations, and
 	// Registry.Migrate only looks whether it is as it must be. Otherwise it is generated.
 	OwnTable bool
+	// Migrations are what makes the table, where generating it is not enough: Registry.Migrate
+	// applies those that are missing, in order. They are files migrations/001_name.up.sql and
+	// migrations/001_name.down.sql, numbered from 001 without a gap and written against the schema
+	// strata, whatever it is called. The table is then verified as with OwnTable. Default none.
+	Migrations fs.FS
+	// Tables are further tables whose rows hang on those of T, as schema.name: Registry.Migrate
+	// registers them (tenancy.DB.RegisterTable), so that a move of a domain takes them along. For
+	// a purge they need a foreign key to the table of T with ON DELETE CASCADE. Default none.
+	Tables []string
 	// Check brings a row into its normal form and says what is wrong with it, as a
 	// *tenancy.ValidationError by the names of JSON, before it is written. It must not keep
 	// the row, and runs inside the transaction. Default none.
@@ -114,6 +125,8 @@ type extension struct {
 	table         tenancy.Table
 	columns       []column // its own, beside those of Enrollment
 	own           bool     // the product makes the table
+	files         fs.FS    // its migrations; nil: it has none
+	more          []tenancy.Table
 
 	model reflect.Type // nil: of a product that this process does not have
 	calls calls
@@ -133,6 +146,7 @@ type column struct {
 	indexed  bool
 	unique   bool
 	nullzero bool
+	readOnly bool
 }
 
 var (

@@ -149,6 +149,8 @@ func readStrataTag(f *schema.Field, base reflect.Type, c *column, note func(stri
 			filterable = true
 		case "email":
 			email = true
+		case "readonly":
+			c.readOnly = true
 		case "index":
 			c.indexed = true
 		case "unique":
@@ -158,7 +160,7 @@ func readStrataTag(f *schema.Field, base reflect.Type, c *column, note func(stri
 				note("options are those of a text, such as options:on|off")
 			}
 		default:
-			note("tag strata has %q, want filterable, email, options:a|b, index or unique", option)
+			note("tag strata has %q, want filterable, email, options:a|b, index, unique or readonly", option)
 		}
 	}
 	if !filterable {

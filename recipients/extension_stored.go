@@ -59,6 +59,9 @@ func (r *Registry) Verify(ctx context.Context, db *tenancy.DB) error {
 	}
 	for _, x := range all {
 		x = x.placed(db)
+		if err := migrate.Check(ctx, db.Pool(), db.Schema(), x.lines()); err != nil {
+			return err
+		}
 		problems := &ExtensionError{Extension: x.name, Product: x.product}
 		if _, known := x.merge(stored, problems); !known {
 			problems.add("it is not stored: run Registry.Migrate, or strata.Migrate with the registry")
@@ -85,6 +88,9 @@ func (x *extension) migrate(ctx context.Context, db *tenancy.DB) error {
 	if err := problems.orNil(); err != nil { // before anything is changed
 		return err
 	}
+	if err := x.migrateOwn(ctx, db); err != nil {
+		return err
+	}
 	f, err := x.facts(ctx, db)
 	if err != nil {
 		return err
@@ -100,8 +106,10 @@ func (x *extension) migrate(ctx context.Context, db *tenancy.DB) error {
 	if err := x.mend(ctx, db, f); err != nil {
 		return err
 	}
-	if err := db.RegisterTable(ctx, x.table); err != nil {
-		return fmt.Errorf("recipients: extension %q: %w", x.name, err)
+	for _, t := range append([]tenancy.Table{x.table}, x.more...) {
+		if err := db.RegisterTable(ctx, t); err != nil {
+			return fmt.Errorf("recipients: extension %q: %w", x.name, err)
+		}
 	}
 	if known {
 		return nil

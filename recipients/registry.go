@@ -4,6 +4,7 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/stratakit/strata/tenancy"
@@ -30,7 +31,7 @@ func Register[T any](r *Registry, e Extension[T]) (*Enrollments[T], error) {
 	if e.Product == "" {
 		e.Product = e.Name
 	}
-	x := &extension{name: e.Name, product: e.Product, own: e.OwnTable, model: reflect.TypeFor[T]()}
+	x := &extension{name: e.Name, product: e.Product, own: e.OwnTable || e.Migrations != nil, files: e.Migrations, model: reflect.TypeFor[T]()}
 	problems := &ExtensionError{Extension: x.name, Product: x.product}
 	if !extensionName.MatchString(e.Name) || slices.Contains([]string{"fields", "now", "today", "events"}, e.Name) {
 		problems.add("a name is lower-case letters, digits and underscores, at most 40, and not fields, now, today or events")
@@ -39,6 +40,13 @@ func Register[T any](r *Registry, e Extension[T]) (*Enrollments[T], error) {
 		problems.add("the name of a product has at most 100 bytes")
 	}
 	x.readModel(problems)
+	for _, name := range e.Tables {
+		schema, table, ok := strings.Cut(name, ".")
+		if !ok || !plainName.MatchString(schema) || !plainName.MatchString(table) {
+			problems.add("table %q: want schema.name, both in lower-case letters, digits and underscores", name)
+		}
+		x.more = append(x.more, tenancy.Table{Schema: schema, Name: table, Product: x.product})
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.store != nil {
@@ -78,11 +86,22 @@ func (r *Registry) bind(s *Store) error {
 	return nil
 }
 
+func pointers(tables []tenancy.Table) []*tenancy.Table {
+	out := make([]*tenancy.Table, len(tables))
+	for i := range tables {
+		out[i] = &tables[i]
+	}
+	return out
+}
+
 // placed is the extension with a table of Strata's own schema where that is.
 func (x *extension) placed(db *tenancy.DB) *extension {
 	out := *x
-	if out.table.Schema == tenancy.DefaultSchema {
-		out.table.Schema = db.Schema()
+	out.more = slices.Clone(x.more)
+	for _, t := range append([]*tenancy.Table{&out.table}, pointers(out.more)...) {
+		if t.Schema == tenancy.DefaultSchema {
+			t.Schema = db.Schema()
+		}
 	}
 	return &out
 }

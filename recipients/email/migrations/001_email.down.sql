@@ -1,0 +1,2 @@
+DROP TABLE strata.recipient_email;
+DROP FUNCTION strata.email_subscription_changed();
