@@ -34,7 +34,7 @@ func ExampleRegister() {
 		fmt.Println(err)
 		return
 	}
-	if err := registry.Migrate(ctx, env.DB); err != nil { // or strata.MigrateConfig.Extensions
+	if err := registry.Migrate(ctx, env.Direct(scratch)); err != nil { // or strata.MigrateConfig.Extensions
 		fmt.Println(err)
 		return
 	}
