@@ -17,25 +17,15 @@ import (
 // MaxBatch is how many recipients one call takes at most.
 const MaxBatch = 1_000
 
-// maxAttempts is how often a transaction is tried that PostgreSQL ended as part of a deadlock.
-const maxAttempts = 10
-
 // inTx runs fn in a transaction of its own, and again when others deadlocked with it.
 func inTx[T any](ctx context.Context, s *Store, fn func(tx *tenancy.Tx) ([]T, error)) (out []T, err error) {
 	if _, err := tenancy.DomainFrom(ctx); err != nil {
 		return nil, err
 	}
-	for attempt := 1; ; attempt++ {
-		err = s.db.InTx(ctx, func(tx *tenancy.Tx) (err error) {
-			out, err = fn(tx)
-			return err
-		})
-		var pg *pgconn.PgError
-		deadlocked := errors.As(err, &pg) && pg.Code == "40P01"
-		if !deadlocked || attempt == maxAttempts || ctx.Err() != nil {
-			break
-		}
-	}
+	err = s.db.InTxRetry(ctx, func(tx *tenancy.Tx) (err error) {
+		out, err = fn(tx)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -145,6 +145,22 @@ func (db *DB) InTx(ctx context.Context, fn func(tx *Tx) error) error {
 	return nil
 }
 
+// maxAttempts is how often InTxRetry runs a transaction.
+const maxAttempts = 10
+
+// InTxRetry is InTx for writers that cannot lock all rows in one order: a transaction that
+// PostgreSQL ended as part of a deadlock is run again, up to 10 times in all. fn may run more
+// than once, and must keep nothing of a run that came to nothing.
+func (db *DB) InTxRetry(ctx context.Context, fn func(tx *Tx) error) error {
+	for attempt := 1; ; attempt++ {
+		err := db.InTx(ctx, fn)
+		var pg *pgconn.PgError
+		if deadlocked := errors.As(err, &pg) && pg.Code == "40P01"; !deadlocked || attempt == maxAttempts || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
 // begin takes a connection out of the pool through database/sql, because bun knows no
 // other kind, and begins a pgx transaction on the connection underneath.
 func (db *DB) begin(ctx context.Context, t Tenant) (*Tx, error) {

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/tenancy"
@@ -43,9 +42,6 @@ func scopeOf(ctx context.Context) (tenancy.Tenant, error) {
 	return t, err
 }
 
-// maxAttempts is how often a change is tried that PostgreSQL ended as part of a deadlock.
-const maxAttempts = 10
-
 // inTx runs fn in a transaction in the scope of ctx, when nobody else changes persons of the
 // company, and again when others deadlocked with it.
 func (s *Store) inTx(ctx context.Context, fn func(ctx context.Context, c *change) error) error {
@@ -54,15 +50,9 @@ func (s *Store) inTx(ctx context.Context, fn func(ctx context.Context, c *change
 		return err
 	}
 	ctx = tenancy.WithTenant(ctx, scope)
-	for attempt := 1; ; attempt++ {
-		err := s.db.InTx(ctx, func(tx *tenancy.Tx) error { return s.begin(ctx, tx, scope, fn) })
-		// Whom a person has is known only once some recipients are locked. So those of a domain are
-		// not locked in one order, and whoever locks many of them may wait for this and this for it.
-		var pg *pgconn.PgError
-		if deadlocked := errors.As(err, &pg) && pg.Code == "40P01"; !deadlocked || attempt == maxAttempts || ctx.Err() != nil {
-			return err
-		}
-	}
+	// Whom a person has is known only once some recipients are locked. So those of a domain are
+	// not locked in one order, and whoever locks many of them may wait for this and this for it.
+	return s.db.InTxRetry(ctx, func(tx *tenancy.Tx) error { return s.begin(ctx, tx, scope, fn) })
 }
 
 // inCallersTx is inTx in the caller's transaction, which goes on after an error as before the
