@@ -18,7 +18,7 @@ import (
 )
 
 // MaxEnrollMany is how many recipients EnrollMany and WithdrawMany take at once.
-const MaxEnrollMany = 1_000
+const MaxEnrollMany = MaxBatch
 
 // Enrollments enrolls recipients in a product, and keeps what it knows of them: the rows of
 // one extension. Each call works in the domain of its context's tenant, and writes are audited

@@ -97,24 +97,22 @@ func (e *Enrollments[T]) update(ctx context.Context, s *Store, x *extension, tx 
 	if err != nil {
 		return nil, err
 	}
-	kept := *enrollmentOf(before)
-	if version != 0 && version != kept.Version {
-		return nil, fmt.Errorf("version %d was given, it is %d: %w", version, kept.Version, ErrVersion)
+	is := enrollmentOf(before).Version
+	if version != 0 && version != is {
+		return nil, fmt.Errorf("version %d was given, it is %d: %w", version, is, ErrVersion)
 	}
 	if err := change(row); err != nil {
 		return nil, err
 	}
-	*enrollmentOf(row) = kept
-	if err := e.checkRow(ctx, x, row); err != nil {
+	columns, changed, err := e.settle(ctx, x, before, row)
+	if err != nil {
 		return nil, err
 	}
-	*enrollmentOf(row) = kept
-	columns, changed := x.changed(before, row)
 	if len(columns) == 0 {
 		return row, nil
 	}
 	err = tx.Bun().NewUpdate().Model(row).ModelTableExpr("? AS ?", bun.Safe(x.table.String()), bun.Safe(x.alias())).
-		Column(columns...).Set("version = ?, updated_at = now()", kept.Version+1).
+		Column(columns...).Set("version = ?, updated_at = now()", is+1).
 		Where("?.domain_id = ? AND ?.recipient_id = ?", bun.Safe(x.alias()), t.DomainID, bun.Safe(x.alias()), id).
 		Returning("?", bun.Safe(x.columnList())).Scan(ctx)
 	if err != nil {
@@ -126,27 +124,31 @@ func (e *Enrollments[T]) update(ctx context.Context, s *Store, x *extension, tx 
 
 // lockRow reads a row twice, once to be changed, and holds it.
 func lockRow[T any](ctx context.Context, x *extension, tx *tenancy.Tx, t tenancy.Tenant, id ID) (before, row *T, err error) {
-	q := `SELECT ` + x.selected() + ` FROM strata.recipients r JOIN ` + x.table.String() + ` ` + x.alias() + `
-		ON ` + x.sql("domain_id") + ` = r.domain_id AND ` + x.sql("recipient_id") + ` = r.id
-		WHERE r.domain_id = $1 AND r.id = $2 AND r.deleted_at IS NULL FOR UPDATE OF ` + x.alias()
-	err = tx.Read(ctx, q, []any{t.DomainID, id}, func(rows pgx.Rows) error {
-		for rows.Next() {
-			first, second := x.newScan(), x.newScan()
-			if err := errors.Join(rows.Scan(first.targets...), rows.Scan(second.targets...)); err != nil {
-				return err
-			}
-			before, _ = first.row().(*T)
-			row, _ = second.row().(*T)
-		}
-		return rows.Err()
-	})
-	if err == nil && row == nil {
+	was, rows, err := lockRows[T](ctx, x, tx, t, []ID{id})
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(rows) == 0 {
 		_, err = get[T](ctx, x, tx, id) // says which of the two is not there
 		if err == nil {
 			err = ErrNotEnrolled // it was, when the statement began
 		}
+		return nil, nil, err
 	}
-	return before, row, err
+	return was[0], rows[0], nil
+}
+
+// settle checks a row that a caller has changed, and returns the columns in which it differs
+// from before, with their names for the audit trail. Whose it is and its version are as before,
+// whatever was done to them.
+func (e *Enrollments[T]) settle(ctx context.Context, x *extension, before, row *T) (columns, shown []string, err error) {
+	*enrollmentOf(row) = *enrollmentOf(before)
+	if err := e.checkRow(ctx, x, row); err != nil {
+		return nil, nil, err
+	}
+	*enrollmentOf(row) = *enrollmentOf(before)
+	columns, shown = x.changed(before, row)
+	return columns, shown, nil
 }
 
 // changed returns the columns in which two rows differ, and their names for the audit trail.

@@ -58,17 +58,15 @@ func (e *Enrollments[T]) updateMany(ctx context.Context, s *Store, x *extension,
 	var entries []audit.Entry
 	set := map[string]bool{}
 	for i, row := range rows {
-		kept := *enrollmentOf(before[i])
 		if err := change(row); err != nil {
 			return 0, err
 		}
-		*enrollmentOf(row) = kept
-		if err := e.checkRow(ctx, x, row); err != nil {
-			wrong = append(wrong, prefixed(fmt.Sprintf("rows[%d].", slices.Index(ids, kept.RecipientID)), err))
+		id := enrollmentOf(before[i]).RecipientID
+		columns, changed, err := e.settle(ctx, x, before[i], row)
+		if err != nil {
+			wrong = append(wrong, prefixed(fmt.Sprintf("rows[%d].", slices.Index(ids, id)), err))
 			continue
 		}
-		*enrollmentOf(row) = kept
-		columns, changed := x.changed(before[i], row)
 		if len(columns) == 0 {
 			continue
 		}
@@ -76,7 +74,7 @@ func (e *Enrollments[T]) updateMany(ctx context.Context, s *Store, x *extension,
 			set[quoted(c)+" = EXCLUDED."+quoted(c)] = true
 		}
 		written = append(written, row)
-		entries = append(entries, x.entry("recipient.enrollment_updated", kept.RecipientID, changed))
+		entries = append(entries, x.entry("recipient.enrollment_updated", id, changed))
 	}
 	if err := all(wrong...); err != nil || len(written) == 0 {
 		return 0, err
@@ -95,7 +93,8 @@ func (e *Enrollments[T]) updateMany(ctx context.Context, s *Store, x *extension,
 	return len(written), s.audit.RecordTx(ctx, tx, entries...)
 }
 
-// lockRows is lockRow of those that are there, in the order of their recipients.
+// lockRows reads the rows that are there twice, once to be changed, and holds them in the order
+// of their recipients.
 func lockRows[T any](ctx context.Context, x *extension, tx *tenancy.Tx, t tenancy.Tenant, ids []ID) (before, rows []*T, err error) {
 	q := `SELECT ` + x.selected() + ` FROM strata.recipients r JOIN ` + x.table.String() + ` ` + x.alias() + `
 		ON ` + x.sql("domain_id") + ` = r.domain_id AND ` + x.sql("recipient_id") + ` = r.id
