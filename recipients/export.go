@@ -85,21 +85,18 @@ func readExport(ctx context.Context, tx *tenancy.Tx, set *customfields.Set, all 
 		columns += ", to_jsonb(" + all[i].alias() + ")"
 		joins += " " + all[i].join()
 	}
-	q := `SELECT ` + recipientColumns + `, r.deleted_at` + columns + ` FROM (SELECT r.* FROM strata.recipients r WHERE r.domain_id = $1 AND ` + which + `) r` + joins + ` ORDER BY r.id`
+	q := `SELECT ` + recipientColumns + columns + ` FROM (SELECT r.* FROM strata.recipients r WHERE r.domain_id = $1 AND ` + which + `) r` + joins + ` ORDER BY r.id`
 	err = tx.Read(ctx, q, []any{tx.Tenant().DomainID, id}, func(rows pgx.Rows) error {
 		out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (e Export, err error) {
 			texts := make([][]byte, len(all))
-			targets := []any{&e.DeletedAt}
+			targets := make([]any, len(all))
 			for i := range texts {
-				targets = append(targets, &texts[i])
+				targets[i] = &texts[i]
 			}
 			if e.Recipient, err = scanRecipient(set, row, targets...); err != nil {
 				return e, err
 			}
-			if e.DeletedAt != nil {
-				utc := e.DeletedAt.UTC()
-				e.DeletedAt = &utc
-			}
+			e.DeletedAt = e.Recipient.DeletedAt
 			e.Products = map[string]map[string]any{}
 			for i, text := range texts {
 				values, err := columnValues(text)
