@@ -102,17 +102,21 @@ func (n *node) all() []link {
 	return out
 }
 
+func linkIDs(links []link) []LinkID {
+	ids := make([]LinkID, len(links))
+	for i, l := range links {
+		ids[i] = l.id
+	}
+	return ids
+}
+
 // alias makes root the person of links, in the links and in their recipients.
 func (c *change) alias(ctx context.Context, links []link, root ID) error {
 	if len(links) == 0 {
 		return nil
 	}
-	ids := make([]LinkID, len(links))
-	for i, l := range links {
-		ids[i] = l.id
-	}
 	err := c.asCompany(ctx, func(ctx context.Context) error {
-		_, err := c.exec(ctx, "change the person of links", `UPDATE strata.person_links SET alias_id = $3 WHERE company_id = $1 AND id = ANY ($2)`, c.scope.CompanyID, ids, root)
+		_, err := c.exec(ctx, "change the person of links", `UPDATE strata.person_links SET alias_id = $3 WHERE company_id = $1 AND id = ANY ($2)`, c.scope.CompanyID, linkIDs(links), root)
 		return err
 	})
 	if err != nil {
@@ -135,13 +139,9 @@ func (c *change) closed(ctx context.Context, links []link, reason string) error 
 	if len(links) == 0 {
 		return nil
 	}
-	ids := make([]LinkID, len(links))
-	for i, l := range links {
-		ids[i] = l.id
-	}
 	err := c.asCompany(ctx, func(ctx context.Context) error {
 		_, err := c.exec(ctx, "end links", `UPDATE strata.person_links SET state = 'unlinked', unlinked_at = now(), unlinked_by = $3, unlinked_reason = $4
-			WHERE company_id = $1 AND id = ANY ($2)`, c.scope.CompanyID, ids, tenancy.ActorFrom(ctx).ID, reason)
+			WHERE company_id = $1 AND id = ANY ($2)`, c.scope.CompanyID, linkIDs(links), tenancy.ActorFrom(ctx).ID, reason)
 		return err
 	})
 	if err != nil {

@@ -24,11 +24,7 @@ type SMS struct {
 }
 
 // Config configures the product. The zero value, and nil, are legal.
-type Config struct {
-	// DefaultRegion is the country of numbers that do not begin with +, as two capital letters
-	// of ISO 3166, such as "DE". Default none: such numbers are refused.
-	DefaultRegion string
-}
+type Config = phone.Config
 
 // Enrollments enrolls recipients, and opts them in and out.
 type Enrollments = phone.Enrollments[SMS]
@@ -36,9 +32,5 @@ type Enrollments = phone.Enrollments[SMS]
 // Register adds the extension to a registry, before that is given to strata.Migrate, which makes
 // the table recipient_sms, and to a Store.
 func Register(r *recipients.Registry, cfg *Config) (*Enrollments, error) {
-	var c phone.Config
-	if cfg != nil {
-		c.DefaultRegion = cfg.DefaultRegion
-	}
-	return phone.Register(r, recipients.Extension[SMS]{Name: Name, Product: "strata"}, &c)
+	return phone.Register(r, recipients.Extension[SMS]{Name: Name, Product: "strata"}, cfg)
 }

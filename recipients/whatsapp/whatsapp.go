@@ -43,11 +43,7 @@ func (w *WhatsApp) WindowOpen(at time.Time) bool {
 }
 
 // Config configures the product. The zero value, and nil, are legal.
-type Config struct {
-	// DefaultRegion is the country of numbers that do not begin with +, as two capital letters
-	// of ISO 3166, such as "DE". Default none: such numbers are refused.
-	DefaultRegion string
-}
+type Config = phone.Config
 
 // Enrollments enrolls recipients, opts them in and out, and notes when they wrote.
 type Enrollments struct {
@@ -57,11 +53,7 @@ type Enrollments struct {
 // Register adds the extension to a registry, before that is given to strata.Migrate, which makes
 // the table recipient_whatsapp, and to a Store.
 func Register(r *recipients.Registry, cfg *Config) (*Enrollments, error) {
-	var c phone.Config
-	if cfg != nil {
-		c.DefaultRegion = cfg.DefaultRegion
-	}
-	registered, err := phone.Register(r, recipients.Extension[WhatsApp]{Name: Name, Product: "strata", Check: check}, &c)
+	registered, err := phone.Register(r, recipients.Extension[WhatsApp]{Name: Name, Product: "strata", Check: check}, cfg)
 	if err != nil {
 		return nil, err
 	}
