@@ -28,6 +28,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/stratakit/strata/internal/clock"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
 )
@@ -106,16 +107,12 @@ func Register(r *recipients.Registry, cfg *Config) (*Enrollments, error) {
 	return &Enrollments{registered}, nil
 }
 
-// ahead is how far the clock of whoever says when something was may be before ours.
-const ahead = 5 * time.Minute
-
 // moment is a time as PostgreSQL keeps it: of zero, now.
 func moment(at time.Time) (time.Time, error) {
-	now := time.Now()
 	if at.IsZero() {
-		at = now
+		at = time.Now()
 	}
-	if at.Sub(now) > ahead {
+	if clock.InFuture(at) {
 		return at, &tenancy.ValidationError{Fields: []tenancy.FieldError{{
 			Field: "at", Value: at.UTC().Format(time.RFC3339), Code: "in_future", Message: "must not be in the future",
 		}}}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stratakit/strata/internal/clock"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -28,12 +29,6 @@ func (c *Contact) contact() *Contact { return c }
 
 // MaxSource is how long a source may be, in bytes.
 const MaxSource = 200
-
-// ahead is how far the clock of whoever says when something was may be before ours.
-const ahead = 5 * time.Minute
-
-// InFuture reports whether a time is later than now by more than clocks differ.
-func InFuture(at time.Time) bool { return time.Until(at) > ahead }
 
 // optIn and optOut make what was said last what counts, in whichever order it arrives. What was
 // said at the same moment is a no.
@@ -99,7 +94,7 @@ func checkSaid(v *tenancy.ValidationError, prefix, source string, at *time.Time)
 	if len(source) > MaxSource {
 		v.Add(prefix+"Source", "too_long", fmt.Sprintf("must have at most %d bytes, it has %d", MaxSource, len(source)))
 	}
-	if at != nil && InFuture(*at) {
+	if at != nil && clock.InFuture(*at) {
 		v.Add(prefix+"At", "in_future", "must not be in the future")
 	}
 }

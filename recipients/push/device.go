@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stratakit/strata/internal/clock"
 	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/internal/suggest"
 	"github.com/stratakit/strata/recipients"
@@ -206,9 +207,6 @@ func devicesOf(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant, id recipie
 	return out, err
 }
 
-// ahead is how far the clock of whoever says when a device was seen may be before ours.
-const ahead = 5 * time.Minute
-
 // check says everything that is wrong with a device. No error repeats a token.
 func (d Device) check() error {
 	v := &tenancy.ValidationError{}
@@ -227,7 +225,7 @@ func (d Device) check() error {
 			Suggestion: suggest.Closest(string(d.Platform), platforms),
 		})
 	}
-	if time.Until(d.LastSeenAt) > ahead {
+	if clock.InFuture(d.LastSeenAt) {
 		v.Add("lastSeenAt", "in_future", "must not be in the future")
 	}
 	return v.OrNil()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/stratakit/strata/internal/clock"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/recipients/phone"
 	"github.com/stratakit/strata/tenancy"
@@ -54,7 +55,7 @@ func latestOf(messages []Inbound) (ids []recipients.ID, note func(row *WhatsApp)
 		switch {
 		case m.At.IsZero():
 			v.Add(fmt.Sprintf("[%d].at", i), "required", "must say when the message was written")
-		case phone.InFuture(m.At):
+		case clock.InFuture(m.At):
 			v.Add(fmt.Sprintf("[%d].at", i), "in_future", "must not be in the future")
 		}
 		before, seen := latest[m.RecipientID]

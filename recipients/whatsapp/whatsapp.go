@@ -13,6 +13,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"github.com/stratakit/strata/internal/clock"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/recipients/phone"
 	"github.com/stratakit/strata/tenancy"
@@ -70,7 +71,7 @@ func check(_ context.Context, row *WhatsApp) error {
 	if row.WaID != "" && !waID.MatchString(row.WaID) {
 		v.Add("waId", "invalid_wa_id", "must be the id by which WhatsApp names the recipient, such as 493012345678")
 	}
-	if row.LastInboundAt != nil && phone.InFuture(*row.LastInboundAt) {
+	if row.LastInboundAt != nil && clock.InFuture(*row.LastInboundAt) {
 		v.Add("lastInboundAt", "in_future", "must not be in the future")
 	}
 	return v.OrNil()
