@@ -108,14 +108,22 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, cfg *MigrateConfig) error 
 		}
 		return migrate.Up(ctx, pool, c.Schema, lines(), c.Log)
 	})
-	if err != nil || c.Extensions == nil {
-		return err
-	}
-	db, err := tenancy.NewDB(pool, &tenancy.DBConfig{Schema: c.Schema, RiverSchema: c.RiverSchema})
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.Extensions.Migrate(ctx, db), db.Close())
+	return c.extensions(ctx, pool, (*recipients.Registry).Migrate)
+}
+
+// extensions calls do for the registry, if there is one.
+func (cfg *MigrateConfig) extensions(ctx context.Context, pool *pgxpool.Pool, do func(*recipients.Registry, context.Context, *tenancy.DB) error) error {
+	if cfg.Extensions == nil {
+		return nil
+	}
+	db, err := tenancy.NewDB(pool, &tenancy.DBConfig{Schema: cfg.Schema, RiverSchema: cfg.RiverSchema})
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(cfg.Extensions, ctx, db), db.Close())
 }
 
 // CheckSchema returns ErrSchemaTooOld or ErrSchemaTooNew, naming the versions, when
@@ -140,14 +148,8 @@ func Unmigrate(ctx context.Context, pool *pgxpool.Pool, cfg *MigrateConfig) erro
 	if err != nil {
 		return err
 	}
-	if c.Extensions != nil {
-		db, err := tenancy.NewDB(pool, &tenancy.DBConfig{Schema: c.Schema, RiverSchema: c.RiverSchema})
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(c.Extensions.Unmigrate(ctx, db), db.Close()); err != nil {
-			return err
-		}
+	if err := c.extensions(ctx, pool, (*recipients.Registry).Unmigrate); err != nil {
+		return err
 	}
 	return migrate.Locked(ctx, pool, c.Schema, func(ctx context.Context) error {
 		return migrate.Down(ctx, pool, c.Schema, lines())
