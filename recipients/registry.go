@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/stratakit/strata/customfields/filter"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -33,7 +34,7 @@ func Register[T any](r *Registry, e Extension[T]) (*Enrollments[T], error) {
 	}
 	x := &extension{name: e.Name, product: e.Product, own: e.OwnTable || e.Migrations != nil, files: e.Migrations, model: reflect.TypeFor[T]()}
 	problems := &ExtensionError{Extension: x.name, Product: x.product}
-	if !extensionName.MatchString(e.Name) || slices.Contains([]string{"fields", "now", "today", "events"}, e.Name) {
+	if !extensionName.MatchString(e.Name) || filter.Reserved(e.Name) {
 		problems.add("a name is lower-case letters, digits and underscores, at most 40, and not fields, now, today or events")
 	}
 	if len(e.Product) > 100 {

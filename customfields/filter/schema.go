@@ -137,15 +137,19 @@ func (s Schema) names() []string {
 // reservedNames are the variables that every filter has.
 var reservedNames = []string{"fields", "now", "today", "events"}
 
+// Reserved reports whether a name is that of a variable that every filter has, which no column
+// or extension can have.
+func Reserved(name string) bool { return slices.Contains(reservedNames, name) }
+
 // check returns what is wrong with the columns and extensions, which a program gives.
 func (s Schema) check() error {
 	for _, c := range s.Columns {
-		if slices.Contains(reservedNames, c.Name) {
+		if Reserved(c.Name) {
 			return fmt.Errorf("filter: a column cannot be called %q", c.Name)
 		}
 	}
 	for _, x := range s.Extensions {
-		if slices.Contains(reservedNames, x.Name) || !customfields.ValidSlot(x.Name) {
+		if Reserved(x.Name) || !customfields.ValidSlot(x.Name) {
 			return fmt.Errorf("filter: an extension cannot be called %q", x.Name)
 		}
 	}
