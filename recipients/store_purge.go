@@ -2,7 +2,6 @@ package recipients
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -77,13 +76,6 @@ func erase(ctx context.Context, tx *tenancy.Tx, ids []ID) error {
 // a large one does not keep the others waiting.
 const purgeBatches = 100
 
-// ending is a domain with something to purge; all of it where the domain, its workspace or
-// its company is gone.
-type ending struct {
-	tenant tenancy.Tenant
-	gone   bool
-}
-
 // PurgeDeleted purges what was deleted longer ago than Config.PurgeAfter, in every domain:
 // recipients, and all of those whose domain, workspace or company was, which gives back their
 // place in the plan. It returns how many it purged. It works in batches of MaxBatch, each a
@@ -93,35 +85,29 @@ type ending struct {
 // the others: the errors come joined.
 func (s *Store) PurgeDeleted(ctx context.Context) (int, error) {
 	before := s.now().Add(-s.purgeAfter)
-	due, err := s.ending(ctx, before)
+	due, gone, err := s.ending(ctx, before)
 	if err != nil {
 		return 0, err
 	}
 	total := 0
-	var errs []error
-	for _, d := range due {
-		ctx := tenancy.WithDeleted(tenancy.WithActor(tenancy.WithTenant(ctx, d.tenant), tenancy.Actor{Type: tenancy.ActorSystem}))
-		for n, batches := MaxBatch, 0; n == MaxBatch && batches < purgeBatches; batches++ {
-			if ctx.Err() != nil {
-				return total, errors.Join(append(errs, ctx.Err())...)
+	_, err = s.eachDomain(ctx, due, func(ctx context.Context) (did bool, err error) {
+		t, err := tenancy.DomainFrom(ctx)
+		for n, batches := MaxBatch, 0; err == nil && n == MaxBatch && batches < purgeBatches; batches++ {
+			if n, err = s.purgeBatch(ctx, gone[t.DomainID], before); err != nil {
+				return did, fmt.Errorf("recipients: purge: %w", err)
 			}
-			n, err = s.purgeBatch(ctx, d.gone, before)
-			total += n
-			if errors.Is(err, tenancy.ErrMoving) || errors.Is(err, tenancy.ErrNotFound) {
-				break // it is being moved, or was just now: the next call finds it
-			}
-			if err != nil {
-				errs = append(errs, fmt.Errorf("recipients: purge domain %s: %w", d.tenant.DomainID, err))
-				break
-			}
+			total, did = total+n, did || n > 0
 		}
-	}
-	return total, errors.Join(errs...)
+		return did, err
+	})
+	return total, err
 }
 
-// ending finds the domains with something that was deleted before a time. It looks once into
-// an index for each domain there is.
-func (s *Store) ending(ctx context.Context, before time.Time) (due []ending, err error) {
+// ending finds the domains with something that was deleted before a time, and which of them are
+// gone, or their workspace or company: there all of it is purged. It looks once into an index for
+// each domain there is.
+func (s *Store) ending(ctx context.Context, before time.Time) (due []tenancy.Tenant, gone map[tenancy.DomainID]bool, err error) {
+	gone = map[tenancy.DomainID]bool{}
 	err = s.db.ReadTrusted(ctx, `
 		SELECT d.company_id, d.workspace_id, d.id, d.gone FROM (
 			SELECT d.company_id, d.workspace_id, d.id, coalesce(least(d.deleted_at, w.deleted_at, c.deleted_at) < $1, false) AS gone
@@ -130,17 +116,19 @@ func (s *Store) ending(ctx context.Context, before time.Time) (due []ending, err
 			JOIN strata.companies c ON c.id = d.company_id) d
 		WHERE CASE WHEN d.gone THEN EXISTS (SELECT FROM strata.recipients r WHERE r.domain_id = d.id)
 			ELSE EXISTS (SELECT FROM strata.recipients r WHERE r.domain_id = d.id AND r.deleted_at < $1) END
-		ORDER BY d.id`, []any{before}, func(rows pgx.Rows) (err error) {
-		due, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (e ending, err error) {
-			err = row.Scan(&e.tenant.CompanyID, &e.tenant.WorkspaceID, &e.tenant.DomainID, &e.gone)
-			return e, err
+		ORDER BY d.id`, []any{before}, func(rows pgx.Rows) error {
+		var t tenancy.Tenant
+		var all bool
+		_, err := pgx.ForEachRow(rows, []any{&t.CompanyID, &t.WorkspaceID, &t.DomainID, &all}, func() error {
+			due, gone[t.DomainID] = append(due, t), all
+			return nil
 		})
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("recipients: find what is to be purged: %w", err)
+		return nil, nil, fmt.Errorf("recipients: find what is to be purged: %w", err)
 	}
-	return due, nil
+	return due, gone, nil
 }
 
 // purgeBatch purges the next recipients of ctx's domain: those deleted before a time, or of a
