@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -34,12 +33,12 @@ func (s *Store) Extension(ctx context.Context, name string) (*AnyEnrollments, er
 	if x := s.registered[name]; x != nil {
 		return &AnyEnrollments{s, name, x.calls}, nil
 	}
-	if _, err := s.with(ctx, []string{name}); err != nil {
-		var v *tenancy.ValidationError
-		if errors.As(err, &v) {
-			err = ErrUnknownExtension
-		}
+	x, err := s.find(ctx, name)
+	switch {
+	case err != nil:
 		return nil, err
+	case x == nil:
+		return nil, ErrUnknownExtension
 	}
 	return &AnyEnrollments{store: s, name: name}, nil
 }
@@ -84,7 +83,7 @@ func (a *AnyEnrollments) Withdraw(ctx context.Context, id ID) error {
 
 // elsewhere says of a recipient that is there that others write its row.
 func (a *AnyEnrollments) elsewhere(ctx context.Context, id ID) error {
-	if _, err := a.store.Get(ctx, id); err != nil {
+	if err := a.store.exists(ctx, id); err != nil {
 		return err
 	}
 	return fmt.Errorf("extension %q: %w", a.name, ErrElsewhere)

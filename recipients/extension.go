@@ -179,11 +179,14 @@ func (x *extension) join() string {
 	return fmt.Sprintf("LEFT JOIN %s %s ON %[2]s.domain_id = r.domain_id AND %[2]s.recipient_id = r.id", x.table, x.alias())
 }
 
+// enrolled is whether there is such a row.
+func (x *extension) enrolled() string { return "(" + x.sql("recipient_id") + " IS NOT NULL)" }
+
 // filterable is the extension for filters: its columns, when the row was made and changed, and
 // whether there is one.
 func (x *extension) filterable() filter.Extension {
 	out := filter.Extension{Name: x.name, Join: x.join(), Columns: []filter.Column{
-		{Name: enrolledColumn, Type: customfields.Boolean, SQL: "(" + x.sql("recipient_id") + " IS NOT NULL)"},
+		{Name: enrolledColumn, Type: customfields.Boolean, SQL: x.enrolled()},
 		{Name: "created_at", Type: customfields.Date, SQL: x.sql("created_at")},
 		{Name: "updated_at", Type: customfields.Date, SQL: x.sql("updated_at")},
 	}}

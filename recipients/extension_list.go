@@ -104,24 +104,49 @@ func (s *Store) Schema() filter.Schema {
 // any order.
 const maxWith = 7
 
+// find returns the extension of a name, of whichever product, or nil.
+func (s *Store) find(ctx context.Context, name string) (*extension, error) {
+	if x := s.extensions.now().byName[name]; x != nil {
+		return x, nil
+	}
+	_, err := s.readExtensions(ctx)
+	return s.extensions.now().byName[name], err
+}
+
+// unknownExtension says of a field that names an extension that there is none.
+func (s *Store) unknownExtension(field, name string) tenancy.FieldError {
+	known := slices.Sorted(maps.Keys(s.extensions.now().byName))
+	return tenancy.FieldError{
+		Field: field, Value: show(name), Code: "unknown_extension", Message: "there is no such extension, want of " + suggest.Quoted(known),
+		Suggestion: suggest.Closest(name, known),
+	}
+}
+
+// EnrolledSQL returns what a statement over recipients, with the table as r, needs to ask who is
+// enrolled in a product: a join, which is that of filters that use the extension, and a condition.
+// Errors: *tenancy.ValidationError with the field "product".
+func (s *Store) EnrolledSQL(ctx context.Context, product string) (join, enrolled string, err error) {
+	x, err := s.find(ctx, product)
+	switch {
+	case err != nil:
+		return "", "", err
+	case x == nil:
+		return "", "", &tenancy.ValidationError{Fields: []tenancy.FieldError{s.unknownExtension("product", product)}}
+	}
+	return x.join(), x.enrolled(), nil
+}
+
 // with returns the extensions that a Query names.
 func (s *Store) with(ctx context.Context, names []string) (joined, error) {
 	var out joined
 	v := &tenancy.ValidationError{}
 	for _, name := range names {
-		x := s.extensions.now().byName[name]
-		if x == nil {
-			if _, err := s.readExtensions(ctx); err != nil {
-				return nil, err
-			}
-			x = s.extensions.now().byName[name]
+		x, err := s.find(ctx, name)
+		if err != nil {
+			return nil, err
 		}
 		if x == nil {
-			known := slices.Sorted(maps.Keys(s.extensions.now().byName))
-			v.Fields = append(v.Fields, tenancy.FieldError{
-				Field: "with", Value: show(name), Code: "unknown_extension", Message: "there is no such extension, want of " + suggest.Quoted(known),
-				Suggestion: suggest.Closest(name, known),
-			})
+			v.Fields = append(v.Fields, s.unknownExtension("with", name))
 			continue
 		}
 		if !slices.Contains(out, x) {

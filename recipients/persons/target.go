@@ -7,12 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stratakit/strata/customfields/filter"
-	"github.com/stratakit/strata/internal/suggest"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
 )
@@ -246,11 +246,17 @@ func (g *Targeter) selection(ctx context.Context, q *TargetQuery, first int) (s 
 	if len(q.Recipients) > MaxTargets {
 		v.Add("recipients", "too_long", fmt.Sprintf("must have at most %d recipients: filter instead", MaxTargets))
 	}
+	var joins []string
 	s.unenrolled = "false"
 	if q.Product != "" {
-		if err := g.product(ctx, q.Product, &s, &v); err != nil {
+		join, enrolled, err := g.store.EnrolledSQL(ctx, q.Product)
+		var unknown *tenancy.ValidationError
+		if errors.As(err, &unknown) {
+			v.Fields = append(v.Fields, unknown.Fields...)
+		} else if err != nil {
 			return s, err
 		}
+		joins, s.unenrolled = append(joins, join), "(NOT "+enrolled+")"
 	}
 	if err := v.OrNil(); err != nil {
 		return s, err
@@ -259,42 +265,21 @@ func (g *Targeter) selection(ctx context.Context, q *TargetQuery, first int) (s 
 		s.args = append(s.args, q.Recipients)
 		s.where += fmt.Sprintf(" AND r.id = ANY ($%d)", first)
 	}
-	if strings.TrimSpace(q.Filter) == "" {
-		return s, nil
+	if strings.TrimSpace(q.Filter) != "" {
+		f, err := g.store.Filter(ctx, q.Filter)
+		if err != nil {
+			return s, err
+		}
+		sql, args := f.SQL(filter.Options{First: first + len(s.args)})
+		joins = append(joins, f.Joins()...)
+		s.where, s.args = s.where+" AND "+sql, append(s.args, args...)
 	}
-	f, err := g.store.Filter(ctx, q.Filter)
-	if err != nil {
-		return s, err
+	for i, join := range joins {
+		if !slices.Contains(joins[:i], join) { // the filter may ask for the product too
+			s.joins += " " + join
+		}
 	}
-	sql, args := f.SQL(filter.Options{First: first + len(s.args)})
-	for _, join := range f.Joins() {
-		s.joins += " " + join
-	}
-	s.where, s.args = s.where+" AND "+sql, append(s.args, args...)
 	return s, nil
-}
-
-// product joins the rows of an extension.
-func (g *Targeter) product(ctx context.Context, name string, s *selection, v *tenancy.ValidationError) error {
-	tables, names := map[string]string{}, []string{}
-	err := g.db.ReadTrusted(ctx, `SELECT name, format('%I.%I', schema_name, table_name) FROM strata.recipient_extensions ORDER BY name`, nil, func(rows pgx.Rows) error {
-		var name, table string
-		_, err := pgx.ForEachRow(rows, []any{&name, &table}, func() error {
-			tables[name], names = table, append(names, name)
-			return nil
-		})
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("persons: read the extensions: %w", err)
-	}
-	if tables[name] == "" {
-		v.Fields = append(v.Fields, tenancy.FieldError{Field: "product", Value: name, Code: "unknown_extension", Message: "there is no such extension", Suggestion: suggest.Closest(name, names)})
-		return nil
-	}
-	s.joins = " LEFT JOIN " + tables[name] + " target_product ON target_product.domain_id = r.domain_id AND target_product.recipient_id = r.id"
-	s.unenrolled = "(target_product.recipient_id IS NULL)"
-	return nil
 }
 
 // targetCursor is the last candidate that was looked at.

@@ -130,6 +130,7 @@ func TestTargetsPreferTheEnrolled(t *testing.T) {
 	requireTargets(b.A.WorkspaceCtx, t, g, persons.TargetQuery{}, 3, refs[0])
 	requireTargets(b.A.WorkspaceCtx, t, g, persons.TargetQuery{Product: "news"}, 3, refs[1])
 	requireTargets(b.A.WorkspaceCtx, t, g, persons.TargetQuery{Filter: "news.enrolled"}, 1, refs[1])
+	requireTargets(b.A.WorkspaceCtx, t, g, persons.TargetQuery{Filter: "news.enrolled", Product: "news"}, 1, refs[1])
 	requireTargets(b.A.CompanyCtx, t, g, persons.TargetQuery{Filter: "!news.enrolled"}, 2, refs[0])
 
 	_, err = g.Targets(b.A.WorkspaceCtx, persons.TargetQuery{Product: "new"})
