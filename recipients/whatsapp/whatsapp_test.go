@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stratakit/strata/audit"
-	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/internal/dbtest"
 	"github.com/stratakit/strata/internal/tenancytest"
 	"github.com/stratakit/strata/recipients"
@@ -42,12 +41,7 @@ func open(t *testing.T) *world {
 	require.NoError(t, err)
 	w.sms, err = sms.Register(r, nil)
 	require.NoError(t, err)
-	require.NoError(t, r.Migrate(t.Context(), w.Direct(t)))
-	require.NoError(t, r.Verify(t.Context(), w.DB))
-	fields, err := customfields.NewRegistry(w.DB, w.Redis, w.Limits, w.Audit, nil)
-	require.NoError(t, err)
-	w.store, err = recipients.NewStore(w.DB, fields, w.Limits, w.Audit, &recipients.Config{Extensions: r})
-	require.NoError(t, err)
+	w.store = w.Extended(t, r)
 	return w
 }
 
