@@ -16,6 +16,8 @@ import (
 // batch does one batch in one transaction with its ledger row and the new cursor, and
 // reports whether the work is over.
 func (s *session) batch(ctx context.Context, w Work) (ended bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Hang)
+	defer cancel()
 	var next *record
 	var did int64
 	err = s.db.InTx(ctx, func(tx *tenancy.Tx) error {
@@ -74,7 +76,7 @@ func (s *session) advance(ctx context.Context, tx *tenancy.Tx, now *record, b Ba
 		own = map[string]int64{}
 	}
 	rate := now.Rate
-	if took := s.cfg.Now().Sub(s.began).Seconds(); took > 0 {
+	if took := s.cfg.Now().Sub(s.counting).Seconds(); took > 0 {
 		rate = float64(s.done+b.Processed) / took
 	}
 	_, err := tx.Exec(ctx, tx.SQL(`INSERT INTO strata.run_batches (company_id, domain_id, run_id, batch_no, processed, counters, committed_at)
@@ -84,7 +86,7 @@ func (s *session) advance(ctx context.Context, tx *tenancy.Tx, now *record, b Ba
 		return nil, fmt.Errorf("bulk: ledger: %w", err)
 	}
 	// The lease begins anew with the end of the batch, not with its begin.
-	next, err := one(tx.Query(ctx, tx.SQL(`UPDATE strata.runs SET cursor = coalesce($3::jsonb, cursor), processed = processed + $4, counters = $5, batches = batches + 1,
+	next, err := one(tx.Query(ctx, tx.SQL(`UPDATE strata.runs SET cursor = coalesce($3::jsonb, cursor), processed = processed + $4, opened = 0, counters = $5, batches = batches + 1,
 			total = CASE WHEN $6::bigint > 0 THEN $6 ELSE total END, rate = $7, failures = 0, error = '', error_code = '',
 			lease_until = clock_timestamp() + $8::interval, updated_at = now(), version = version + 1
 		WHERE domain_id = $1 AND id = $2 RETURNING `+runColumns),

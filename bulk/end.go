@@ -17,7 +17,7 @@ func (r *Runner) end(ctx context.Context, tx *tenancy.Tx, rec *record, state Sta
 	if cause != nil {
 		text, code = kept(cause)
 	}
-	ended, err := one(tx.Query(ctx, tx.SQL(`UPDATE strata.runs SET state = $3, error = $4, error_code = $5, failures = $6, lease = NULL, lease_until = NULL,
+	ended, err := one(tx.Query(ctx, tx.SQL(`UPDATE strata.runs SET state = $3, error = $4, error_code = $5, failures = $6, lease = NULL, lease_until = NULL, opened = 0,
 			cancel_requested = false, pause_requested = false, finished_at = clock_timestamp(), updated_at = now(), version = version + 1
 		WHERE domain_id = $1 AND id = $2 RETURNING `+runColumns), rec.DomainID, rec.ID, string(state), text, code, failures))
 	if err != nil {
@@ -43,7 +43,7 @@ func (r *Runner) heed(ctx context.Context, tx *tenancy.Tx, rec *record) (bool, e
 	case rec.cancel:
 		return true, r.end(ctx, tx, rec, StateCancelled, nil, rec.Failures)
 	case rec.pause:
-		paused, err := one(tx.Query(ctx, tx.SQL(`UPDATE strata.runs SET state = 'paused', pause_requested = false, lease = NULL, lease_until = NULL,
+		paused, err := one(tx.Query(ctx, tx.SQL(`UPDATE strata.runs SET state = 'paused', pause_requested = false, lease = NULL, lease_until = NULL, opened = 0,
 			updated_at = now(), version = version + 1 WHERE domain_id = $1 AND id = $2 RETURNING `+runColumns), rec.DomainID, rec.ID))
 		if err != nil {
 			return true, fmt.Errorf("bulk: pause: %w", err)
@@ -91,7 +91,7 @@ func (r *Runner) failed(ctx context.Context, rec *record, cause error, add int) 
 // again puts a run that tx has locked back in line, after a wait.
 func (r *Runner) again(ctx context.Context, tx *tenancy.Tx, rec *record, cause error, failures int) error {
 	text, code := kept(cause)
-	_, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.runs SET state = 'queued', lease = NULL, lease_until = NULL, failures = $3, error = $4, error_code = $5,
+	_, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.runs SET state = 'queued', lease = NULL, lease_until = NULL, opened = 0, failures = $3, error = $4, error_code = $5,
 			next_attempt_at = now() + $6::interval, updated_at = now(), version = version + 1 WHERE domain_id = $1 AND id = $2`),
 		rec.DomainID, rec.ID, failures, text, code, r.wait(failures))
 	return err

@@ -27,6 +27,12 @@ var (
 	// errLeaseLost stops work on a run that somebody else has taken over, or that ended.
 	errLeaseLost = errors.New("bulk: the lease is lost")
 
+	// errAsked ends an Open because its run is to be paused or cancelled.
+	errAsked = errors.New("bulk: the run is to be paused or cancelled")
+
+	// errHung is the failure of an attempt whose Open told nothing for too long.
+	errHung = errors.New("bulk: Open has told nothing for too long (Config.Hang)")
+
 	// errDied is the failure of a run whose process never came back to it.
 	errDied = errors.New("bulk: the process that worked on it died")
 

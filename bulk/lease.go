@@ -15,7 +15,7 @@ import (
 
 // The lease is how one process at a time works on a run.
 //
-// The end of each batch extends it, and a goroutine does while Open takes its time.
+// The end of each batch extends it, and a goroutine (open.go) does while Open takes its time.
 // During a batch nothing needs to: the run's row is locked by the batch's own
 // transaction, claim skips locked rows, and so nobody takes over while the process works,
 // however long the batch is. When the process dies its connection ends, the lock is gone,
@@ -46,7 +46,7 @@ func (r *Runner) claim(ctx context.Context, at ref) (*record, error) {
 	err := r.db.InTx(ctx, func(tx *tenancy.Tx) (err error) {
 		rec, err = one(tx.Query(ctx, tx.SQL(`UPDATE strata.runs SET state = 'processing', lease = $3, lease_until = now() + $4::interval,
 				failures = failures + (state = 'processing')::int,
-				started_at = coalesce(started_at, now()), updated_at = now(), version = version + 1
+				opened = 0, started_at = coalesce(started_at, now()), updated_at = now(), version = version + 1
 			FROM `+r.idleLimit()+`
 			WHERE domain_id = $1 AND id = (SELECT id FROM strata.runs WHERE domain_id = $1 AND id = $2 AND kind = ANY($5) AND `+runnable+` FOR UPDATE SKIP LOCKED)
 			RETURNING `+runColumns), at.DomainID, at.RunID, uuid.New(), r.cfg.Lease, r.kinds()))
@@ -82,52 +82,13 @@ func (r *Runner) refresh(ctx context.Context, rec *record) (*record, error) {
 	return now, err
 }
 
-// keep extends the lease until the returned function is called, and calls lost when it
-// cannot be: errLeaseLost when somebody else has it.
-func (r *Runner) keep(ctx context.Context, rec *record, lost context.CancelCauseFunc) (end func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(r.cfg.Lease / 3)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			if err := r.extend(ctx, rec); errors.Is(err, errLeaseLost) {
-				lost(err)
-				return
-			}
-			// Another failure is tried again; if it lasts, the next batch finds out.
-		}
-	}()
-	return func() {
-		cancel()
-		<-done
-	}
-}
-
-func (r *Runner) extend(ctx context.Context, rec *record) error {
-	return r.db.InTx(ctx, func(tx *tenancy.Tx) error {
-		tag, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.runs SET lease_until = now() + $4::interval FROM `+r.idleLimit()+`
-			WHERE domain_id = $1 AND id = $2 AND lease = $3 AND state = 'processing'`), rec.DomainID, rec.ID, rec.token, r.cfg.Lease)
-		if err == nil && tag.RowsAffected() == 0 {
-			return errLeaseLost
-		}
-		return err
-	})
-}
-
 // giveBack ends the lease of a run that is not done: it stands in line again.
 func (r *Runner) giveBack(ctx context.Context, rec *record, wait time.Duration) error {
 	return r.db.InTx(ctx, func(tx *tenancy.Tx) error {
 		if _, err := r.fence(ctx, tx, rec); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.runs SET state = 'queued', lease = NULL, lease_until = NULL, next_attempt_at = now() + $3::interval,
+		_, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.runs SET state = 'queued', lease = NULL, lease_until = NULL, opened = 0, next_attempt_at = now() + $3::interval,
 			updated_at = now(), version = version + 1 WHERE domain_id = $1 AND id = $2`), rec.DomainID, rec.ID, wait)
 		if err != nil || wait > 0 { // a run that waits is found by the poll
 			return err

@@ -26,19 +26,19 @@ type Progress struct {
 	Version int64 `json:"-"`
 }
 
-// Progress returns how far r is.
+// Progress returns how far r is, with what Open has told of itself (Run.Report).
 func (r Run) Progress() Progress {
 	p := Progress{
-		JobID: r.ID, Kind: r.Kind, Status: r.State, Processed: r.Processed, Total: r.Total, RatePerSecond: r.Rate, Version: r.Version,
+		JobID: r.ID, Kind: r.Kind, Status: r.State, Processed: r.Processed + r.Opened, Total: r.Total, RatePerSecond: r.Rate, Version: r.Version,
 	}
 	switch {
 	case r.State == StateCompleted:
 		p.Percentage = 100
 	case r.Total > 0:
-		p.Percentage = min(100, 100*float64(r.Processed)/float64(r.Total))
+		p.Percentage = min(100, 100*float64(p.Processed)/float64(r.Total))
 	}
 	if r.State == StateProcessing && r.Rate > 0 && r.Total > 0 {
-		eta := max(0, float64(r.Total-r.Processed)/r.Rate)
+		eta := max(0, float64(r.Total-p.Processed)/r.Rate)
 		p.EtaSeconds = &eta
 	}
 	return p

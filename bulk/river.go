@@ -12,10 +12,6 @@ import (
 	"github.com/stratakit/strata/tenancy"
 )
 
-// workGrace is how much longer than a slice a run may be worked on: Open and the batch
-// that the slice ends in.
-const workGrace = 10 * time.Minute
-
 // ref is where a run is: what a River job carries.
 type ref struct {
 	CompanyID tenancy.CompanyID `json:"company_id"`
@@ -40,7 +36,8 @@ type starter struct {
 	runner *Runner
 }
 
-// Work works on a run for one slice, or not at all when somebody else does.
+// Work works on a run for one slice, or not at all when somebody else does. It returns
+// before when River would take it for stuck: an Open may take longer.
 func (s *starter) Work(ctx context.Context, job *river.Job[ref]) error {
 	l := s.runner.current()
 	if l == nil {
@@ -53,9 +50,17 @@ func (s *starter) Work(ctx context.Context, job *river.Job[ref]) error {
 	case <-ctx.Done():
 		return nil
 	}
-	defer func() { <-s.runner.slots }()
-	if rec := s.runner.take(l, job.Args); rec != nil {
-		s.runner.process(l, rec)
+	done := make(chan struct{})
+	l.working.Go(func() {
+		defer close(done)
+		defer func() { <-s.runner.slots }()
+		if rec := s.runner.take(l, job.Args); rec != nil {
+			s.runner.process(l, rec)
+		}
+	})
+	select {
+	case <-done:
+	case <-ctx.Done():
 	}
 	return nil
 }
@@ -68,7 +73,7 @@ func newRiver(r *Runner, pollOnly bool) (*river.Client[pgx.Tx], error) {
 	if err := river.AddWorkerSafely(workers, &starter{runner: r}); err != nil {
 		return nil, err
 	}
-	timeout := r.cfg.Slice + 2*workGrace
+	timeout := r.cfg.Slice + 2*r.cfg.Hang
 	return river.NewClient(riverpgxv5.New(r.db.Pool()), &river.Config{
 		Schema:   r.db.RiverSchema(),
 		Queues:   map[string]river.QueueConfig{r.cfg.Queue: {MaxWorkers: r.cfg.MaxWorkers}},

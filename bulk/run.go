@@ -51,7 +51,9 @@ type Run struct {
 	// Total is how much there is to do, 0 while that is not known.
 	Total     int64
 	Processed int64
-	Counters  map[string]int64
+	// Opened is how far the Open that goes on has come, beyond Processed.
+	Opened   int64
+	Counters map[string]int64
 	// Rate is how much was processed in a second, lately.
 	Rate float64
 
@@ -69,6 +71,8 @@ type Run struct {
 	FinishedAt  *time.Time
 	// Version grows with every change.
 	Version int64
+
+	opening *opening // nil but in the Run that Open gets
 }
 
 // PublicError is Error without what is nobody's business outside.
@@ -77,8 +81,11 @@ func (r Run) PublicError() string { return fault.Public(r.Error, r.ErrorCode) }
 // Handler does the work of one kind of run. It is used by several runs at once.
 type Handler interface {
 	// Open prepares work that goes on where run.Cursor says. ctx has the tenant and the
-	// actor that submitted the run. It may take long; the run stays ours meanwhile. It
-	// is called again after every slice, every error and in every process that takes over.
+	// actor that submitted the run. It may take long, and do all of the work as long as a
+	// rollback need not undo it: the run stays ours while Open tells how far it is
+	// (Run.Report) at least once in Config.Hang. ctx ends, within Config.Lease / 3, when the
+	// run is to be paused or cancelled; that is then done, whatever Open returns. It is called
+	// again after every slice, every error and in every process that takes over.
 	Open(ctx context.Context, run Run) (Work, error)
 	// Finish runs inside the transaction that makes the state final: completed, failed
 	// or cancelled, as run.State says. It can be called without Open, and for a cancelled
@@ -126,13 +133,13 @@ type record struct {
 	token   uuid.UUID
 }
 
-const runColumns = `id, kind, company_id, workspace_id, domain_id, state, args, cursor, total, processed, counters, rate, failures, error, error_code,
+const runColumns = `id, kind, company_id, workspace_id, domain_id, state, args, cursor, total, processed, opened, counters, rate, failures, error, error_code,
 	requested_by, created_at, started_at, finished_at, version, queue, actor, batches, cancel_requested, pause_requested, lease`
 
 func scanRecord(row pgx.CollectableRow) (*record, error) {
 	var r record
 	var token *uuid.UUID
-	err := row.Scan(&r.ID, &r.Kind, &r.CompanyID, &r.WorkspaceID, &r.DomainID, &r.State, &r.Args, &r.Cursor, &r.Total, &r.Processed, &r.Counters, &r.Rate,
+	err := row.Scan(&r.ID, &r.Kind, &r.CompanyID, &r.WorkspaceID, &r.DomainID, &r.State, &r.Args, &r.Cursor, &r.Total, &r.Processed, &r.Opened, &r.Counters, &r.Rate,
 		&r.Failures, &r.Error, &r.ErrorCode, &r.RequestedBy, &r.CreatedAt, &r.StartedAt, &r.FinishedAt, &r.Version, &r.queue, &r.actor, &r.batches, &r.cancel, &r.pause, &token)
 	if err != nil {
 		return nil, err

@@ -33,6 +33,9 @@ type Config struct {
 	MaxWorkers int
 	// Slice is how long a run is worked on before others get their turn. Default 60 s.
 	Slice time.Duration
+	// Hang is how long one batch, and Open without a Run.Report, may take: what takes longer
+	// is broken off and is a failed attempt. Default 10 min.
+	Hang time.Duration
 	// Lease is after how long without a sign of life a run is taken over. Default 30 s.
 	Lease time.Duration
 	// Poll is how often a started Runner looks for runs that nobody works on. Default 5 s.
@@ -93,6 +96,7 @@ func NewRunner(db *tenancy.DB, client redis.UniversalClient, recorder *audit.Rec
 	setDefault(&r.cfg.Queue, DefaultQueue)
 	setDefault(&r.cfg.MaxWorkers, 4)
 	setDefault(&r.cfg.Slice, time.Minute)
+	setDefault(&r.cfg.Hang, 10*time.Minute)
 	setDefault(&r.cfg.Lease, 30*time.Second)
 	setDefault(&r.cfg.Poll, 5*time.Second)
 	setDefault(&r.cfg.MaxFailures, 5)
@@ -101,7 +105,7 @@ func NewRunner(db *tenancy.DB, client redis.UniversalClient, recorder *audit.Rec
 	if r.cfg.Now == nil {
 		r.cfg.Now = time.Now
 	}
-	if r.cfg.MaxWorkers < 0 || min(r.cfg.Slice, r.cfg.Lease, r.cfg.Poll, r.cfg.Backoff) < 0 || r.cfg.MaxFailures < 0 {
+	if r.cfg.MaxWorkers < 0 || min(r.cfg.Slice, r.cfg.Hang, r.cfg.Lease, r.cfg.Poll, r.cfg.Backoff) < 0 || r.cfg.MaxFailures < 0 {
 		return nil, errors.New("bulk: a number in the Config is negative")
 	}
 	r.slots = make(chan struct{}, r.cfg.MaxWorkers)

@@ -164,7 +164,7 @@ func (w *watch) sent(p Progress) {
 	}
 }
 
-const progressColumns = `id, kind, company_id, workspace_id, domain_id, state, total, processed, rate, version`
+const progressColumns = `id, kind, company_id, workspace_id, domain_id, state, total, processed, opened, rate, version`
 
 // progress reads, for watches that have each been checked against a tenant, the runs
 // with ids in domains, and all active runs of whole.
@@ -174,7 +174,7 @@ func (r *Runner) progress(ctx context.Context, domains []tenancy.DomainID, ids [
 		UNION ALL SELECT `+progressColumns+` FROM strata.runs WHERE domain_id = ANY($3) AND state IN ('queued', 'processing', 'paused')`,
 		[]any{domains, ids, whole}, func(rows pgx.Rows) (err error) {
 			runs, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Run, err error) {
-				err = row.Scan(&r.ID, &r.Kind, &r.CompanyID, &r.WorkspaceID, &r.DomainID, &r.State, &r.Total, &r.Processed, &r.Rate, &r.Version)
+				err = row.Scan(&r.ID, &r.Kind, &r.CompanyID, &r.WorkspaceID, &r.DomainID, &r.State, &r.Total, &r.Processed, &r.Opened, &r.Rate, &r.Version)
 				return r, err
 			})
 			return err

@@ -14,9 +14,10 @@ type session struct {
 	life *life
 	rec  *record // what the run's row said last
 
-	began   time.Time // when the first batch did
-	done    int64     // processed since
-	batches int       // committed since
+	began    time.Time // when the first batch did
+	counting time.Time // since when done is counted
+	done     int64     // processed since
+	batches  int       // committed since
 }
 
 // take claims a run, or returns nil when it is not there to be worked on.
@@ -32,7 +33,7 @@ func (r *Runner) take(l *life, at ref) *record {
 
 // process works for one slice on a run that was taken.
 func (r *Runner) process(l *life, rec *record) {
-	ctx, cancel := context.WithTimeout(l.work, r.cfg.Slice+workGrace)
+	ctx, cancel := context.WithCancel(l.work)
 	defer cancel()
 	r.cache.put(ctx, rec.Run)
 	s := &session{Runner: r, life: l, rec: rec}
@@ -80,9 +81,9 @@ func (s *session) run(ctx context.Context) error {
 		case s.life.work.Err() != nil: // Stop may wait no longer
 			return s.after(ctx, 5*time.Second, func(ctx context.Context) error { return s.giveBack(ctx, s.rec, 0) })
 		case !conflict(err) || tries >= 3:
-			return s.after(ctx, workGrace, func(ctx context.Context) error { return s.failed(ctx, s.rec, err, 1) })
+			return s.after(ctx, aftermath, func(ctx context.Context) error { return s.failed(ctx, s.rec, err, 1) })
 		}
-		err = s.after(ctx, workGrace, func(ctx context.Context) (err error) {
+		err = s.after(ctx, aftermath, func(ctx context.Context) (err error) {
 			s.rec, err = s.refresh(ctx, s.rec)
 			return err
 		})
@@ -91,6 +92,9 @@ func (s *session) run(ctx context.Context) error {
 		}
 	}
 }
+
+// aftermath is how long it may take to write down how work went.
+const aftermath = 10 * time.Minute
 
 // after runs fn although ctx may be over: that may be what ended the work, and what
 // follows from it must be written all the same.
@@ -116,14 +120,9 @@ func (s *session) scope(ctx context.Context) (context.Context, error) {
 // something goes wrong.
 func (s *session) slice(ctx context.Context) (err error) {
 	if s.rec.cancel || s.rec.pause {
-		return s.db.InTx(ctx, func(tx *tenancy.Tx) error {
-			now, err := s.fence(ctx, tx, s.rec)
-			if err != nil {
-				return err
-			}
-			_, err = s.heed(ctx, tx, now)
+		if ended, err := s.heedNow(ctx); ended || err != nil {
 			return err
-		})
+		}
 	}
 	if s.rec.Failures >= s.cfg.MaxFailures {
 		cause := errDied
@@ -133,14 +132,16 @@ func (s *session) slice(ctx context.Context) (err error) {
 		return s.failed(ctx, s.rec, cause, 0)
 	}
 	w, err := s.open(ctx)
+	if errors.Is(err, errAsked) {
+		if ended, err := s.heedNow(ctx); ended || err != nil {
+			return err
+		}
+		return s.slice(ctx) // it was taken back
+	}
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if e := safely(w.Close); e != nil {
-			s.cfg.Log.WarnContext(ctx, "close the work of a run", "run", s.rec.ID, "kind", s.rec.Kind, "error", e)
-		}
-	}()
+	defer s.close(ctx, w)
 	if s.began.IsZero() {
 		s.began = s.cfg.Now()
 	}
@@ -150,31 +151,30 @@ func (s *session) slice(ctx context.Context) (err error) {
 			return err
 		}
 		if s.life.stopped() || s.cfg.Now().Sub(s.began) >= s.cfg.Slice {
-			return s.giveBack(ctx, s.rec, 0)
+			return s.after(ctx, aftermath, func(ctx context.Context) error { return s.giveBack(ctx, s.rec, 0) })
 		}
 	}
 }
 
-// open opens the run and keeps its lease meanwhile.
-func (s *session) open(ctx context.Context) (w Work, err error) {
-	opening, lost := context.WithCancelCause(ctx)
-	end := s.keep(ctx, s.rec, lost)
-	err = safely(func() (err error) {
-		// Work may keep the context of its opening: it must not end with Open.
-		w, err = s.handler(s.rec.Kind).Open(opening, s.rec.Run)
+// heedNow does what was asked of the run, if it still is, and reports whether that ended
+// the work.
+func (s *session) heedNow(ctx context.Context) (ended bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, aftermath)
+	defer cancel()
+	err = s.db.InTx(ctx, func(tx *tenancy.Tx) error {
+		now, err := s.fence(ctx, tx, s.rec)
+		if err != nil {
+			return err
+		}
+		s.rec = now
+		ended, err = s.heed(ctx, tx, now)
 		return err
 	})
-	end()
-	if err == nil && w == nil {
-		err = Permanent(errors.New("bulk: Open returned no Work"))
+	return ended, err
+}
+
+func (s *session) close(ctx context.Context, w Work) {
+	if err := safely(w.Close); err != nil {
+		s.cfg.Log.WarnContext(ctx, "close the work of a run", "run", s.rec.ID, "kind", s.rec.Kind, "error", err)
 	}
-	if errors.Is(context.Cause(opening), errLeaseLost) {
-		if w != nil {
-			err = errors.Join(err, safely(w.Close))
-		}
-		lost(nil)
-		return nil, errors.Join(errLeaseLost, err)
-	}
-	context.AfterFunc(ctx, func() { lost(nil) })
-	return w, err
 }

@@ -42,8 +42,9 @@ func JobOf(run bulk.Run) Job {
 	if run.State == bulk.StateProcessing || run.State == bulk.StateCompleted {
 		attempts++
 	}
+	p := run.Progress()
 	return Job{
-		JobID: run.ID, Kind: run.Kind, Status: run.State, Processed: run.Processed, Total: run.Total, Percentage: run.Progress().Percentage,
+		JobID: run.ID, Kind: run.Kind, Status: run.State, Processed: p.Processed, Total: p.Total, Percentage: p.Percentage,
 		Attempts: attempts, Error: run.PublicError(), CreatedAt: run.CreatedAt, StartedAt: run.StartedAt, FinishedAt: run.FinishedAt,
 	}
 }

@@ -1,0 +1,1 @@
+ALTER TABLE strata.runs DROP COLUMN opened;
