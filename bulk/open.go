@@ -109,6 +109,9 @@ func (s *session) keep(ctx context.Context, o *opening, end context.CancelCauseF
 				end(err)
 				return
 			case err != nil: // tried again; if it lasts, the next batch finds out
+				if ctx.Err() == nil {
+					s.cfg.Log.WarnContext(ctx, "cannot extend the lease of a run", "run", s.rec.ID, "domain", s.rec.DomainID, "error", err)
+				}
 			case now.cancel || now.pause:
 				end(errAsked) // and Open may need the lease until it has ended
 			}
@@ -125,8 +128,8 @@ func (s *session) extend(ctx context.Context, o *opening) (now *record, err erro
 	done, total, _ := o.said()
 	rate := float64(done) / max(1, s.cfg.Now().Sub(o.begun).Seconds())
 	err = s.db.InTx(ctx, func(tx *tenancy.Tx) (err error) {
-		now, err = one(tx.Query(ctx, tx.SQL(`UPDATE strata.runs SET lease_until = clock_timestamp() + $4::interval, opened = $5,
-				total = CASE WHEN $6::bigint > 0 THEN $6 ELSE total END, rate = CASE WHEN $5 > 0 THEN $7 ELSE rate END, updated_at = now(), version = version + (opened <> $5 OR $6 > 0 AND total <> $6)::int
+		now, err = one(tx.Query(ctx, tx.SQL(`UPDATE strata.runs SET lease_until = clock_timestamp() + $4::interval, opened = $5::bigint,
+				total = CASE WHEN $6::bigint > 0 THEN $6 ELSE total END, rate = CASE WHEN $5::bigint > 0 THEN $7::float8 ELSE rate END, updated_at = now(), version = version + (opened <> $5::bigint OR $6 > 0 AND total <> $6)::int
 			FROM `+s.idleLimit()+` WHERE domain_id = $1 AND id = $2 AND lease = $3 AND state = 'processing' RETURNING `+runColumns),
 			s.rec.DomainID, s.rec.ID, s.rec.token, s.cfg.Lease, done, total, rate))
 		return err
