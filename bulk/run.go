@@ -83,7 +83,7 @@ type Handler interface {
 	// Open prepares work that goes on where run.Cursor says. ctx has the tenant and the
 	// actor that submitted the run. It may take long, and do all of the work as long as a
 	// rollback need not undo it: the run stays ours while Open tells how far it is
-	// (Run.Report) at least once in Config.Hang. ctx ends, within Config.Lease / 3, when the
+	// (Run.Report) at least once in Config.Hang. ctx ends, within a second or so, when the
 	// run is to be paused or cancelled; that is then done, whatever Open returns. It is called
 	// again after every slice, every error and in every process that takes over.
 	Open(ctx context.Context, run Run) (Work, error)
