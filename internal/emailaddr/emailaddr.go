@@ -36,9 +36,17 @@ var (
 // dnsName is the lookup profile of IDNA (RFC 5891 section 5) with the length limits of DNS.
 var dnsName = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainName(true), idna.VerifyDNSLength(true))
 
+// Fold returns s composed (NFC, as RFC 6532 section 3.1 asks) and in lower case: what
+// Normalize does to the part before the @, and to what somebody searches by.
+func Fold(s string) string {
+	// Go makes a plain i of İ, and somebody else's address of this one. The Unicode standard
+	// keeps the dot, and has no other letter of which lower case makes two (SpecialCasing.txt).
+	s = strings.ReplaceAll(norm.NFC.String(s), "\u0130", "i\u0307")
+	return norm.NFC.String(strings.ToLower(s))
+}
+
 // Normalize returns the form in which two spellings of one address are equal: without
-// surrounding space, in lower case, the part before the @ composed (NFC, as RFC 6532
-// section 3.1 asks), the domain as punycode. Dots and +tags are kept: only some providers
+// surrounding space, the part before the @ as of Fold, the domain as punycode. Dots and +tags are kept: only some providers
 // ignore them. The error is one of the package's.
 func Normalize(s string) (string, error) {
 	s = strings.TrimSpace(s)
@@ -113,13 +121,12 @@ func atext(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&'*+/=?^_`{|}~-", c) >= 0
 }
 
-// normalLocal composes and lower-cases s. Composing can yield ASCII, which has to be
-// checked again.
+// normalLocal folds s. Composing can yield ASCII, which has to be checked again.
 func normalLocal(s string) (string, error) {
 	if !visible(s) {
 		return "", ErrLocal
 	}
-	s = norm.NFC.String(strings.ToLower(norm.NFC.String(s)))
+	s = Fold(s)
 	_, err := checkLocal(s)
 	return s, err
 }

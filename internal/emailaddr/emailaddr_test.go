@@ -23,7 +23,9 @@ func TestNormalize(t *testing.T) {
 		{"é@example.com", "\u00e9@example.com"},
 		{"e\u0301@example.com", "\u00e9@example.com"}, // composed or not: one address
 		{"E\u0301@example.com", "\u00e9@example.com"},
-		{"\u212a@example.com", "k@example.com"}, // the kelvin sign is composed to a letter
+		{"\u212a@example.com", "k@example.com"},       // the kelvin sign is composed to a letter
+		{"\u0130@example.com", "i\u0307@example.com"}, // and not i@example.com, which is somebody else
+		{"I\u0307@example.com", "i\u0307@example.com"},
 		{"a@e\u0301.example", "a@xn--9ca.example"},
 		{"a@192.0.2.1a", "a@192.0.2.1a"},
 		{strings.Repeat(" ", 1000) + "a@example.com", "a@example.com"},
