@@ -1,6 +1,7 @@
 package recipients
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -75,7 +76,7 @@ type Change struct {
 // IfVersion makes a call conditional: the recipient must have the version, or one of several.
 type IfVersion int64
 
-// maxText is the longest name, and the longest reason, in characters.
+// maxText is the longest name, reason or search, in characters.
 const maxText = 300
 
 // NormalizeEmail returns the form in which two spellings of one address are equal, or
@@ -103,9 +104,15 @@ func normalizeText(field, s string) (string, *tenancy.FieldError) {
 	case !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\t' }):
 		return "", &tenancy.FieldError{Field: field, Value: show(s), Code: "invalid_text", Message: "must be valid UTF-8 without control characters"}
 	case len(s) > maxText && utf8.RuneCountInString(s) > maxText:
-		return "", &tenancy.FieldError{Field: field, Value: show(s), Code: "too_long", Message: "must have at most 300 characters"}
+		e := tooLong(field, s)
+		return "", &e
 	}
 	return s, nil
+}
+
+// tooLong is said of a text with more than maxText characters.
+func tooLong(field, s string) tenancy.FieldError {
+	return tenancy.FieldError{Field: field, Value: show(s), Code: "too_long", Message: fmt.Sprintf("must have at most %d characters", maxText)}
 }
 
 func show(s string) string {
@@ -133,6 +140,7 @@ func Columns() []filter.Column {
 type normalized struct {
 	email, emailNorm, name string
 	status                 Status
+	stated                 bool // a status was given
 	reason                 string
 	fields                 map[string]any // by slot
 	cleared                []string       // slots that are to be empty
@@ -143,7 +151,7 @@ type normalized struct {
 // normalize checks everything about a new recipient and reports all errors at once.
 func normalize(set *customfields.Set, in New) (normalized, error) {
 	var v tenancy.ValidationError
-	n := normalized{email: strings.TrimSpace(in.Email)}
+	n := normalized{email: strings.TrimSpace(in.Email), stated: strings.TrimSpace(string(in.Status)) != ""}
 	var problem *tenancy.FieldError
 	note := func() {
 		if problem != nil {
@@ -158,7 +166,7 @@ func normalize(set *customfields.Set, in New) (normalized, error) {
 	note()
 	n.status, problem = NormalizeStatus(string(in.Status))
 	note()
-	if n.reason, problem = normalizeReason(in.StatusReason); problem == nil && n.reason != "" && in.Status == "" {
+	if n.reason, problem = normalizeReason(in.StatusReason); problem == nil && n.reason != "" && !n.stated {
 		problem = &tenancy.FieldError{Field: "statusReason", Code: "without_status", Message: "goes with a status: give that too"}
 	}
 	note()

@@ -47,10 +47,15 @@ func StatusSQL(stored, given string) string {
 
 // NormalizeStatus reads a status in any case, or says which there are. Empty is Active.
 func NormalizeStatus(s string) (Status, *tenancy.FieldError) {
-	s = strings.ToLower(strings.TrimSpace(s))
-	if s == "" {
+	if strings.TrimSpace(s) == "" {
 		return Active, nil
 	}
+	return parseStatus(s)
+}
+
+// parseStatus is NormalizeStatus where a status has to be given.
+func parseStatus(s string) (Status, *tenancy.FieldError) {
+	s = strings.ToLower(strings.TrimSpace(s))
 	if !slices.Contains(Statuses(), s) {
 		return "", &tenancy.FieldError{
 			Field: "status", Value: show(s), Code: "unknown_status", Message: "must be one of " + strings.Join(Statuses(), ", "),

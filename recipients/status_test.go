@@ -96,6 +96,25 @@ func TestReasons(t *testing.T) {
 	require.Equal(t, "too_long", v.Fields[0].Code)
 }
 
+// Who gives no status changes none: not even that of somebody who is inactive.
+func TestAStatusThatIsEmpty(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := b.A.Ctx
+	r := b.create(ctx, t, recipients.New{Email: "ada@example.com", Status: recipients.Inactive})
+	for _, empty := range []recipients.Status{"", " "} {
+		_, err := b.store.Update(ctx, r.ID, recipients.Change{Status: &empty})
+		require.Equal(t, map[string]string{"status": "unknown_status"}, problems(t, err))
+		u, created, err := b.store.Upsert(ctx, recipients.New{Email: "ada@example.com", Status: empty})
+		require.NoError(t, err)
+		require.False(t, created)
+		require.Equal(t, r, u)
+		_, _, err = b.store.Upsert(ctx, recipients.New{Email: "ada@example.com", Status: empty, StatusReason: "x"})
+		require.Equal(t, map[string]string{"statusReason": "without_status"}, problems(t, err))
+	}
+	require.Equal(t, recipients.Active, b.create(ctx, t, recipients.New{Email: "bo@example.com", Status: " "}).Status)
+}
+
 func TestAnUpdateThatChangesNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

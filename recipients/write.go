@@ -100,7 +100,7 @@ func (w *write) merge(set *customfields.Set, in New, n normalized) {
 	if n.name != "" {
 		w.text("name", &w.name, n.name)
 	}
-	if in.Status != "" {
+	if n.stated {
 		switch {
 		case n.status == w.status && n.reason != "":
 			w.text("statusReason", &w.reason, n.reason)
@@ -143,7 +143,7 @@ func (w *write) change(set *customfields.Set, c Change) error {
 	}
 	status := w.status
 	if c.Status != nil {
-		if given, problem := NormalizeStatus(string(*c.Status)); note(problem) {
+		if given, problem := parseStatus(string(*c.Status)); note(problem) {
 			status = given
 		}
 	}
