@@ -35,7 +35,7 @@ type updateRequest struct {
 	Status       *recipients.Status `json:"status"`
 	StatusReason *string            `json:"statusReason"`
 	CustomFields map[string]any     `json:"customFields"`
-	Version      int64              `json:"version"`
+	Version      *int64             `json:"version"      validate:"omitempty,min=1"`
 }
 
 type listQuery struct {
@@ -192,11 +192,13 @@ func (a *API) update(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	switch len(versions) {
-	case 0:
-	case 1:
-		in.Version = int64(versions[0])
-	default: // the update is held to the one that it has
+	change := recipients.Change{Email: in.Email, Name: in.Name, Status: in.Status, StatusReason: in.StatusReason, CustomFields: in.CustomFields}
+	switch {
+	case len(versions) == 0 && in.Version != nil:
+		change.Version = *in.Version
+	case len(versions) == 1:
+		change.Version = int64(versions[0])
+	case len(versions) > 1: // the update is held to the one that it has
 		now, err := a.store.Get(r.Context(), recipientID)
 		if err != nil {
 			return err
@@ -204,11 +206,9 @@ func (a *API) update(w http.ResponseWriter, r *http.Request) error {
 		if !slices.Contains(versions, recipients.IfVersion(now.Version)) {
 			return recipients.ErrVersion
 		}
-		in.Version = now.Version
+		change.Version = now.Version
 	}
-	out, err := a.store.Update(r.Context(), recipientID, recipients.Change{
-		Email: in.Email, Name: in.Name, Status: in.Status, StatusReason: in.StatusReason, CustomFields: in.CustomFields, Version: in.Version,
-	})
+	out, err := a.store.Update(r.Context(), recipientID, change)
 	if err != nil {
 		return err
 	}

@@ -186,6 +186,8 @@ func TestWhatIsRefused(t *testing.T) {
 		{"POST", w.base, `{"email":"c@example.com","name":"\u0000"}`, 400, "invalid_text", nil},
 		{"PATCH", first, `{"id":"x"}`, 400, "unknown_field", map[string]string{"id": "unknown_field"}},
 		{"POST", w.base, `{"status":"gone"}`, 422, "validation_failed", map[string]string{"email": "required", "status": "unknown_status"}},
+		{"PATCH", second, `{"name":"Bo","version":0}`, 422, "validation_failed", map[string]string{"version": "out_of_range"}},
+		{"PATCH", second, `{"status":""}`, 422, "validation_failed", map[string]string{"status": "unknown_status"}},
 		{"POST", w.base, `{"email":7}`, 422, "validation_failed", map[string]string{"email": "wrong_type"}},
 		{"POST", w.base, many, 422, "validation_failed", map[string]string{
 			"email": "invalid_email", "name": "invalid_text", "status": "unknown_status",
