@@ -63,6 +63,9 @@ func (s *Store) create(ctx context.Context, tx *tenancy.Tx, in []New) ([]Recipie
 			out[row], record[row] = r, entry("recipient.created", r.ID, rows[row].given)
 			delete(a, rows[row].emailNorm)
 		}
+		if len(a) == 0 {
+			break
+		}
 		// Those that are left are taken, or were until a moment ago.
 		if err := s.findTaken(ctx, tx, a, &wrong); err != nil {
 			return nil, err
