@@ -310,7 +310,7 @@ func (b *bundle) behind(t *testing.T, table string, do func()) {
 	}
 }
 
-// Every domain has its turn once a day.
+// Whatever was added to a domain's counts is put together, and says what it said.
 func TestFoldedToFewRows(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

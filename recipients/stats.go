@@ -87,7 +87,7 @@ func (s *Stats) read(rows pgx.Rows) error {
 			s.ByStatus[Status(key)] += n
 			s.ByDomain[len(s.ByDomain)-1].Count += n
 			s.Total += n
-		case kind == "extension" && s.ByProduct[key]+n != 0:
+		case kind == "extension" && n != 0:
 			s.ByProduct[key] += n
 		}
 		return nil
