@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -217,20 +216,10 @@ func someNew(n int) []recipients.New {
 	return in
 }
 
-// statements counts what is sent to PostgreSQL.
-type statements struct{ n atomic.Int64 }
-
-func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
-	s.n.Add(1)
-	return ctx
-}
-
-func (s *statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
-
 // A batch of a thousand takes as many statements as one of two.
 func TestABatchIsAFewStatements(t *testing.T) {
 	t.Parallel()
-	counted := &statements{}
+	counted := &counter{}
 	cfg := dbtest.Database(t, tenancytest.Template()).Config().Copy()
 	cfg.ConnConfig.Tracer = counted
 	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
@@ -277,6 +266,37 @@ func TestABatchIsAFewStatements(t *testing.T) {
 		require.InDelta(t, took[0][i], took[1][i], 1, "the definitions may be asked for again")
 		require.Less(t, took[1][i], int64(12))
 	}
+}
+
+// Where counting has found nobody, there is no page to be read.
+func TestAListOfNobodyIsOneStatement(t *testing.T) {
+	t.Parallel()
+	counted := &counter{}
+	cfg := dbtest.Database(t, tenancytest.Template()).Config().Copy()
+	cfg.ConnConfig.Tracer = counted
+	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	e := tenancytest.OpenOn(t, pool, dbtest.Redis(t))
+	fields, err := customfields.NewRegistry(e.DB, e.Redis, e.Limits, e.Audit, nil)
+	require.NoError(t, err)
+	store, err := recipients.NewStore(e.DB, fields, e.Limits, e.Audit, nil)
+	require.NoError(t, err)
+	_, err = store.CreateMany(e.A.Ctx, someNew(3))
+	require.NoError(t, err)
+	list := func(q recipients.Query, items int, total int64) int64 {
+		before := counted.n.Load()
+		page, err := store.List(e.A.Ctx, q)
+		require.NoError(t, err)
+		require.Equal(t, []any{items, total, false, ""}, []any{len(page.Items), page.Total, page.HasMore, page.NextCursor})
+		return counted.n.Load() - before
+	}
+	list(recipients.Query{}, 3, 3) // fills the memory of custom fields
+	some := list(recipients.Query{Search: "r1"}, 1, 1)
+	for _, q := range []recipients.Query{{Search: "absent"}, {Filter: `name == "x"`}, {Deleted: true}} {
+		require.Less(t, list(q, 0, 0), some)
+	}
+	require.Less(t, list(recipients.Query{Search: "r", PageRequest: tenancy.PageRequest{Page: 2}}, 0, 3), some)
 }
 
 // Row-level security must not cost a batch its indexes, by which it finds addresses and ids.

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/customfields/filter"
+	"github.com/stratakit/strata/internal/emailaddr"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -36,8 +38,9 @@ type Query struct {
 	Filter string
 	// Search keeps those whose address begins with it, or whose name contains it; of one
 	// or two characters, those with a word in the name that begins so. Case does not
-	// matter, nor do the accents that Unicode takes off a letter (NFKD: "škoda" and "Skoda"
-	// find each other, "ø" and "o" do not).
+	// matter, nor in names the accents that Unicode takes off a letter (NFKD: "škoda" and
+	// "Skoda" find each other, "ø" and "o" do not). An address whose domain is not ASCII is
+	// found by all of it, or as punycode. At most 300 characters.
 	Search string
 	// Sort is "createdAt" (the default), "updatedAt", "email", "name" or "fields.<key>",
 	// with a leading "-" for the other direction. Of the fields it takes those that are
@@ -56,7 +59,9 @@ type Query struct {
 func (s *Store) List(ctx context.Context, q Query) (tenancy.Page[Recipient], error) {
 	p, pageErr := q.PageRequest.Normalize()
 	o, sortErr := parseSort(q.Sort, func() (*customfields.Set, error) { return s.fields.Set(ctx) })
-	if err := all(pageErr, sortErr); err != nil {
+	var searchErr error
+	q.Search, searchErr = parseSearch(q.Search)
+	if err := all(pageErr, sortErr, searchErr); err != nil {
 		return tenancy.Page[Recipient]{}, err
 	}
 	w, err := s.where(ctx, q)
@@ -92,6 +97,10 @@ func (s *Store) page(ctx context.Context, q Query, p tenancy.PageRequest, o orde
 		var err error
 		if page.Total, page.TotalIsEstimate, err = s.total(ctx, w); err != nil {
 			return page, err
+		}
+		if !w.all && !page.TotalIsEstimate && page.Total <= int64(read.offset) {
+			page.Items = []Recipient{} // so many were counted by looking at them
+			return page, nil
 		}
 		read.few = len(w.args) > 1 && page.Total <= int64(fewPages*p.PageSize)
 	} else {
@@ -204,8 +213,8 @@ func (s *Store) where(ctx context.Context, q Query) (w where, err error) {
 		sql, filterArgs := f.SQL(filter.Options{First: len(args) + 1, Ready: s.indexes.Ready(ctx)})
 		conditions, args = append(conditions, sql), append(args, filterArgs...)
 	}
-	if needle := strings.TrimSpace(strings.ToValidUTF8(strings.ReplaceAll(q.Search, "\x00", ""), "")); needle != "" {
-		args = append(args, addressStart(needle), needle)
+	if q.Search != "" {
+		args = append(args, addressStart(q.Search), q.Search)
 		n := len(args)
 		conditions = append(conditions, fmt.Sprintf(`(starts_with(r.email_norm, $%d::text) OR strata.search_matches(r.name, $%d::text))`, n-1, n))
 	}
@@ -214,10 +223,20 @@ func (s *Store) where(ctx context.Context, q Query) (w where, err error) {
 	return w, nil
 }
 
+// parseSearch is a Search as it is looked for. No name and no address is longer than what it
+// takes, and folding what is takes seconds.
+func parseSearch(s string) (string, error) {
+	s = strings.TrimSpace(strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), ""))
+	if len(s) > maxText && utf8.RuneCountInString(s) > maxText {
+		return "", &tenancy.ValidationError{Fields: []tenancy.FieldError{tooLong("search", s)}}
+	}
+	return s, nil
+}
+
 // addressStart is what a normalised address begins with when it begins with what is searched.
 func addressStart(search string) string {
 	if whole, problem := NormalizeEmail(search); problem == nil {
 		return whole
 	}
-	return strings.ToLower(search)
+	return emailaddr.Fold(search)
 }

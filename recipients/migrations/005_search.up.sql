@@ -10,18 +10,31 @@ CREATE FUNCTION strata.search_text(name text) RETURNS text LANGUAGE sql IMMUTABL
 $$;
 
 -- What is looked for in search_text: up to two characters where a word begins, more of
--- them anywhere.
-CREATE FUNCTION strata.search_needle(needle text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-	SELECT CASE WHEN length(strata.search_text(needle)) > 3 THEN substr(strata.search_text(needle), 2) ELSE strata.search_text(needle) END
-$$;
+-- them anywhere. In plpgsql, which PostgreSQL plans once a session; a function in SQL would be
+-- planned for every search.
+CREATE FUNCTION strata.search_needle(needle text) RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+	looked text := strata.search_text(needle);
+BEGIN
+	RETURN CASE WHEN length(looked) > 3 THEN substr(looked, 2) ELSE looked END;
+END $$;
+
+-- The same for LIKE, and NULL for what has no three letters together, and does not show where
+-- a word begins or ends: a trigram index has nothing to look up for it, and LIKE would read
+-- all of the index.
+CREATE FUNCTION strata.search_pattern(needle text) RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+	looked text := strata.search_needle(needle);
+BEGIN
+	RETURN CASE WHEN looked ~ '[[:alnum:]]{3}|[^[:alnum:]][[:alnum:]]|[[:alnum:]]{2}[^[:alnum:]]'
+		THEN '%' || replace(replace(replace(looked, '\', '\\'), '%', '\%'), '_', '\_') || '%' END;
+END $$;
 
 -- PostgreSQL puts the body in the place of the call and decides between its two forms when it
--- plans. What has no three letters together, and does not show where a word begins or ends,
--- has nothing that a trigram index could look up: LIKE would read all of the index for it.
+-- plans.
 CREATE FUNCTION strata.search_matches(name text, needle text) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-	SELECT CASE WHEN strata.search_needle(needle) ~ '[[:alnum:]]{3}|[^[:alnum:]][[:alnum:]]|[[:alnum:]]{2}[^[:alnum:]]'
-		THEN strata.search_text(name) LIKE '%' || replace(replace(replace(strata.search_needle(needle), '\', '\\'), '%', '\%'), '_', '\_') || '%'
-		ELSE strpos(strata.search_text(name), strata.search_needle(needle)) > 0 END
+	SELECT CASE WHEN strata.search_pattern(needle) IS NULL THEN strpos(strata.search_text(name), strata.search_needle(needle)) > 0
+		ELSE strata.search_text(name) LIKE strata.search_pattern(needle) END
 $$;
 
 -- pg_trgm is marked as trusted, like btree_gin. Where the login may not create it, a search
