@@ -97,17 +97,30 @@ func reconcile(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant) (drift []D
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Drift])
 }
 
-// reconcileSlots is into how many parts of five minutes a day is divided.
-const reconcileSlots = 24 * 60 / 5
+// A day has reconcileSlots turns of reconcileEvery.
+const (
+	reconcileEvery = 5 * time.Minute
+	reconcileSlots = int64(24 * time.Hour / reconcileEvery)
+)
 
-// ReconcileCounts reconciles the domains whose turn it is, and returns in how many there was
-// something to mend. Called every five minutes or so, it comes to each domain once a day; any
-// number of processes may call it. The errors of several domains come joined.
+// ReconcileCounts reconciles the domains whose turn has come since this Store was asked last, at
+// first those whose turn it is, and returns in how many there was something to mend. Called every
+// five minutes or so, it comes to each domain once a day; any number of processes may call it.
+// The errors of several domains come joined.
 func (s *Store) ReconcileCounts(ctx context.Context) (int, error) {
-	slot := time.Now().UTC().Unix() / 300 % reconcileSlots
+	now := s.now().Unix() / int64(reconcileEvery/time.Second)
+	last := s.reconciled.Swap(now)
+	if last == 0 || last > now {
+		last = now - 1
+	}
+	slots := []int64{}
+	for slot := max(last, now-reconcileSlots) + 1; slot <= now; slot++ {
+		slots = append(slots, slot%reconcileSlots)
+	}
 	due, err := s.domainsOf(ctx, `SELECT company_id, workspace_id, id FROM strata.domains
-		WHERE deleted_at IS NULL AND mod(hashtextextended(id::text, 0), $1) IN ($2::bigint, $2::bigint - $1) ORDER BY id`, reconcileSlots, slot)
+		WHERE deleted_at IS NULL AND mod(mod(hashtextextended(id::text, 0), $1) + $1, $1) = ANY ($2::bigint[]) ORDER BY id`, reconcileSlots, slots)
 	if err != nil {
+		s.reconciled.CompareAndSwap(now, last) // or their turn would be over
 		return 0, err
 	}
 	return s.eachDomain(ctx, due, func(ctx context.Context) (bool, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -306,6 +307,42 @@ func (b *bundle) behind(t *testing.T, table string, do func()) {
 		require.NoError(t, err)
 		if turn == "DISABLE" {
 			do()
+		}
+	}
+}
+
+// Every domain has its turn once a day, also when a chore before it has taken hours.
+func TestReconcileInTurns(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	domains := []*tenancytest.Company{b.A, b.B}
+	now := time.Now()
+	store, err := recipients.NewStore(b.DB, b.fields, b.Limits, b.Audit, &recipients.Config{Now: func() time.Time { return now }})
+	require.NoError(t, err)
+	drift := func() {
+		b.behind(t, `strata.recipients`, func() {
+			for _, c := range domains {
+				b.create(c.Ctx, t, recipients.New{Email: tenancy.NewID[recipients.Recipient]().String() + "@example.com"})
+			}
+		})
+	}
+	day := func(calls int) (mended int) {
+		for range calls {
+			now = now.Add(24 * time.Hour / time.Duration(calls))
+			n, err := store.ReconcileCounts(t.Context())
+			require.NoError(t, err)
+			mended += n
+		}
+		return mended
+	}
+	_, err = store.ReconcileCounts(t.Context())
+	require.NoError(t, err)
+	for _, calls := range []int{288, 12, 1} {
+		drift()
+		require.Equal(t, len(domains), day(calls), "%d calls", calls)
+		require.Zero(t, day(calls))
+		for _, c := range domains {
+			b.requireCounts(c.Ctx, t)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package recipients
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,7 +29,7 @@ type Config struct {
 	// away for good: recipients, and with their domains, workspaces and companies all of
 	// theirs. Default 30 days.
 	PurgeAfter time.Duration
-	// Now is the clock of PurgeDeleted. Default time.Now.
+	// Now is the clock of PurgeDeleted and ReconcileCounts. Default time.Now.
 	Now func() time.Time
 	// Indexes knows which custom fields have an index of their own, and learns how long
 	// lists take. Default none.
@@ -60,6 +61,7 @@ type Store struct {
 
 	purgeAfter time.Duration
 	now        func() time.Time
+	reconciled atomic.Int64 // the last turn of ReconcileCounts
 
 	registered map[string]*extension // by name
 	extensions extensions
