@@ -1,7 +1,6 @@
 package recipients_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
