@@ -2,6 +2,7 @@ package recipients_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -215,9 +216,9 @@ func someNew(n int) []recipients.New {
 	return in
 }
 
-// A batch of a thousand takes as many statements as one of two.
-func TestABatchIsAFewStatements(t *testing.T) {
-	t.Parallel()
+// setupCounted is setup with a count of what is sent to PostgreSQL.
+func setupCounted(t *testing.T) (*bundle, *counter) {
+	t.Helper()
 	counted := &counter{}
 	cfg := dbtest.Database(t, tenancytest.Template()).Config().Copy()
 	cfg.ConnConfig.Tracer = counted
@@ -231,7 +232,14 @@ func TestABatchIsAFewStatements(t *testing.T) {
 	require.NoError(t, err)
 	b := &bundle{Env: e, fields: fields, store: store}
 	b.defineFields(t, e.A)
-	ctx := e.A.Ctx
+	return b, counted
+}
+
+// A batch of a thousand takes as many statements as one of two.
+func TestABatchIsAFewStatements(t *testing.T) {
+	t.Parallel()
+	b, counted := setupCounted(t)
+	ctx, store := b.A.Ctx, b.store
 	var took [2][]int64
 	for round, n := range []int{2, recipients.MaxBatch} {
 		in := someNew(n)
@@ -243,7 +251,7 @@ func TestABatchIsAFewStatements(t *testing.T) {
 			do()
 			took[round] = append(took[round], counted.n.Load()-start)
 		}
-		_, err := fields.Set(ctx) // from here on from memory, mostly
+		_, err := b.fields.Set(ctx) // from here on from memory, mostly
 		require.NoError(t, err)
 		var made []recipients.Recipient
 		for _, do := range []func() error{
@@ -270,27 +278,20 @@ func TestABatchIsAFewStatements(t *testing.T) {
 // Where counting has found nobody, there is no page to be read.
 func TestAListOfNobodyIsOneStatement(t *testing.T) {
 	t.Parallel()
-	counted := &counter{}
-	cfg := dbtest.Database(t, tenancytest.Template()).Config().Copy()
-	cfg.ConnConfig.Tracer = counted
-	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
-	e := tenancytest.OpenOn(t, pool, dbtest.Redis(t))
-	fields, err := customfields.NewRegistry(e.DB, e.Redis, e.Limits, e.Audit, nil)
-	require.NoError(t, err)
-	store, err := recipients.NewStore(e.DB, fields, e.Limits, e.Audit, nil)
-	require.NoError(t, err)
-	_, err = store.CreateMany(e.A.Ctx, someNew(3))
+	b, counted := setupCounted(t)
+	_, err := b.store.CreateMany(b.A.Ctx, someNew(3))
 	require.NoError(t, err)
 	list := func(q recipients.Query, items int, total int64) int64 {
-		before := counted.n.Load()
-		page, err := store.List(e.A.Ctx, q)
-		require.NoError(t, err)
-		require.Equal(t, []any{items, total, false, ""}, []any{len(page.Items), page.Total, page.HasMore, page.NextCursor})
-		return counted.n.Load() - before
+		var took [3]int64
+		for i := range took { // the definitions may be asked for again
+			before := counted.n.Load()
+			page, err := b.store.List(b.A.Ctx, q)
+			require.NoError(t, err)
+			require.Equal(t, []any{items, total, false, ""}, []any{len(page.Items), page.Total, page.HasMore, page.NextCursor})
+			took[i] = counted.n.Load() - before
+		}
+		return slices.Min(took[:])
 	}
-	list(recipients.Query{}, 3, 3) // fills the memory of custom fields
 	some := list(recipients.Query{Search: "r1"}, 1, 1)
 	for _, q := range []recipients.Query{{Search: "absent"}, {Filter: `name == "x"`}, {Deleted: true}} {
 		require.Less(t, list(q, 0, 0), some)
