@@ -1,6 +1,10 @@
 package persons
 
-import "github.com/stratakit/strata/internal/fault"
+import (
+	"fmt"
+
+	"github.com/stratakit/strata/internal/fault"
+)
 
 // The package's sentinel errors.
 var (
@@ -25,6 +29,47 @@ var (
 	// ErrConflict is returned by Accept when the two persons have different strong identifiers.
 	ErrConflict error = fault.New(fault.Conflict, "identifiers_conflict", "the recipients have different user principal names: link them by hand if they are one human all the same")
 
+	// ErrNotCompleted is returned by Withdraw for what the recipient has never completed.
+	ErrNotCompleted error = fault.New(fault.NotFound, "not_completed", "the recipient has not completed this")
+
+	// ErrOfCompany is returned in a workspace by Withdraw for what was recorded for all
+	// workspaces of the company.
+	ErrOfCompany error = fault.New(fault.Conflict, "completion_of_company", "the company has recorded this for all its workspaces: it is for the company to withdraw")
+
 	// ErrNoDomain is returned by Match for a workspace or company without a domain.
 	ErrNoDomain error = fault.New(fault.Conflict, "no_domain", "there is no domain to match recipients in")
 )
+
+// CompletionConflictError is returned by Complete and CompleteMany when a recipient has
+// completed the same with another time or other details. Nothing is written then.
+type CompletionConflictError struct {
+	// Differing are those that differ, in the order in which they were asked.
+	Differing []DifferingTopic
+}
+
+// DifferingTopic is what a recipient has completed in another way than was said.
+type DifferingTopic struct {
+	Ref
+	Topic
+}
+
+// Error names the first one.
+func (e *CompletionConflictError) Error() string {
+	d := e.Differing[0]
+	more := ""
+	if n := len(e.Differing); n > 1 {
+		more = fmt.Sprintf(", and %d more", n-1)
+	}
+	return fmt.Sprintf("recipient %s has completed %s of %s with another time or other details: withdraw that first%s", d.RecipientID, d.Key, d.Product, more)
+}
+
+// Kind is fault.Conflict.
+func (e *CompletionConflictError) Kind() fault.Kind { return fault.Conflict }
+
+// Code is "completion_differs".
+func (e *CompletionConflictError) Code() string { return "completion_differs" }
+
+// Details are the members an HTTP answer has beside code and message.
+func (e *CompletionConflictError) Details() map[string]any {
+	return map[string]any{"differing": e.Differing}
+}

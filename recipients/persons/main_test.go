@@ -129,4 +129,29 @@ func (b *bundle) requireSound(t *testing.T) {
 		UNION ALL
 		SELECT 'dissolved ' || p.id FROM strata.persons p JOIN strata.person_links l ON l.company_id = p.company_id AND p.id IN (l.person_id, l.alias_id)
 			WHERE p.dissolved_at IS NOT NULL AND l.state = 'linked'`))
+	b.requireSoundCredits(t)
+}
+
+// requireSoundCredits holds the credits to links and completions: one for whatever another
+// recipient of the person has completed within reach and the recipient has not, and no other.
+func (b *bundle) requireSoundCredits(t *testing.T) {
+	t.Helper()
+	require.Empty(t, look[string](t, b, `
+		WITH reached AS (
+			SELECT t.domain_id, t.recipient_id, c.product, c.key, c.id
+			FROM strata.person_completions c
+				JOIN strata.person_links s ON s.company_id = c.company_id AND s.domain_id = c.domain_id AND s.recipient_id = c.recipient_id AND s.state = 'linked'
+				JOIN strata.person_links t ON t.company_id = s.company_id AND t.alias_id = s.alias_id AND t.state = 'linked' AND t.id <> s.id
+			WHERE c.withdrawn_at IS NULL AND (c.across OR c.workspace_id = t.workspace_id)),
+		own AS (SELECT domain_id, recipient_id, product, key FROM strata.person_completions WHERE withdrawn_at IS NULL),
+		credited AS (SELECT domain_id, recipient_id, product, key FROM strata.person_credits WHERE revoked_at IS NULL)
+		SELECT 'without a credit: ' || m::text FROM (SELECT domain_id, recipient_id, product, key FROM reached EXCEPT SELECT * FROM own EXCEPT SELECT * FROM credited) m
+		UNION ALL
+		SELECT 'credit beside its own: ' || m::text FROM (SELECT * FROM credited INTERSECT SELECT * FROM own) m
+		UNION ALL
+		SELECT 'credit for nothing: ' || g.id FROM strata.person_credits g WHERE g.revoked_at IS NULL AND EXISTS (SELECT FROM strata.person_completions c WHERE c.id = g.completion_id)
+			AND NOT EXISTS (SELECT FROM reached r WHERE r.domain_id = g.domain_id AND r.recipient_id = g.recipient_id AND r.id = g.completion_id)
+		UNION ALL
+		SELECT 'place of ' || x.id FROM (SELECT id, domain_id, recipient_id, company_id, workspace_id FROM strata.person_credits UNION ALL SELECT id, domain_id, recipient_id, company_id, workspace_id FROM strata.person_completions) x
+			JOIN strata.recipients r ON r.domain_id = x.domain_id AND r.id = x.recipient_id WHERE (r.company_id, r.workspace_id) <> (x.company_id, x.workspace_id)`))
 }

@@ -11,5 +11,5 @@ var migrations embed.FS
 
 // Migrations returns the package's migrations, for strata.Migrate.
 func Migrations() migrate.Line {
-	return migrate.Line{Name: "persons", Files: migrations, DomainTables: []string{"person_keys"}}
+	return migrate.Line{Name: "persons", Files: migrations, DomainTables: []string{"person_keys", "person_completions", "person_credits"}}
 }

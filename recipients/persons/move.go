@@ -45,6 +45,7 @@ func (s *Store) DomainMoved(ctx context.Context, tx *tenancy.Tx, m move.Move) er
 	scope := tenancy.Tenant{CompanyID: m.From.CompanyID}
 	err := tx.As(ctx, scope, func(ctx context.Context, tx *tenancy.Tx) error {
 		return s.begin(ctx, tx, scope, func(ctx context.Context, c *change) error {
+			c.credits.moved = true
 			if m.CrossCompany() {
 				return c.leaveCompany(ctx, m)
 			}
@@ -151,6 +152,9 @@ func (c *change) leaveWorkspace(ctx context.Context, m move.Move) error {
 	}
 	if err := c.settleAll(ctx, cut); err != nil {
 		return err
+	}
+	for _, l := range links { // what counts in one workspace counts in the other one now
+		c.creditAll(l.Ref)
 	}
 	// Inside a workspace evidence says nothing of others, which that of a pair across them may.
 	_, err = c.exec(ctx, "take suggestions along", `UPDATE strata.person_suggestions s SET evidence = s.evidence - 'recipients' - 'doubt', workspace_id = (SELECT $3::uuid FROM strata.domains d

@@ -77,7 +77,10 @@ func (s *Store) begin(ctx context.Context, tx *tenancy.Tx, scope tenancy.Tenant,
 		return fmt.Errorf("persons: wait for other changes: %w", err)
 	}
 	c := &change{Store: s, tx: tx, scope: scope, touched: map[tenancy.WorkspaceID]map[string]bool{}}
-	return fn(ctx, c)
+	if err := fn(ctx, c); err != nil {
+		return err
+	}
+	return c.settleCredits(ctx)
 }
 
 // change is one change of persons, in one transaction, while others of the company wait.
@@ -88,6 +91,7 @@ type change struct {
 	scope tenancy.Tenant // of the caller
 	// touched are the recipients whose person changed, by their workspace.
 	touched map[tenancy.WorkspaceID]map[string]bool
+	credits credits
 }
 
 // asCompany runs fn where all of the company's persons are seen: for what follows from a
@@ -108,6 +112,7 @@ func (c *change) touch(l link) {
 		c.touched[l.workspace] = map[string]bool{}
 	}
 	c.touched[l.workspace][l.RecipientID.String()] = true
+	c.creditAll(l.Ref)
 }
 
 // record writes what happened into the trail of each workspace that was touched, with that

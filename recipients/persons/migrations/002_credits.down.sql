@@ -1,0 +1,2 @@
+DROP TABLE strata.person_credits;
+DROP TABLE strata.person_completions;
