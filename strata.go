@@ -102,6 +102,7 @@ type Strata struct {
 	Persons      *persons.Store
 	Targeter     *persons.Targeter
 	Matcher      *persons.Matcher
+	Completer    *persons.Completer
 	Runner       *bulk.Runner
 	Imports      *imports.Importer // nil without Config.Bucket
 	Mover        *move.Mover
@@ -230,6 +231,9 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 	}
 	c.Matching.Settings = s.Settings
 	if s.Matcher, err = persons.NewMatcher(s.Persons, s.Fields, s.Runner, &c.Matching); err != nil {
+		return nil, err
+	}
+	if s.Completer, err = persons.NewCompleter(s.Persons, s.Recipients, s.Runner, nil); err != nil {
 		return nil, err
 	}
 	if c.Bucket != nil {

@@ -182,7 +182,9 @@ func TestCompletionIsChecked(t *testing.T) {
 		"details":     func(n *persons.NewCompletion) { n.Details = json.RawMessage(`[1]`) },
 		"details ":    func(n *persons.NewCompletion) { n.Details = json.RawMessage(`{"a":"\u0000"}`) },
 		"details  ":   func(n *persons.NewCompletion) { n.Details = json.RawMessage(`{"a":1e999}`) },
-		"details   ":  func(n *persons.NewCompletion) { n.Details = json.RawMessage(`{"a":"` + strings.Repeat("x", 4096) + `"}`) },
+		"details   ": func(n *persons.NewCompletion) {
+			n.Details = json.RawMessage(`{"a":"` + strings.Repeat("x", 4096) + `"}`)
+		},
 		"details    ": func(n *persons.NewCompletion) { n.Details = json.RawMessage(`null`) },
 	} {
 		bad := good

@@ -36,6 +36,9 @@ var (
 	// workspaces of the company.
 	ErrOfCompany error = fault.New(fault.Conflict, "completion_of_company", "the company has recorded this for all its workspaces: it is for the company to withdraw")
 
+	// errCompletionsMoved ends a run whose domain was moved to another company.
+	errCompletionsMoved error = fault.New(fault.Conflict, "domain_moved", "the domain was moved to another company: who asked for this has nothing to say there")
+
 	// ErrNoDomain is returned by Match for a workspace or company without a domain.
 	ErrNoDomain error = fault.New(fault.Conflict, "no_domain", "there is no domain to match recipients in")
 )

@@ -1,9 +1,10 @@
-// Package personshttp serves persons: what is suggested, links by hand, and matchings, inside
-// a workspace and across the workspaces of a company.
+// Package personshttp serves persons: what is suggested, links by hand, matchings, completions
+// and credits, inside a workspace and across the workspaces of a company.
 package personshttp
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/internal/web"
@@ -15,14 +16,17 @@ import (
 
 // API is the routes of persons.
 type API struct {
-	store   *persons.Store
-	matcher *persons.Matcher
+	store     *persons.Store
+	matcher   *persons.Matcher
+	completer *persons.Completer
 }
 
 var _ web.API = (*API)(nil)
 
-// New returns the routes over store and matcher.
-func New(store *persons.Store, matcher *persons.Matcher) *API { return &API{store, matcher} }
+// New returns the routes over what is given.
+func New(store *persons.Store, matcher *persons.Matcher, completer *persons.Completer) *API {
+	return &API{store, matcher, completer}
+}
 
 type linkRequest struct {
 	Recipients []persons.Ref `json:"recipients" required:"true"` // the store says how many
@@ -50,7 +54,7 @@ type matching struct {
 func (a *API) Routes() []web.Route {
 	inside := a.routes("/workspaces/{workspaceID}/persons", "", " inside a workspace", access.PersonsLink)
 	across := a.routes("/companies/{companyID}/persons", "Company", " of all workspaces of a company", access.PersonsLinkAcross)
-	return append(inside, across...)
+	return slices.Concat(inside, across, a.credits())
 }
 
 func (a *API) routes(base, of, where string, permission access.Permission) []web.Route {

@@ -45,7 +45,9 @@ func open(t *testing.T) *world {
 	require.NoError(t, err)
 	w.matcher, err = persons.NewMatcher(w.store, fields, runner, nil)
 	require.NoError(t, err)
-	w.HTTP = w.Serve(t, nil, personshttp.New(w.store, w.matcher))
+	completer, err := persons.NewCompleter(w.store, store, runner, nil)
+	require.NoError(t, err)
+	w.HTTP = w.Serve(t, nil, personshttp.New(w.store, w.matcher, completer))
 	w.inside, w.across = "/workspaces/"+w.A.WorkspaceID.String()+"/persons", "/companies/"+w.A.CompanyID.String()+"/persons"
 	for i := range 4 {
 		r, err := store.Create(w.A.Ctx, recipients.New{Email: fmt.Sprintf("r%d@example.com", i)})
@@ -135,6 +137,10 @@ func TestIsolation(t *testing.T) {
 		Bodies: map[string]string{
 			"linkPerson": fmt.Sprintf(`{"recipients":[%s,%s]}`, ref(w.refs[0]), ref(w.refs[3])), "linkCompanyPerson": fmt.Sprintf(`{"recipients":[%s,%s]}`, ref(w.refs[0]), ref(w.refs[3])),
 			"unlinkPerson": ref(w.refs[0]), "unlinkCompanyPerson": ref(w.refs[0]),
+			"completeRecipient": completion(w.refs[0]), "completeCompanyRecipient": completion(w.refs[0]),
+			"completeRecipients": `{"completions":[` + completion(w.refs[0]) + `]}`, "completeCompanyRecipients": `{"completions":[` + completion(w.refs[0]) + `]}`,
+			"completeAllRecipients": allOf(w.A.DomainID), "completeAllCompanyRecipients": allOf(w.A.DomainID),
+			"withdrawCompletion": withdrawal(w.refs[0]), "withdrawCompanyCompletion": withdrawal(w.refs[0]),
 			"mergePersons": fmt.Sprintf(`{"into":%q,"from":%q}`, p.ID, p.ID), "mergeCompanyPersons": fmt.Sprintf(`{"into":%q,"from":%q}`, p.ID, p.ID),
 		},
 		Untenanted: []string{"GET /healthz", "GET /readyz", "GET /openapi.json"},
