@@ -28,11 +28,23 @@
 // workspace one of its own, in a company one of all workspaces, in a domain every recipient.
 // [Targeter.Headcount] says how many recipients and how many humans that are.
 //
+// # Credit
+//
+// [Store.Complete] records that a recipient has completed something of a product's, and credits
+// the other recipients of its person with it: in the workspace, or across those of the company
+// when that is the scope. Credits follow from links and completions: whatever changes one of
+// them gives and revokes credits in its own transaction, so that one who is linked later is
+// credited with what was completed before, and no more when the link is undone.
+// [Store.Withdraw] takes a completion back, [Completer.CompleteAll] does it for many as a run. A
+// product learns what became of the credits in a domain by reading on ([Store.CreditsSince]).
+// A workspace never learns which recipient a credit comes from.
+//
 // # Deleting, purging, moving
 //
 // The link of a deleted recipient stays and is passed over; it counts again when the
 // recipient is restored. A purge takes the link away, and [Store.Sweep] the person that is
-// left with one recipient. A domain that moves to another company leaves all its persons; one
+// left with one recipient. Credits that a purged recipient gave stay. A domain that moves to another company leaves all its persons; one
 // that moves to another workspace leaves those inside the workspace, unless all their
-// recipients are in the domain, and keeps those across workspaces.
+// recipients are in the domain, and keeps those across workspaces. Completions and credits go
+// along; those between what is parted are revoked.
 package persons

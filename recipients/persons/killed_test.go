@@ -15,17 +15,19 @@ import (
 	"github.com/stratakit/strata/billing"
 	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/recipients/persons"
 	"github.com/stratakit/strata/tenancy"
 )
 
-// childVariable makes this test binary a process that works on matchings of the database
+// childVariable makes this test binary a process that works on the runs of the database
 // whose URL it holds, until it is killed.
 const childVariable = "STRATA_PERSONS_CHILD"
 
 // smallBatches have many ends at which a process can die.
 var (
 	smallBatches = &persons.MatcherConfig{BatchRows: 40, BatchGroups: 4}
+	smallPages   = &persons.CompleterConfig{BatchRows: 20}
 	shortLease   = &bulk.Config{Poll: 50 * time.Millisecond, Lease: 2 * time.Second}
 )
 
@@ -76,6 +78,13 @@ func work(url string) error {
 		return err
 	}
 	if _, err := persons.NewMatcher(store, fields, runner, smallBatches); err != nil {
+		return err
+	}
+	of, err := recipients.NewStore(db, fields, limits, recorder, nil)
+	if err != nil {
+		return err
+	}
+	if _, err := persons.NewCompleter(store, of, runner, smallPages); err != nil {
 		return err
 	}
 	return runner.Start(ctx)
