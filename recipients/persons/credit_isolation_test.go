@@ -2,10 +2,12 @@ package persons_test
 
 import (
 	"context"
+	"encoding/json"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/recipients/persons"
 	"github.com/stratakit/strata/tenancy"
@@ -37,9 +39,16 @@ func TestCreditsAcrossWorkspaces(t *testing.T) {
 	require.Len(t, page.Items, 1)
 	require.Nil(t, page.Items[0].Source)
 
-	// What the other workspace can find out in the whole database names nothing of this one.
+	// What the other workspace can read, also with SQL of its own, names nothing of this one.
+	trail, err := b.Audit.List(elsewhere, audit.Query{})
+	require.NoError(t, err)
+	require.False(t, trail.HasMore)
+	read, err := json.Marshal(trail.Items)
+	require.NoError(t, err)
+	require.Contains(t, string(read), "credits.given")
 	for _, secret := range []string{here[0].RecipientID.String(), here[0].DomainID.String(), b.A.WorkspaceID.String()} {
-		for _, table := range []string{"person_credits", "person_completions", "audit_entries"} {
+		require.NotContains(t, string(read), secret)
+		for _, table := range []string{"person_credits", "person_completions"} {
 			require.NoError(t, b.DB.InTx(elsewhereDomain, func(tx *tenancy.Tx) error {
 				var n int
 				require.NoError(t, tx.QueryRow(elsewhereDomain, `SELECT count(*) FROM strata.`+table+` x WHERE x::text LIKE '%' || $1 || '%'`, secret).Scan(&n))
