@@ -114,19 +114,29 @@ func (r *Runner) set(ctx context.Context, tx *tenancy.Tx, rec *record, action, c
 // others need too.
 const busyAfter = `3s`
 
-// change runs fn in a transaction that has locked a run of ctx's domain, and returns
-// what fn made of it.
+// change runs fn in a transaction that has locked a run that Get returns, in the scope of
+// the domain where it is, and returns what fn made of it.
 func (r *Runner) change(ctx context.Context, id RunID, fn func(*tenancy.Tx, *record) error) (Run, error) {
-	t, err := tenancy.DomainFrom(ctx)
+	t, err := tenancy.TenantFrom(ctx)
 	if err != nil {
 		return Run{}, err
+	}
+	level := t.Level()
+	if level != tenancy.LevelDomain {
+		at, err := r.Get(ctx, id)
+		if err != nil {
+			return Run{}, err
+		}
+		t.WorkspaceID, t.DomainID = at.WorkspaceID, at.DomainID
+		ctx = tenancy.WithTenant(ctx, t)
 	}
 	var run *record
 	err = r.db.InTx(ctx, func(tx *tenancy.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT set_config('lock_timeout', '`+busyAfter+`', true), `+r.idleLimit()); err != nil {
 			return fmt.Errorf("bulk: limit a change: %w", err)
 		}
-		locked, err := one(tx.Query(ctx, tx.SQL(`SELECT `+runColumns+` FROM strata.runs WHERE domain_id = $1 AND id = $2 FOR NO KEY UPDATE`), t.DomainID, id))
+		locked, err := one(tx.Query(ctx, tx.SQL(`SELECT `+runColumns+` FROM strata.runs WHERE domain_id = $1 AND id = $2 AND level = $3 FOR NO KEY UPDATE`),
+			t.DomainID, id, level.String()))
 		if errors.Is(err, pgx.ErrNoRows) {
 			return ErrNotFound
 		}

@@ -34,5 +34,13 @@ func (r *Runner) PreviewMove(ctx context.Context, m move.Move) (found []move.Fin
 	return found, nil
 }
 
-// DomainMoved has nothing to do: runs are rows of the domain.
-func (r *Runner) DomainMoved(context.Context, *tenancy.Tx, move.Move) error { return nil }
+// DomainMoved forgets the runs of the workspace and the company that the domain leaves. Its
+// own go along: they are rows of the domain.
+func (r *Runner) DomainMoved(ctx context.Context, tx *tenancy.Tx, m move.Move) error {
+	_, err := tx.Exec(ctx, tx.SQL(`WITH gone AS (DELETE FROM strata.runs WHERE domain_id = $1 AND level <> 'domain' RETURNING id)
+		DELETE FROM strata.run_batches b USING gone WHERE b.domain_id = $1 AND b.run_id = gone.id`), m.DomainID)
+	if err != nil {
+		return fmt.Errorf("bulk: forget runs of what a domain leaves: %w", err)
+	}
+	return nil
+}

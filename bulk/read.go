@@ -22,14 +22,20 @@ type ListQuery struct {
 	State State
 }
 
-// Get returns a run of ctx's domain, or ErrNotFound.
+// Get returns a run of ctx's domain, or of the workspace or company when ctx has no more
+// than that (Submission.Level), or ErrNotFound.
 func (r *Runner) Get(ctx context.Context, id RunID) (Run, error) {
-	t, err := tenancy.DomainFrom(ctx)
+	t, err := tenancy.TenantFrom(ctx)
 	if err != nil {
 		return Run{}, err
 	}
+	read, where, args := r.db.Read, `domain_id = $1 AND id = $2 AND level = 'domain'`, []any{t.DomainID, id}
+	if t.Level() != tenancy.LevelDomain { // the domain that the row is in is not known yet
+		read, where = r.db.ReadTrusted, `company_id = $1 AND id = $2 AND level <> 'domain' AND level = $3 AND ($4::uuid IS NULL OR workspace_id = $4)`
+		args = []any{t.CompanyID, id, t.Level().String(), t.WorkspaceID}
+	}
 	var rec *record
-	err = r.db.Read(ctx, `SELECT `+runColumns+` FROM strata.runs WHERE domain_id = $1 AND id = $2`, []any{t.DomainID, id}, func(rows pgx.Rows) (err error) {
+	err = read(ctx, `SELECT `+runColumns+` FROM strata.runs WHERE `+where, args, func(rows pgx.Rows) (err error) {
 		rec, err = one(rows, nil)
 		return err
 	})
@@ -54,7 +60,7 @@ func (r *Runner) List(ctx context.Context, q ListQuery) (tenancy.Page[Run], erro
 		return tenancy.Page[Run]{}, err
 	}
 	page := tenancy.Page[Run]{Page: p.Page, PageSize: p.PageSize, Total: -1}
-	const where = `FROM strata.runs WHERE domain_id = $1 AND ($2 = '' OR kind = $2) AND ($3 = '' OR state = $3)`
+	const where = `FROM strata.runs WHERE domain_id = $1 AND level = 'domain' AND ($2 = '' OR kind = $2) AND ($3 = '' OR state = $3)`
 	args := []any{t.DomainID, q.Kind, string(q.State)}
 	before := `` // ids are made in the order of time
 	if p.Cursor == "" {

@@ -3,10 +3,12 @@ package bulk
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/tenancy"
@@ -36,8 +38,11 @@ func (s State) Final() bool {
 // Run is one piece of long work in a domain: what a Handler is given to work on, and
 // what is known of it.
 type Run struct {
-	ID          RunID
-	Kind        string
+	ID   RunID
+	Kind string
+	// Level says whose the run is: the domain's, or that of its workspace or company, which
+	// has it worked on in one of its domains.
+	Level       tenancy.Level
 	CompanyID   tenancy.CompanyID
 	WorkspaceID tenancy.WorkspaceID
 	DomainID    tenancy.DomainID
@@ -133,13 +138,13 @@ type record struct {
 	token   uuid.UUID
 }
 
-const runColumns = `id, kind, company_id, workspace_id, domain_id, state, args, cursor, total, processed, opened, counters, rate, failures, error, error_code,
+const runColumns = `id, kind, level, company_id, workspace_id, domain_id, state, args, cursor, total, processed, opened, counters, rate, failures, error, error_code,
 	requested_by, created_at, started_at, finished_at, version, queue, actor, batches, cancel_requested, pause_requested, lease`
 
 func scanRecord(row pgx.CollectableRow) (*record, error) {
 	var r record
 	var token *uuid.UUID
-	err := row.Scan(&r.ID, &r.Kind, &r.CompanyID, &r.WorkspaceID, &r.DomainID, &r.State, &r.Args, &r.Cursor, &r.Total, &r.Processed, &r.Opened, &r.Counters, &r.Rate,
+	err := row.Scan(&r.ID, &r.Kind, (*levelText)(&r.Level), &r.CompanyID, &r.WorkspaceID, &r.DomainID, &r.State, &r.Args, &r.Cursor, &r.Total, &r.Processed, &r.Opened, &r.Counters, &r.Rate,
 		&r.Failures, &r.Error, &r.ErrorCode, &r.RequestedBy, &r.CreatedAt, &r.StartedAt, &r.FinishedAt, &r.Version, &r.queue, &r.actor, &r.batches, &r.cancel, &r.pause, &token)
 	if err != nil {
 		return nil, err
@@ -149,6 +154,20 @@ func scanRecord(row pgx.CollectableRow) (*record, error) {
 	}
 	r.CreatedAt, r.StartedAt, r.FinishedAt = r.CreatedAt.UTC(), utc(r.StartedAt), utc(r.FinishedAt)
 	return &r, nil
+}
+
+// levelText is a Level as the column level has it.
+type levelText tenancy.Level
+
+// ScanText reads the text that Level.String writes.
+func (l *levelText) ScanText(v pgtype.Text) error {
+	for level := tenancy.LevelCompany; level <= tenancy.LevelDomain; level++ {
+		if v.Valid && level.String() == v.String {
+			*l = levelText(level)
+			return nil
+		}
+	}
+	return fmt.Errorf("bulk: a run of the level %q", v.String)
 }
 
 func utc(t *time.Time) *time.Time {

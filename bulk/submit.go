@@ -21,8 +21,14 @@ type Submission struct {
 	// Total is how much there is to do, 0 when that is not known yet.
 	Total int64
 	// DedupKey keeps a second active run of the same kind and key out of the domain.
-	// Empty: as many as you like.
+	// Empty: as many as you like. Only a run of a domain may have one.
 	DedupKey string
+	// Level says whose the run is: LevelWorkspace or LevelCompany for work of what is above
+	// the domain, that has to be done in one of its domains. Such a run is not there for who
+	// has the tenant of the domain; it is found, watched, paused and cancelled with a tenant
+	// of its own level, and its audit trail is at that level. It ends when the domain is
+	// deleted, and once it has ended it is forgotten when the domain moves. Zero: LevelDomain.
+	Level tenancy.Level
 	// ID becomes the run's. Zero: a new one. The id of a run that has ended may be used
 	// again: the run starts over as what is submitted now, so that work in several phases
 	// has one id to watch; its ledger goes on.
@@ -39,6 +45,12 @@ func (r *Runner) SubmitTx(ctx context.Context, tx *tenancy.Tx, s Submission) (Ru
 	}
 	if s.Kind == "" || s.Total < 0 {
 		return Run{}, errors.New("bulk: submit: a run needs a kind and a total that is not negative")
+	}
+	if s.Level == tenancy.LevelNone {
+		s.Level = tenancy.LevelDomain
+	}
+	if s.Level != tenancy.LevelDomain && s.DedupKey != "" {
+		return Run{}, fmt.Errorf("bulk: submit: a run of a %s cannot have a DedupKey: that is one of the domain's", s.Level)
 	}
 	if s.ID.IsZero() {
 		s.ID = tenancy.NewID[Run]()
@@ -81,12 +93,12 @@ func (r *Runner) SubmitTx(ctx context.Context, tx *tenancy.Tx, s Submission) (Ru
 func (r *Runner) restart(ctx context.Context, tx *tenancy.Tx, s Submission, args []byte) (rec *record, err error) {
 	actor := tenancy.ActorFrom(ctx)
 	err = tx.Savepoint(ctx, func(tx *tenancy.Tx) error { // UPDATE knows no ON CONFLICT
-		rec, err = one(tx.Query(ctx, tx.SQL(`UPDATE strata.runs SET kind = $3, queue = $4, args = $5, total = $6, dedup_key = $7, requested_by = $8, actor = $9,
+		rec, err = one(tx.Query(ctx, tx.SQL(`UPDATE strata.runs SET kind = $3, queue = $4, args = $5, total = $6, dedup_key = $7, requested_by = $8, actor = $9, level = $10,
 				state = 'queued', cursor = NULL, processed = 0, counters = '{}', rate = 0, failures = 0, next_attempt_at = now(),
 				cancel_requested = false, pause_requested = false, error = '', error_code = '', started_at = NULL, finished_at = NULL,
 				updated_at = now(), version = version + 1
 			WHERE domain_id = $1 AND id = $2 AND state IN ('completed', 'failed', 'cancelled') RETURNING `+runColumns),
-			tx.Tenant().DomainID, s.ID, s.Kind, r.cfg.Queue, args, s.Total, s.DedupKey, actor.ID, actor))
+			tx.Tenant().DomainID, s.ID, s.Kind, r.cfg.Queue, args, s.Total, s.DedupKey, actor.ID, actor, s.Level.String()))
 		return err
 	})
 	if taken(err) {
@@ -99,9 +111,9 @@ func (r *Runner) restart(ctx context.Context, tx *tenancy.Tx, s Submission, args
 // active one has the dedup key.
 func (r *Runner) insert(ctx context.Context, tx *tenancy.Tx, s Submission, args []byte) (*record, error) {
 	t, actor := tx.Tenant(), tenancy.ActorFrom(ctx)
-	return one(tx.Query(ctx, tx.SQL(`INSERT INTO strata.runs (domain_id, id, company_id, workspace_id, kind, queue, args, total, dedup_key, requested_by, actor)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING RETURNING `+runColumns),
-		t.DomainID, s.ID, t.CompanyID, t.WorkspaceID, s.Kind, r.cfg.Queue, args, s.Total, s.DedupKey, actor.ID, actor))
+	return one(tx.Query(ctx, tx.SQL(`INSERT INTO strata.runs (domain_id, id, company_id, workspace_id, kind, queue, args, total, dedup_key, requested_by, actor, level)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING RETURNING `+runColumns),
+		t.DomainID, s.ID, t.CompanyID, t.WorkspaceID, s.Kind, r.cfg.Queue, args, s.Total, s.DedupKey, actor.ID, actor, s.Level.String()))
 }
 
 func (r *Runner) submitted(ctx context.Context, tx *tenancy.Tx, run Run) error {
@@ -111,7 +123,7 @@ func (r *Runner) submitted(ctx context.Context, tx *tenancy.Tx, run Run) error {
 	return r.enqueue(ctx, tx, run.ref(), r.cfg.Queue)
 }
 
-// record writes what happened to a run into the audit trail.
+// record writes what happened to a run into the audit trail of its level.
 func (r *Runner) record(ctx context.Context, tx *tenancy.Tx, action string, run Run) error {
 	e := audit.Entry{Action: action, ResourceType: "run", ResourceID: run.ID.String(), Metadata: map[string]any{"kind": run.Kind}}
 	if run.State.Final() {
@@ -120,5 +132,12 @@ func (r *Runner) record(ctx context.Context, tx *tenancy.Tx, action string, run 
 	if run.State == StateFailed {
 		e.Status, e.ErrorMessage = audit.Failure, run.PublicError()
 	}
-	return r.audit.RecordTx(ctx, tx, e)
+	if run.Level == tenancy.LevelDomain {
+		return r.audit.RecordTx(ctx, tx, e)
+	}
+	scope := tenancy.Tenant{CompanyID: run.CompanyID}
+	if run.Level == tenancy.LevelWorkspace {
+		scope.WorkspaceID = run.WorkspaceID
+	}
+	return tx.As(ctx, scope, func(ctx context.Context, tx *tenancy.Tx) error { return r.audit.RecordTx(ctx, tx, e) })
 }

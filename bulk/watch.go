@@ -11,7 +11,7 @@ import (
 	"github.com/stratakit/strata/tenancy"
 )
 
-// Watch tells how a run of ctx's domain goes: where it is now, then every change that
+// Watch tells how a run that Get returns goes: where it is now, then every change that
 // is noticed. A slow reader gets the newest only. The channel is closed after the final
 // state, when ctx ends, or by Stop. It returns ErrNotFound for a run that is not there.
 func (r *Runner) Watch(ctx context.Context, id RunID) (<-chan Progress, error) {
@@ -75,7 +75,7 @@ func newWatch(ctx context.Context, domain tenancy.DomainID) *watch {
 
 // see takes what PostgreSQL says of a run, if it is one of those that are watched.
 func (w *watch) see(run Run) {
-	if run.DomainID != w.domain || !w.id.IsZero() && w.id != run.ID {
+	if run.DomainID != w.domain || !w.id.IsZero() && w.id != run.ID || w.id.IsZero() && run.Level != tenancy.LevelDomain {
 		return
 	}
 	w.mu.Lock()
@@ -164,17 +164,17 @@ func (w *watch) sent(p Progress) {
 	}
 }
 
-const progressColumns = `id, kind, company_id, workspace_id, domain_id, state, total, processed, opened, rate, version`
+const progressColumns = `id, kind, level, company_id, workspace_id, domain_id, state, total, processed, opened, rate, version`
 
 // progress reads, for watches that have each been checked against a tenant, the runs
 // with ids in domains, and all active runs of whole.
 func (r *Runner) progress(ctx context.Context, domains []tenancy.DomainID, ids []RunID, whole []tenancy.DomainID) ([]Run, error) {
 	var runs []Run
 	err := r.db.ReadTrusted(ctx, `SELECT `+progressColumns+` FROM strata.runs WHERE domain_id = ANY($1) AND id = ANY($2)
-		UNION ALL SELECT `+progressColumns+` FROM strata.runs WHERE domain_id = ANY($3) AND state IN ('queued', 'processing', 'paused')`,
+		UNION ALL SELECT `+progressColumns+` FROM strata.runs WHERE domain_id = ANY($3) AND level = 'domain' AND state IN ('queued', 'processing', 'paused')`,
 		[]any{domains, ids, whole}, func(rows pgx.Rows) (err error) {
 			runs, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Run, err error) {
-				err = row.Scan(&r.ID, &r.Kind, &r.CompanyID, &r.WorkspaceID, &r.DomainID, &r.State, &r.Total, &r.Processed, &r.Opened, &r.Rate, &r.Version)
+				err = row.Scan(&r.ID, &r.Kind, (*levelText)(&r.Level), &r.CompanyID, &r.WorkspaceID, &r.DomainID, &r.State, &r.Total, &r.Processed, &r.Opened, &r.Rate, &r.Version)
 				return r, err
 			})
 			return err

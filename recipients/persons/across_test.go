@@ -122,7 +122,7 @@ func TestMatchingOutlivesNoDomain(t *testing.T) {
 			run, err := m.matcher.Match(m.A.CompanyCtx)
 			require.NoError(t, err)
 			if paused {
-				_, err := m.runner.Pause(m.A.Ctx, run.ID)
+				_, err := m.runner.Pause(m.A.CompanyCtx, run.ID)
 				require.NoError(t, err)
 			}
 			require.NoError(t, m.Store.DeleteDomain(m.A.CompanyCtx, m.A.DomainID))

@@ -98,11 +98,7 @@ func (w *matchWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, erro
 		return bulk.Batch{}, fmt.Errorf("persons: note how far a run is: %w", err)
 	}
 	w.cursor = next
-	b := bulk.Batch{Cursor: next, Done: next.Phase == len(phases)}
-	if !w.scope.WorkspaceID.IsZero() { // the numbers of a company are not for the users of one domain
-		b.Processed, b.Total = did.processed, did.total
-	}
-	return b, nil
+	return bulk.Batch{Cursor: next, Processed: did.processed, Total: did.total, Done: next.Phase == len(phases)}, nil
 }
 
 // note adds what a batch did to the Matching. A run that had failed and is tried again runs.

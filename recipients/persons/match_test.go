@@ -388,3 +388,47 @@ func TestSharedIdentifiersAreReported(t *testing.T) {
 	require.EqualValues(t, 16, run.Total)
 	m.requireSound(t)
 }
+
+// The run of a matching is not there for the users of the domain that it is worked on in: they
+// neither see it nor stop it. Its own level does.
+func TestMatchingIsOfItsLevel(t *testing.T) {
+	t.Parallel()
+	m := setupMatching(t, nil)
+	elsewhere, _ := m.workspace(t, m.A, "elsewhere")
+	inside, err := m.matcher.Match(m.A.WorkspaceCtx)
+	require.NoError(t, err)
+	across, err := m.matcher.Match(m.A.CompanyCtx)
+	require.NoError(t, err)
+	for _, id := range []bulk.RunID{inside.ID, across.ID} {
+		require.Len(t, look[string](t, m.bundle, `SELECT level FROM strata.runs WHERE domain_id = $1 AND id = $2`, m.A.DomainID, id), 1, "it is worked on there")
+		_, err = m.runner.Get(m.A.Ctx, id)
+		require.ErrorIs(t, err, bulk.ErrNotFound)
+		_, err = m.runner.Cancel(m.A.Ctx, id)
+		require.ErrorIs(t, err, bulk.ErrNotFound)
+	}
+	jobs, err := m.runner.List(m.A.Ctx, bulk.ListQuery{})
+	require.NoError(t, err)
+	require.Zero(t, jobs.Total)
+	for _, c := range []struct {
+		ctx context.Context
+		id  bulk.RunID
+	}{{m.A.WorkspaceCtx, across.ID}, {elsewhere, across.ID}, {elsewhere, inside.ID}, {m.B.CompanyCtx, across.ID}, {m.B.WorkspaceCtx, inside.ID}} {
+		_, err = m.matcher.Cancel(c.ctx, c.id)
+		require.ErrorIs(t, err, persons.ErrNotFound)
+	}
+	trail, err := m.Audit.List(m.A.WorkspaceCtx, audit.Query{ResourceType: "run"})
+	require.NoError(t, err)
+	require.Len(t, trail.Items, 1, "of the company's run the workspace's trail has nothing")
+	require.Equal(t, inside.ID.String(), trail.Items[0].ResourceID)
+
+	for _, id := range []bulk.RunID{inside.ID, across.ID} {
+		ended, err := m.matcher.Cancel(m.A.CompanyCtx, id)
+		require.NoError(t, err)
+		require.Equal(t, "cancelled", ended.State)
+	}
+	m.start(t)
+	done := m.match(m.A.CompanyCtx, t)
+	require.Equal(t, "completed", done.State)
+	_, err = m.matcher.Cancel(m.A.CompanyCtx, done.ID)
+	require.ErrorIs(t, err, bulk.ErrState)
+}

@@ -141,9 +141,9 @@ type matchArgs struct {
 }
 
 // Match submits a run over the workspace of ctx's tenant, or over its company. A second one
-// while the first has not ended is a *bulk.AlreadyRunningError. The run is one of the first
-// domain, as every run has a domain, and tells its users nothing: how it goes is asked with
-// Matching. Errors: ErrNoDomain.
+// while the first has not ended is a *bulk.AlreadyRunningError. The run is worked on in the
+// first domain, as every run has one, and is not there for its users (bulk.Submission.Level):
+// how it goes is asked with Matching, and Cancel ends it. Errors: ErrNoDomain.
 func (m *Matcher) Match(ctx context.Context) (Matching, error) {
 	scope, err := scopeOf(ctx)
 	if err != nil {
@@ -206,7 +206,7 @@ func (m *Matcher) submit(ctx context.Context, tx *tenancy.Tx, scope tenancy.Tena
 	if err != nil {
 		return out, fmt.Errorf("persons: %w", err)
 	}
-	_, err = m.runner.SubmitTx(ctx, tx, bulk.Submission{ID: id, Kind: KindMatch, Args: matchArgs{scope.WorkspaceID}})
+	_, err = m.runner.SubmitTx(ctx, tx, bulk.Submission{ID: id, Kind: KindMatch, Args: matchArgs{scope.WorkspaceID}, Level: scope.Level()})
 	return out, err
 }
 
@@ -241,4 +241,31 @@ func (m *Matcher) Matching(ctx context.Context, id bulk.RunID) (out Matching, er
 		return out, fmt.Errorf("persons: read a matching: %w", err)
 	}
 	return out, nil
+}
+
+// Cancel ends a run that Matching returns, after the batch that is being done; what it has
+// linked and suggested stays. Cancelling twice does nothing. Errors: ErrNotFound,
+// bulk.ErrState when it ended otherwise, bulk.ErrBusy.
+func (m *Matcher) Cancel(ctx context.Context, id bulk.RunID) (Matching, error) {
+	of, err := m.Matching(ctx, id)
+	if err != nil {
+		return Matching{}, err
+	}
+	if of.State == string(bulk.StateCancelled) {
+		return of, nil
+	}
+	scope, err := scopeOf(ctx)
+	if err != nil {
+		return Matching{}, err
+	}
+	if of.WorkspaceID != nil { // the company may end that of a workspace
+		scope.WorkspaceID = *of.WorkspaceID
+	}
+	switch _, err := m.runner.Cancel(tenancy.WithTenant(ctx, scope), id); {
+	case errors.Is(err, bulk.ErrNotFound) && of.State != "running": // it was forgotten since, as its domain moved
+		return Matching{}, bulk.ErrState
+	case err != nil:
+		return Matching{}, err
+	}
+	return m.Matching(ctx, id)
 }

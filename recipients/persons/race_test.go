@@ -136,12 +136,6 @@ func TestTwoMatchAtOnce(t *testing.T) {
 	require.Equal(t, look[int64](t, m.bundle, `SELECT count(*) FROM strata.person_suggestions`)[0], one.Counters.Suggested+two.Counters.Suggested)
 	m.requireSound(t)
 
-	// What a matching of the company does is not for the users of its first domain.
-	run, err := m.runner.Get(m.A.Ctx, across.ID)
-	require.NoError(t, err)
-	require.Zero(t, run.Processed)
-	require.Zero(t, run.Total)
-	require.Empty(t, run.Counters)
 	_, err = m.matcher.Matching(m.A.WorkspaceCtx, across.ID)
 	require.ErrorIs(t, err, persons.ErrNotFound)
 	_, err = m.matcher.Matching(m.B.CompanyCtx, inside.ID)

@@ -102,8 +102,7 @@ CREATE INDEX person_keys_upn ON strata.person_keys (company_id, upn, workspace_i
 CREATE INDEX person_keys_email_name ON strata.person_keys (company_id, email_name, workspace_id) WHERE email_name IS NOT NULL;
 CREATE INDEX person_keys_name_department ON strata.person_keys (company_id, name_department, workspace_id) WHERE name_department IS NOT NULL;
 
--- What is known of a matching beside its run: a run belongs to one domain, and its users must
--- not see the numbers of a whole company.
+-- What is known of a matching beside its run, which is forgotten when its domain moves.
 CREATE TABLE strata.person_matches (
 	company_id   uuid        NOT NULL,
 	id           uuid        NOT NULL, -- of the run

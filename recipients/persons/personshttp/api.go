@@ -3,6 +3,7 @@
 package personshttp
 
 import (
+	"context"
 	"net/http"
 	"slices"
 
@@ -99,6 +100,10 @@ func (a *API) routes(base, of, where string, permission access.Permission) []web
 		{
 			Method: http.MethodGet, Path: base + "/matches/{matchID}", Name: "get" + of + "PersonMatching", Summary: "See how a matching goes" + where,
 			Response: job, Handle: a.matching,
+		},
+		{
+			Method: http.MethodPost, Path: base + "/matches/{matchID}/cancel", Name: "cancel" + of + "PersonMatching", Summary: "Cancel a matching" + where + "; what it has found stays",
+			Response: job, Handle: a.cancel,
 		},
 	}
 	for i := range routes {
@@ -241,11 +246,23 @@ func (a *API) match(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) matching(w http.ResponseWriter, r *http.Request) error {
+	return a.writeMatching(w, r, a.matcher.Matching)
+}
+
+func (a *API) cancel(w http.ResponseWriter, r *http.Request) error {
+	if err := web.NoBody(r); err != nil {
+		return err
+	}
+	return a.writeMatching(w, r, a.matcher.Cancel)
+}
+
+// writeMatching answers with the matching of the path that get returns.
+func (a *API) writeMatching(w http.ResponseWriter, r *http.Request, get func(context.Context, bulk.RunID) (persons.Matching, error)) error {
 	run, err := id[bulk.Run](r, "matchID")
 	if err != nil {
 		return err
 	}
-	m, err := a.matcher.Matching(r.Context(), run)
+	m, err := get(r.Context(), run)
 	if err != nil {
 		return err
 	}

@@ -105,6 +105,11 @@ func TestRoutes(t *testing.T) {
 			require.Equal(t, "running", run.State)
 			require.Equal(t, http.StatusConflict, w.Do(t, "a", "POST", base+"/match").Code)
 			require.Equal(t, run.ID, tenancytest.RequireData[persons.Matching](t, w.Do(t, "a", "GET", base+"/matches/"+run.ID.String()), http.StatusOK).ID)
+			for range 2 {
+				cancelled := tenancytest.RequireData[persons.Matching](t, w.Do(t, "a", "POST", base+"/matches/"+run.ID.String()+"/cancel"), http.StatusOK)
+				require.Equal(t, "cancelled", cancelled.State)
+			}
+			tenancytest.RequireData[persons.Matching](t, w.Do(t, "a", "POST", base+"/match"), http.StatusAccepted)
 		})
 	}
 }

@@ -1,0 +1,2 @@
+DROP INDEX strata.runs_above;
+ALTER TABLE strata.runs DROP COLUMN level;
