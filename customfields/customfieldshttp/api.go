@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strconv"
-	"strings"
 
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/customfields/filter"
@@ -151,11 +149,14 @@ func (a *API) update(w http.ResponseWriter, r *http.Request) error {
 	if err := web.DecodeJSON(r, &in); err != nil {
 		return err
 	}
-	if match := r.Header.Get("If-Match"); match != "" && match != "*" {
-		version, err := strconv.ParseInt(strings.Trim(match, `"`), 10, 64)
-		if err != nil || version < 1 {
-			return customfields.ErrVersion
-		}
+	version, err := web.IfMatchVersion(r, customfields.ErrVersion, func() (int64, error) {
+		f, err := a.registry.Get(r.Context(), r.PathValue("key"))
+		return f.Version, err
+	})
+	if err != nil {
+		return err
+	}
+	if version != 0 {
 		in.Version = version
 	}
 	c := customfields.Change{

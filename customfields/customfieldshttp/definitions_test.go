@@ -78,7 +78,13 @@ func TestIfMatch(t *testing.T) {
 	answer := ask(`"1"`)
 	require.Equal(t, []any{200, `"2"`}, []any{answer.Code, answer.Header().Get("ETag")})
 	tenancytest.RequireError(t, ask(`"1"`), 409, "version_conflict")
-	tenancytest.RequireError(t, ask(`"x"`), 409, "version_conflict")
+	for _, never := range []string{`"x"`, `"02"`, `W/"2"`, `"1", "3"`} {
+		tenancytest.RequireError(t, ask(never), 409, "version_conflict")
+	}
+	for _, wrong := range []string{`2`, `"2`, `*, "2"`} {
+		tenancytest.RequireError(t, ask(wrong), 400, "malformed_if_match")
+	}
+	require.Equal(t, `"3"`, ask(`"7", "2"`).Header().Get("ETag"))
 	require.Equal(t, 200, ask(`*`).Code)
 }
 

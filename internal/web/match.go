@@ -1,7 +1,10 @@
 package web
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -33,4 +36,41 @@ func IfMatch(r *http.Request) (tags []string, given bool, err error) {
 		}
 	}
 	return tags, true, nil
+}
+
+// IfMatchVersions is IfMatch where the tag of a thing is its version, a number from 1: those
+// that the header names, none where it is not given. Where it names none that a thing could
+// have it is conflict, with what was wrong.
+func IfMatchVersions(r *http.Request, conflict error) ([]int64, error) {
+	tags, given, err := IfMatch(r)
+	if err != nil || !given {
+		return nil, err
+	}
+	var versions []int64
+	for _, tag := range tags {
+		if n, err := strconv.ParseInt(tag, 10, 64); err == nil && n > 0 && strconv.FormatInt(n, 10) == tag {
+			versions = append(versions, n)
+		}
+	}
+	if len(versions) == 0 {
+		return nil, fmt.Errorf("If-Match names no version, and a weak tag never matches: %w", conflict)
+	}
+	return versions, nil
+}
+
+// IfMatchVersion is IfMatchVersions for a change that is held to one version: 0 where none is
+// given, and of several the one that the thing has, which current says, or the first.
+func IfMatchVersion(r *http.Request, conflict error, current func() (int64, error)) (int64, error) {
+	versions, err := IfMatchVersions(r, conflict)
+	switch {
+	case err != nil || len(versions) == 0:
+		return 0, err
+	case len(versions) == 1:
+		return versions[0], nil
+	}
+	now, err := current()
+	if err != nil || slices.Contains(versions, now) {
+		return now, err
+	}
+	return versions[0], nil
 }

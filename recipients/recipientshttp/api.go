@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 
 	"github.com/stratakit/strata/internal/web"
 	"github.com/stratakit/strata/recipients"
@@ -107,23 +106,14 @@ func write(w http.ResponseWriter, status int, r recipients.Recipient) error {
 	return web.WriteData(w, status, r)
 }
 
-// ifMatch is the versions that If-Match names: none where it says nothing. A list in which
-// there is no version that a recipient could have matches none.
+// ifMatch is the versions that If-Match names.
 func ifMatch(r *http.Request) ([]recipients.IfVersion, error) {
-	tags, given, err := web.IfMatch(r)
-	if err != nil || !given {
-		return nil, err
+	numbers, err := web.IfMatchVersions(r, recipients.ErrVersion)
+	versions := make([]recipients.IfVersion, len(numbers))
+	for i, n := range numbers {
+		versions[i] = recipients.IfVersion(n)
 	}
-	var versions []recipients.IfVersion
-	for _, tag := range tags {
-		if n, err := strconv.ParseInt(tag, 10, 64); err == nil && n > 0 && strconv.FormatInt(n, 10) == tag {
-			versions = append(versions, recipients.IfVersion(n))
-		}
-	}
-	if len(versions) == 0 {
-		return nil, fmt.Errorf("If-Match names no version of a recipient, and a weak tag never matches: %w", recipients.ErrVersion)
-	}
-	return versions, nil
+	return versions, err
 }
 
 // flag reads a parameter that is true, false or not there.

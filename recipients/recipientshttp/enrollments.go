@@ -113,7 +113,13 @@ func (a *API) updateEnrollment(w http.ResponseWriter, r *http.Request) error {
 	if err := web.DecodeJSON(r, &in); err != nil {
 		return err
 	}
-	version, err := in.version(r)
+	version, err := in.version(r, func() (int64, error) {
+		row, err := of.Get(r.Context(), recipientID)
+		if err != nil {
+			return 0, err
+		}
+		return strconv.ParseInt(fmt.Sprint(row.Values()["version"]), 10, 64)
+	})
 	if err != nil {
 		return err
 	}
@@ -126,7 +132,7 @@ func (a *API) updateEnrollment(w http.ResponseWriter, r *http.Request) error {
 
 // version takes the version out of the body, or that of If-Match (RFC 9110 section 13.1.1),
 // which goes before; 0 is none.
-func (in enrollment) version(r *http.Request) (version int64, err error) {
+func (in enrollment) version(r *http.Request, current func() (int64, error)) (version int64, err error) {
 	if given, ok := in["version"]; ok {
 		if json.Unmarshal(given, &version) != nil || version < 1 {
 			v := &tenancy.ValidationError{}
@@ -135,10 +141,8 @@ func (in enrollment) version(r *http.Request) (version int64, err error) {
 		}
 		delete(in, "version")
 	}
-	if match := r.Header.Get("If-Match"); match != "" && match != "*" {
-		if version, err = strconv.ParseInt(strings.Trim(match, `"`), 10, 64); err != nil || version < 1 {
-			return 0, recipients.ErrVersion
-		}
+	if match, err := web.IfMatchVersion(r, recipients.ErrVersion, current); err != nil || match != 0 {
+		return match, err
 	}
 	return version, nil
 }

@@ -70,7 +70,14 @@ func TestEnrollmentsOverHTTP(t *testing.T) {
 	row = tenancytest.RequireData[map[string]any](t, w.Do(t, "a", "PATCH", path, `{"lastSentAt":"2026-01-31T10:00:00Z","version":1}`), 200)
 	require.Equal(t, "2026-01-31T10:00:00Z", row["lastSentAt"])
 	require.Equal(t, 2.0, row["version"])
-	tenancytest.RequireError(t, w.patch(t, path, `"1"`, `{"bounces":3}`), 409, "version_conflict")
+	for _, never := range []string{`"1"`, `"x"`, `W/"2"`, `"1", "3"`} {
+		tenancytest.RequireError(t, w.patch(t, path, never, `{"bounces":3}`), 409, "version_conflict")
+	}
+	for _, wrong := range []string{`2`, `"2`, `*, "2"`} {
+		tenancytest.RequireError(t, w.patch(t, path, wrong, `{"bounces":3}`), 400, "malformed_if_match")
+	}
+	require.Equal(t, `"3"`, w.patch(t, path, `"1", "2"`, `{"bounces":3}`).Header().Get("ETag"))
+	require.Equal(t, 200, w.patch(t, path, "*", `{"bounces":2}`).Code)
 	tenancytest.RequireError(t, w.Do(t, "a", "PATCH", path, `{"bounces":null}`), 422, "validation_failed")
 	row = tenancytest.RequireData[map[string]any](t, w.Do(t, "a", "PATCH", path, `{"lastSentAt":null}`), 200)
 	require.Nil(t, row["lastSentAt"])
