@@ -60,7 +60,7 @@ func (e *Enrollments[T]) EnrollTx(ctx context.Context, tx *tenancy.Tx, id ID, ro
 
 // EnrollMany makes each row that of the recipient whose RecipientID it has, all of them or
 // none: at most MaxEnrollMany. Errors are those of Enroll; fields that are wrong are named
-// with the row, as in "rows[3].phone".
+// with the row, as in "[3].phone".
 func (e *Enrollments[T]) EnrollMany(ctx context.Context, rows []*T) error {
 	return e.inTx(ctx, func(s *Store, x *extension, tx *tenancy.Tx) error { return e.enroll(ctx, s, x, tx, owners(rows), rows) })
 }
@@ -120,7 +120,7 @@ func (e *Enrollments[T]) enroll(ctx context.Context, s *Store, x *extension, tx 
 		}
 		prefix := ""
 		if len(rows) > 1 {
-			prefix = fmt.Sprintf("rows[%d].", i)
+			prefix = fmt.Sprintf("[%d].", i)
 		}
 		wrong = append(wrong, prefixed(prefix, e.checkRow(ctx, x, row)))
 	}
@@ -165,7 +165,7 @@ func checkMany(ids []ID) error {
 	seen := map[ID]bool{}
 	for i, id := range ids {
 		if seen[id] {
-			v.Add(fmt.Sprintf("rows[%d]", i), "duplicate", "recipient "+id.String()+" is there twice")
+			v.Add(fmt.Sprintf("[%d]", i), "duplicate", "recipient "+id.String()+" is there twice")
 		}
 		seen[id] = true
 	}

@@ -16,7 +16,7 @@ import (
 // UpdateMany changes the rows of those of the recipients that are enrolled, at most
 // MaxEnrollMany, all of them or none, and returns how many it changed; the others are passed
 // over. change gets each row as Update has it. Errors: ErrValueTaken, those of change, and
-// *tenancy.ValidationError, which names the row by its place among ids, as in "rows[3].phone".
+// *tenancy.ValidationError, which names the row by its place among ids, as in "[3].phone".
 func (e *Enrollments[T]) UpdateMany(ctx context.Context, ids []ID, change func(row *T) error) (n int, err error) {
 	err = e.inTx(ctx, func(s *Store, x *extension, tx *tenancy.Tx) (err error) {
 		n, err = e.updateMany(ctx, s, x, tx, ids, change)
@@ -64,7 +64,7 @@ func (e *Enrollments[T]) updateMany(ctx context.Context, s *Store, x *extension,
 		id := enrollmentOf(before[i]).RecipientID
 		columns, changed, err := e.settle(ctx, x, before[i], row)
 		if err != nil {
-			wrong = append(wrong, prefixed(fmt.Sprintf("rows[%d].", slices.Index(ids, id)), err))
+			wrong = append(wrong, prefixed(fmt.Sprintf("[%d].", slices.Index(ids, id)), err))
 			continue
 		}
 		if len(columns) == 0 {

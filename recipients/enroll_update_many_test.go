@@ -64,7 +64,7 @@ func TestUpdateManyEnrollments(t *testing.T) {
 	require.NoError(t, b.DB.InTx(ctx, func(tx *tenancy.Tx) error {
 		_, err := b.mail.UpdateManyTx(ctx, tx, []recipients.ID{ids[2], ids[1]}, wrong)
 		require.ErrorAs(t, err, &v)
-		require.Equal(t, "rows[1].bounces", v.Fields[0].Field)
+		require.Equal(t, "[1].bounces", v.Fields[0].Field)
 		_, err = b.mail.UpdateManyTx(ctx, tx, ids, func(*Mail) error { return refused })
 		require.ErrorIs(t, err, refused)
 		n, err := b.mail.UpdateManyTx(ctx, tx, ids[2:3], wrong)

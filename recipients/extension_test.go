@@ -288,10 +288,10 @@ func TestEnrollmentsAreValidated(t *testing.T) {
 	var v *tenancy.ValidationError
 	require.ErrorAs(t, err, &v)
 	require.Len(t, v.Fields, 3, "all of them at once")
-	require.Equal(t, "rows[0].subscriptionStatus", v.Fields[0].Field)
+	require.Equal(t, "[0].subscriptionStatus", v.Fields[0].Field)
 	require.Equal(t, "subscribed", v.Fields[0].Suggestion)
-	require.Equal(t, "rows[1].bounces", v.Fields[1].Field)
-	require.Equal(t, "rows[1].secret", v.Fields[2].Field)
+	require.Equal(t, "[1].bounces", v.Fields[1].Field)
+	require.Equal(t, "[1].secret", v.Fields[2].Field)
 
 	absent := tenancy.NewID[recipients.Recipient]()
 	require.ErrorIs(t, b.mail.EnrollMany(ctx, []*Mail{of(ada.ID, Mail{}), of(absent, Mail{})}), recipients.ErrNotFound)

@@ -192,12 +192,12 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 	require.ErrorAs(t, err, &v)
 	require.Len(t, v.Fields, 4)
 	require.Equal(t, tenancy.FieldError{
-		Field: "rows[0].phone", Value: "030 123456 ext. 7", Code: "phone_extension",
+		Field: "[0].phone", Value: "030 123456 ext. 7", Code: "phone_extension",
 		Message: "has the extension 7, which no message reaches: leave it out", Suggestion: "+4930123456",
 	}, v.Fields[0])
 	require.Equal(t, "phone_short_code", v.Fields[1].Code)
-	require.Equal(t, "rows[1].optedInAt", v.Fields[2].Field)
-	require.Equal(t, "rows[1].optedInSource", v.Fields[3].Field)
+	require.Equal(t, "[1].optedInAt", v.Fields[2].Field)
+	require.Equal(t, "[1].optedInSource", v.Fields[3].Field)
 	_, err = w.sms.Get(ctx, ada)
 	require.ErrorIs(t, err, recipients.ErrNotEnrolled)
 }
