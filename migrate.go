@@ -111,19 +111,16 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, cfg *MigrateConfig) error 
 	if err != nil {
 		return err
 	}
-	return c.extensions(ctx, pool, (*recipients.Registry).Migrate)
+	return c.extensions(pool, func(db *tenancy.DB) error { return c.Extensions.MigrateLog(ctx, db, c.Log) })
 }
 
-// extensions calls do for the registry, if there is one.
-func (cfg *MigrateConfig) extensions(ctx context.Context, pool *pgxpool.Pool, do func(*recipients.Registry, context.Context, *tenancy.DB) error) error {
-	if cfg.Extensions == nil {
-		return nil
-	}
+// extensions calls do with a DB over pool.
+func (cfg *MigrateConfig) extensions(pool *pgxpool.Pool, do func(db *tenancy.DB) error) error {
 	db, err := tenancy.NewDB(pool, &tenancy.DBConfig{Schema: cfg.Schema, RiverSchema: cfg.RiverSchema})
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(cfg.Extensions, ctx, db), db.Close())
+	return errors.Join(do(db), db.Close())
 }
 
 // CheckSchema returns ErrSchemaTooOld or ErrSchemaTooNew, naming the versions, when
@@ -141,17 +138,31 @@ func CheckSchema(ctx context.Context, pool *pgxpool.Pool, cfg *MigrateConfig) er
 }
 
 // Unmigrate takes Strata's tables, and with them all data of every tenant, out of the
-// database, after those of the extensions that have migrations (MigrateConfig.Extensions). The
-// schemas, the roles and River's tables stay. It is for tests and for leaving.
+// database. It is for tests and for leaving.
+//
+// Before that go what extensions of recipients have in the database, of all products: the
+// migrations of those in MigrateConfig.Extensions are undone, and the tables that the library
+// has made are dropped. A table that a product has made itself stays with its rows; it loses its
+// foreign keys to Strata's tables and the triggers that count it (recipients.Detach). To use it
+// with Strata again, empty it, and put back what Registry.Migrate then says is missing. The
+// schemas, the roles and River's tables stay too.
+//
+// It refuses while an extension that is not in MigrateConfig.Extensions has migrations applied,
+// naming it, and is PostgreSQL's error where something else that a product has made, such as a
+// view, hangs on a table. What was undone by then stays undone, and calling it again goes on.
 func Unmigrate(ctx context.Context, pool *pgxpool.Pool, cfg *MigrateConfig) error {
 	c, err := cfg.withDefaults(pool)
 	if err != nil {
 		return err
 	}
-	if err := c.extensions(ctx, pool, (*recipients.Registry).Unmigrate); err != nil {
+	if err := c.extensions(pool, func(db *tenancy.DB) error { return c.Extensions.Unmigrate(ctx, db) }); err != nil {
 		return err
 	}
 	return migrate.Locked(ctx, pool, c.Schema, func(ctx context.Context) error {
+		err := c.extensions(pool, func(db *tenancy.DB) error { return recipients.Detach(ctx, db) })
+		if err != nil {
+			return err
+		}
 		return migrate.Down(ctx, pool, c.Schema, lines())
 	})
 }

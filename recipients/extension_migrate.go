@@ -19,13 +19,13 @@ func (x *extension) lines() []migrate.Line {
 }
 
 // migrateOwn applies the extension's own migrations.
-func (x *extension) migrateOwn(ctx context.Context, db *tenancy.DB) error {
+func (x *extension) migrateOwn(ctx context.Context, db *tenancy.DB, log *slog.Logger) error {
 	if x.files == nil {
 		return nil
 	}
 	err := migrate.CheckNotTooNew(ctx, db.Pool(), db.Schema(), x.lines())
 	if err == nil {
-		err = migrate.Up(ctx, db.Pool(), db.Schema(), x.lines(), slog.Default())
+		err = migrate.Up(ctx, db.Pool(), db.Schema(), x.lines(), log)
 	}
 	if err != nil {
 		return fmt.Errorf("recipients: extension %q: %w", x.name, err)
@@ -42,6 +42,10 @@ func (r *Registry) Unmigrate(ctx context.Context, db *tenancy.DB) error {
 		return nil
 	}
 	return migrate.Locked(ctx, db.Pool(), db.Schema(), func(ctx context.Context) error {
+		var there bool // or all of it is undone already
+		if err := db.Pool().QueryRow(ctx, `SELECT to_regclass($1) IS NOT NULL`, db.Schema()+".recipient_extensions").Scan(&there); err != nil || !there {
+			return err
+		}
 		for _, x := range slices.Backward(all) {
 			if x.files == nil {
 				continue

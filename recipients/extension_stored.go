@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -33,12 +34,17 @@ func sum(s string) uint32 {
 // its configuration. A *ExtensionError is about the first extension that cannot be used; those
 // before it are in place, and what was done of it stays: calling it again goes on.
 func (r *Registry) Migrate(ctx context.Context, db *tenancy.DB) error {
+	return r.MigrateLog(ctx, db, slog.Default())
+}
+
+// MigrateLog is Migrate with a log for the migrations that it applies.
+func (r *Registry) MigrateLog(ctx context.Context, db *tenancy.DB, log *slog.Logger) error {
 	if len(r.extensions()) == 0 {
 		return nil
 	}
 	return migrate.Locked(ctx, db.Pool(), db.Schema(), func(ctx context.Context) error {
 		for _, x := range r.extensions() {
-			if err := x.placed(db).migrate(ctx, db); err != nil {
+			if err := x.placed(db).migrate(ctx, db, log); err != nil {
 				return err
 			}
 		}
@@ -78,17 +84,21 @@ func (r *Registry) Verify(ctx context.Context, db *tenancy.DB) error {
 	return nil
 }
 
-func (x *extension) migrate(ctx context.Context, db *tenancy.DB) error {
+func (x *extension) migrate(ctx context.Context, db *tenancy.DB, log *slog.Logger) error {
 	stored, err := storedExtensions(ctx, db)
 	if err != nil {
 		return err
 	}
 	problems := &ExtensionError{Extension: x.name, Product: x.product}
 	merged, known := x.merge(stored, problems)
+	var before bool // its table was made by the library, as far as is stored
+	for _, s := range stored {
+		before = before || s.name == x.name && s.generated
+	}
 	if err := problems.orNil(); err != nil { // before anything is changed
 		return err
 	}
-	if err := x.migrateOwn(ctx, db); err != nil {
+	if err := x.migrateOwn(ctx, db, log); err != nil {
 		return err
 	}
 	f, err := x.facts(ctx, db)
@@ -111,16 +121,18 @@ func (x *extension) migrate(ctx context.Context, db *tenancy.DB) error {
 			return fmt.Errorf("recipients: extension %q: %w", x.name, err)
 		}
 	}
-	if known {
+	// What was there before the library made anything is the product's.
+	generated := !x.own && (!f.Table || before)
+	if known && before == generated {
 		return nil
 	}
 	columns, err := json.Marshal(append([]column{}, merged...)) // no columns are a list too
 	if err != nil {
 		return fmt.Errorf("recipients: extension %q: %w", x.name, err)
 	}
-	_, err = db.Pool().Exec(ctx, db.SQL(`INSERT INTO strata.recipient_extensions AS e (name, product, schema_name, table_name, columns) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (name) DO UPDATE SET columns = excluded.columns, version = e.version + 1, updated_at = now()`),
-		x.name, x.product, x.table.Schema, x.table.Name, columns)
+	_, err = db.Pool().Exec(ctx, db.SQL(`INSERT INTO strata.recipient_extensions AS e (name, product, schema_name, table_name, columns, generated) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (name) DO UPDATE SET columns = excluded.columns, generated = excluded.generated, version = e.version + 1, updated_at = now()`),
+		x.name, x.product, x.table.Schema, x.table.Name, columns, generated)
 	if err != nil {
 		return fmt.Errorf("recipients: store extension %q: %w", x.name, err)
 	}
@@ -179,18 +191,19 @@ func run(ctx context.Context, conn *pgx.Conn, sql string) (err error) {
 type stored struct {
 	extension
 
-	version int64
-	there   bool // and not dropped since
+	version   int64
+	generated bool // the library has made the table
+	there     bool // and not dropped since
 }
 
-const storedSQL = `SELECT e.name, e.product, e.schema_name, e.table_name, e.columns, e.version, c.oid IS NOT NULL FROM strata.recipient_extensions e
+const storedSQL = `SELECT e.name, e.product, e.schema_name, e.table_name, e.columns, e.version, e.generated, c.oid IS NOT NULL FROM strata.recipient_extensions e
 	LEFT JOIN pg_namespace n ON n.nspname = e.schema_name
 	LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = e.table_name AND c.relkind IN ('r', 'p') ORDER BY e.name`
 
 func storedExtensions(ctx context.Context, db *tenancy.DB) (out []stored, err error) {
 	err = db.ReadTrusted(ctx, storedSQL, nil, func(rows pgx.Rows) error {
 		out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (s stored, err error) {
-			err = row.Scan(&s.name, &s.product, &s.table.Schema, &s.table.Name, &s.columns, &s.version, &s.there)
+			err = row.Scan(&s.name, &s.product, &s.table.Schema, &s.table.Name, &s.columns, &s.version, &s.generated, &s.there)
 			s.table.Product = s.product
 			return s, err
 		})

@@ -62,8 +62,9 @@ const academySQL = `
 
 type extended struct {
 	*bundle
-	mail    *recipients.Enrollments[Mail]
-	courses *recipients.Enrollments[Course]
+	registry *recipients.Registry
+	mail     *recipients.Enrollments[Mail]
+	courses  *recipients.Enrollments[Course]
 }
 
 func register[T any](t *testing.T, r *recipients.Registry, e recipients.Extension[T]) *recipients.Enrollments[T] {
@@ -90,8 +91,8 @@ func extend(t *testing.T) *extended {
 
 func (b *bundle) extend(t *testing.T) *extended {
 	t.Helper()
-	out := &extended{bundle: b}
 	r := recipients.NewRegistry()
+	out := &extended{bundle: b, registry: r}
 	out.mail = register(t, r, recipients.Extension[Mail]{Name: "email", Product: "mailer", Check: func(_ context.Context, m *Mail) error {
 		if m.Bounces < 0 {
 			return &tenancy.ValidationError{Fields: []tenancy.FieldError{{Field: "bounces", Code: "negative", Message: "must not be negative"}}}

@@ -1,0 +1,1 @@
+ALTER TABLE strata.recipient_extensions DROP COLUMN generated;
