@@ -23,6 +23,7 @@ import (
 	"github.com/stratakit/strata/customfields/lifecycle"
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/recipients"
+	"github.com/stratakit/strata/recipients/operations"
 	"github.com/stratakit/strata/recipients/persons"
 	"github.com/stratakit/strata/tenancy"
 	"github.com/stratakit/strata/tenancy/access"
@@ -61,6 +62,8 @@ type Config struct {
 	// Recipients configures recipients, such as how long what is deleted can be restored. Its
 	// Settings and Indexes are the library's own, its Extensions those below.
 	Recipients recipients.Config
+	// Operations configures changes of many recipients. Its Prefix is "recipients".
+	Operations bulk.OperationsConfig
 	// Bucket keeps uploaded files; the caller closes it after Stop. Nil: no imports.
 	Bucket *blob.Bucket
 	// Imports configures imports.
@@ -104,6 +107,7 @@ type Strata struct {
 	Matcher      *persons.Matcher
 	Completer    *persons.Completer
 	Runner       *bulk.Runner
+	Operations   *bulk.Operations  // on recipients; add a product's own with bulk.Register before Start
 	Imports      *imports.Importer // nil without Config.Bucket
 	Mover        *move.Mover
 
@@ -227,6 +231,13 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 		c.Runner.Log = c.Log
 	}
 	if s.Runner, err = bulk.NewRunner(s.DB, client, s.Audit, s.Resolver, &c.Runner); err != nil {
+		return nil, err
+	}
+	if c.Operations.Log == nil {
+		c.Operations.Log = c.Log
+	}
+	c.Operations.Prefix = ""
+	if s.Operations, err = operations.New(s.Recipients, s.Runner, &c.Operations); err != nil {
 		return nil, err
 	}
 	c.Matching.Settings = s.Settings

@@ -24,6 +24,9 @@ var (
 	// ErrAlreadyRunning is what every *AlreadyRunningError is.
 	ErrAlreadyRunning error = fault.New(fault.Conflict, "already_running", "the same job is already running")
 
+	// ErrSelectTimeout is returned when finding the rows of a Request takes too long.
+	ErrSelectTimeout error = fault.New(fault.Unavailable, "select_timeout", "finding the rows took too long: make the filter narrower")
+
 	// errLeaseLost stops work on a run that somebody else has taken over, or that ended.
 	errLeaseLost = errors.New("bulk: the lease is lost")
 

@@ -172,26 +172,18 @@ func checkMany(ids []ID) error {
 	return v.OrNil()
 }
 
-// lock holds live recipients of the domain, so that they stay, and returns those of them that
-// have a row. It is the lock that counting takes (countTriggersSQL): two who shared a weaker one
-// would then wait for each other.
+// lock holds live recipients of the domain, and returns those of them that have a row, or
+// ErrNotFound when one of them is not there.
 func (x *extension) lock(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant, ids []ID) (enrolled []ID, err error) {
-	q := `SELECT r.id, ` + x.sql("recipient_id") + ` IS NOT NULL FROM strata.recipients r ` + x.join() + `
-		WHERE r.domain_id = $1 AND r.id = ANY ($2) AND r.deleted_at IS NULL ORDER BY r.id FOR NO KEY UPDATE OF r`
-	found := make(map[ID]bool, len(ids))
-	err = tx.Read(ctx, q, []any{t.DomainID, ids}, func(rows pgx.Rows) error {
-		var id ID
-		var has bool
-		_, err := pgx.ForEachRow(rows, []any{&id, &has}, func() error {
-			if found[id] = true; has {
-				enrolled = append(enrolled, id)
-			}
-			return nil
-		})
-		return err
-	})
+	there, has, err := x.held(ctx, tx, t, ids)
 	if err != nil {
 		return nil, err
+	}
+	found := make(map[ID]bool, len(there))
+	for _, id := range there {
+		if found[id] = true; has[id] {
+			enrolled = append(enrolled, id)
+		}
 	}
 	for _, id := range ids {
 		if !found[id] {
@@ -199,6 +191,27 @@ func (x *extension) lock(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant, 
 		}
 	}
 	return enrolled, nil
+}
+
+// held holds those of the recipients that are there, so that they stay, in the order of their
+// ids, and says which of them have a row. It is the lock that counting takes (countTriggersSQL):
+// two who shared a weaker one would then wait for each other.
+func (x *extension) held(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant, ids []ID) (there []ID, enrolled map[ID]bool, err error) {
+	q := `SELECT r.id, ` + x.sql("recipient_id") + ` IS NOT NULL FROM strata.recipients r ` + x.join() + `
+		WHERE r.domain_id = $1 AND r.id = ANY ($2) AND r.deleted_at IS NULL ORDER BY r.id FOR NO KEY UPDATE OF r`
+	enrolled = map[ID]bool{}
+	err = tx.Read(ctx, q, []any{t.DomainID, ids}, func(rows pgx.Rows) error {
+		var id ID
+		var has bool
+		_, err := pgx.ForEachRow(rows, []any{&id, &has}, func() error {
+			if there = append(there, id); has {
+				enrolled[id] = true
+			}
+			return nil
+		})
+		return err
+	})
+	return there, enrolled, err
 }
 
 // notFound names the recipient where there are several.

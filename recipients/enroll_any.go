@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -26,6 +25,8 @@ type calls interface {
 	enrollJSON(ctx context.Context, id ID, values map[string]json.RawMessage) (*Row, error)
 	updateJSON(ctx context.Context, id ID, version int64, values map[string]json.RawMessage) (*Row, error)
 	Withdraw(ctx context.Context, id ID) error
+	checkJSON(ctx context.Context, values map[string]json.RawMessage) error
+	enrollEach(ctx context.Context, tx *tenancy.Tx, ids []ID, values map[string]json.RawMessage) (Each, error)
 }
 
 // Extension returns the enrollments of an extension of any product, or ErrUnknownExtension.
@@ -86,7 +87,7 @@ func (a *AnyEnrollments) elsewhere(ctx context.Context, id ID) error {
 	if err := a.store.exists(ctx, id); err != nil {
 		return err
 	}
-	return fmt.Errorf("extension %q: %w", a.name, ErrElsewhere)
+	return a.Here()
 }
 
 func (e *Enrollments[T]) enrollJSON(ctx context.Context, id ID, values map[string]json.RawMessage) (*Row, error) {

@@ -218,10 +218,15 @@ func (s *Store) withdraw(ctx context.Context, x *extension, tx *tenancy.Tx, ids 
 	if _, err := x.lock(ctx, tx, t, ids); err != nil {
 		return 0, err
 	}
+	return s.takeOut(ctx, x, tx, ids)
+}
+
+// takeOut deletes the rows of recipients that are held, and returns how many there were.
+func (s *Store) takeOut(ctx context.Context, x *extension, tx *tenancy.Tx, ids []ID) (int, error) {
 	var gone []ID
-	err = tx.Read(ctx, `WITH held AS (SELECT recipient_id FROM `+x.table.String()+` WHERE domain_id = $1 AND recipient_id = ANY ($2) ORDER BY recipient_id FOR UPDATE)
+	err := tx.Read(ctx, `WITH held AS (SELECT recipient_id FROM `+x.table.String()+` WHERE domain_id = $1 AND recipient_id = ANY ($2) ORDER BY recipient_id FOR UPDATE)
 		DELETE FROM `+x.table.String()+` x USING held WHERE x.domain_id = $1 AND x.recipient_id = held.recipient_id RETURNING x.recipient_id`,
-		[]any{t.DomainID, ids}, func(rows pgx.Rows) (err error) {
+		[]any{tx.Tenant().DomainID, ids}, func(rows pgx.Rows) (err error) {
 			gone, err = pgx.CollectRows(rows, pgx.RowTo[ID])
 			return err
 		})

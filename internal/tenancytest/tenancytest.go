@@ -59,7 +59,7 @@ type Company struct {
 // keys of requests, checks of domain names, attempts at blueprints and what products count
 // for them, the keys and progress of matching persons, the lists of tables and of extensions, what is known of indexes, how many recipients there are.
 const unguardedSQL = `SELECT tablename FROM pg_tables WHERE schemaname = 'strata' AND (tablename LIKE 'goose\_%'
-	OR tablename IN ('audit_entries', 'schema_lines', 'runs', 'run_batches', 'import_rows', 'idempotency_keys', 'domain_checks', 'custom_field_uniques',
+	OR tablename IN ('audit_entries', 'schema_lines', 'runs', 'run_batches', 'run_targets', 'run_failures', 'import_rows', 'idempotency_keys', 'domain_checks', 'custom_field_uniques',
 		'moves', 'tenant_tables', 'recipient_extensions', 'blueprint_tasks', 'blueprint_counters', 'custom_field_runs', 'field_indexes', 'field_uses', 'person_keys', 'person_matches', 'recipient_counts'))`
 
 // Template is the database every test begins with: migrated, and with a guard that

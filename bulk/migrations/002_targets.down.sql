@@ -1,0 +1,2 @@
+DROP TABLE strata.run_failures;
+DROP TABLE strata.run_targets;
