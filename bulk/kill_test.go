@@ -32,6 +32,9 @@ const childVariable = "STRATA_BULK_CHILD"
 // output, go on when its input ends, and end when that batch has.
 const heldVariable = "STRATA_BULK_CHILD_HELD"
 
+// operationVariable makes such a process do the runs of operations.
+const operationVariable = "STRATA_BULK_CHILD_OPERATION"
+
 // childBatches is how many batches such a process does at most.
 const childBatches = 50
 
@@ -39,6 +42,9 @@ func child() int {
 	do := work
 	if os.Getenv(heldVariable) != "" {
 		do = held
+	}
+	if os.Getenv(operationVariable) != "" {
+		do = operate
 	}
 	if err := do(os.Getenv(childVariable)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -111,10 +117,76 @@ func begin(url string, h bulk.Handler, cfg bulk.Config) (*bulk.Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.Register("add_one", h); err != nil {
+	if h == nil {
+		err = sell(r)
+	} else {
+		err = r.Register("add_one", h)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return r, r.Start(ctx)
+}
+
+func operate(url string) error {
+	cfg := quick()
+	cfg.Lease, cfg.MaxFailures = time.Second, 50
+	if _, err := begin(url, nil, cfg); err != nil {
+		return err
+	}
+	time.Sleep(time.Minute) // its parent kills it
+	return errors.New("nobody killed it")
+}
+
+// sell registers the operation of things for a process that is going to be killed.
+func sell(r *bulk.Runner) error {
+	ops, err := bulk.NewOperations(r, things{}, &bulk.OperationsConfig{BatchTime: 20 * time.Millisecond})
+	if err != nil {
+		return err
+	}
+	return bulk.Register(ops, bulk.Operation[bump]{Name: "bump", MaxBatch: 100, Apply: func(ctx context.Context, tx *tenancy.Tx, b bump, ids []uuid.UUID) (bulk.Outcome, error) {
+		out, err := b.apply(ctx, tx, ids)
+		if err == nil {
+			_, err = tx.Exec(ctx, `SELECT pg_sleep(0.01)`) // a batch takes its time
+		}
+		return out, err
+	}})
+}
+
+// The rows of an operation are done exactly once and its failures noted once, whenever the
+// process dies.
+func TestOperationKilledAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	s := openShop(t, nil)
+	const n = 8000
+	ids := s.fill(t, s.A.Ctx, n)
+	s.exec(t, s.A.Ctx, `UPDATE things SET poison = true WHERE id = ANY ($1)`, []uuid.UUID{ids[1000], ids[2000], ids[7999]})
+	s.exec(t, s.A.Ctx, `UPDATE things SET kind = 'b' WHERE id = $1`, ids[3000])
+	res := s.queue(t, bulk.Request{Op: "bump", Args: bump{By: 1, Kind: "b"}, Selection: bulk.Selection{Filter: "a"}})
+	done := int64(0)
+	for kills := 0; ; kills++ {
+		cmd := exec.CommandContext(t.Context(), os.Args[0])
+		cmd.Env = append(os.Environ(), childVariable+"="+dbtest.PoolURL(t, s.Pool), operationVariable+"=1")
+		require.NoError(t, cmd.Start())
+		var now bulk.Run
+		require.Eventually(t, func() bool {
+			var err error
+			now, err = s.runner.Get(s.A.Ctx, res.RunID)
+			require.NoError(t, err)
+			return now.State.Final() || now.Processed >= done+n/6
+		}, within, time.Millisecond)
+		require.NoError(t, cmd.Process.Kill())
+		require.Error(t, cmd.Wait(), "killed")
+		if done = now.Processed; now.State.Final() {
+			require.GreaterOrEqual(t, kills, 3)
+			break
+		}
+	}
+	s.done(t, res.RunID, map[string]int64{"changed": n - 4, "failed": 3})
+	require.Equal(t, map[int64]int64{0: 4, 1: n - 4}, s.counted(t, s.A.Ctx))
+	page, err := s.runner.Failures(s.A.Ctx, res.RunID, tenancy.PageRequest{})
+	require.NoError(t, err)
+	require.Len(t, page.Items, 3)
 }
 
 func TestKilledAgainAndAgain(t *testing.T) {
