@@ -79,6 +79,7 @@ func (s *Strata) apis(cfg *HandlerConfig) []web.API {
 		customfieldshttp.New(s.Fields, s.Recipients.Filter),
 		customfieldshttp.NewChanges(s.FieldChanges),
 		recipientshttp.New(s.Recipients),
+		recipientshttp.NewBulk(s.Recipients, s.Operations),
 		personshttp.New(s.Persons, s.Matcher, s.Completer),
 	}
 	if s.Imports != nil {

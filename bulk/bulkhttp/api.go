@@ -28,6 +28,9 @@ type Job struct {
 	Processed  int64      `json:"processed"`
 	Total      int64      `json:"total"`
 	Percentage float64    `json:"percentage"`
+	// Counters are what the job counts: of an operation on many rows changed, unchanged,
+	// missing and failed.
+	Counters map[string]int64 `json:"counters"`
 	// Attempts counts those since the job last got anywhere, with the one that goes on.
 	Attempts   int        `json:"attempts"`
 	Error      string     `json:"error"`
@@ -44,7 +47,7 @@ func JobOf(run bulk.Run) Job {
 	}
 	p := run.Progress()
 	return Job{
-		JobID: run.ID, Kind: run.Kind, Status: run.State, Processed: p.Processed, Total: p.Total, Percentage: p.Percentage,
+		JobID: run.ID, Kind: run.Kind, Status: run.State, Processed: p.Processed, Total: p.Total, Percentage: p.Percentage, Counters: run.Counters,
 		Attempts: attempts, Error: run.PublicError(), CreatedAt: run.CreatedAt, StartedAt: run.StartedAt, FinishedAt: run.FinishedAt,
 	}
 }
@@ -77,13 +80,15 @@ func (a *API) Routes() []web.Route {
 	list.Query, list.Response = query{}, web.List[Job]{}
 	get := read(job, "getJob", "Get a job", a.one(a.runner.Get))
 	get.Response = web.Data[Job]{}
+	failures := read(job+"/failures", "listJobFailures", "List the rows that a job could not do, with the reasons", a.failures)
+	failures.Query, failures.Response = web.PageQuery{}, web.List[bulk.Failure]{}
 	follow := read(job+"/progress", "followJob", "Follow the progress of a job as server-sent events until it ends", a.follow)
 	followAll := read(jobs+"/progress", "followJobs", "Follow the progress of all jobs of a domain as server-sent events", a.followAll)
 	for _, rt := range []*web.Route{&follow, &followAll} {
 		rt.Response, rt.ContentType, rt.Long = "", "text/event-stream", true
 	}
 	return []web.Route{
-		list, get, follow, followAll,
+		list, get, failures, follow, followAll,
 		manage("cancel", "Cancel a job; what it has done stays", a.runner.Cancel),
 		manage("pause", "Hold a job", a.runner.Pause),
 		manage("resume", "Let a paused job go on", a.runner.Resume),
@@ -112,5 +117,25 @@ func (a *API) list(w http.ResponseWriter, r *http.Request) error {
 	return web.WriteList(w, items, web.Meta{
 		Total: web.Total(page.Total), TotalIsEstimate: page.TotalIsEstimate,
 		Page: page.Page, PageSize: page.PageSize, HasMore: page.HasMore, NextCursor: page.NextCursor,
+	})
+}
+
+func (a *API) failures(w http.ResponseWriter, r *http.Request) error {
+	runID, err := jobID(r)
+	if err != nil {
+		return err
+	}
+	v := web.Query(r)
+	var p tenancy.PageRequest
+	p.Page, p.PageSize, p.Cursor = v.Page()
+	if err := v.Err(); err != nil {
+		return err
+	}
+	page, err := a.runner.Failures(r.Context(), runID, p)
+	if err != nil {
+		return err
+	}
+	return web.WriteList(w, page.Items, web.Meta{
+		Total: web.Total(page.Total), Page: page.Page, PageSize: page.PageSize, HasMore: page.HasMore, NextCursor: page.NextCursor,
 	})
 }

@@ -51,6 +51,9 @@ type Route struct {
 	// Request and Response are zero values of the bodies' types, Query one of a struct
 	// whose fields have "query" tags. Nil: none. They are for the OpenAPI document.
 	Request, Response, Query any
+	// Accepted is a zero value of the body of a 202, where a request may also become a job's.
+	// Nil: it cannot.
+	Accepted any
 	// ContentType is that of the answer. Empty: application/json.
 	ContentType string
 	// Handle answers the request, or returns an error having written nothing.

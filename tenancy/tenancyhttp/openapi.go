@@ -97,6 +97,9 @@ func describe(reflector *openapi31.Reflector, rt web.Route) error {
 	} else {
 		op.AddRespStructure(nil, openapi.WithHTTPStatus(status))
 	}
+	if rt.Accepted != nil {
+		op.AddRespStructure(rt.Accepted, openapi.WithHTTPStatus(http.StatusAccepted))
+	}
 	op.AddRespStructure(web.Error{}, func(cu *openapi.ContentUnit) {
 		cu.IsDefault = true
 		cu.Description = "An error. Some have more members."
