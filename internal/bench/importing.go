@@ -79,20 +79,23 @@ func importOnce(ctx context.Context, w *world, file []byte, rows int) (process, 
 
 // await waits until the run of an import has ended.
 func (w *world) await(ctx context.Context, id imports.ID) error {
-	progress, err := w.strata.Runner.Watch(ctx, bulk.RunID(id))
+	_, err := w.ended(ctx, bulk.RunID(id))
+	return err
+}
+
+// ended waits until a run has ended, and returns it.
+func (w *world) ended(ctx context.Context, id bulk.RunID) (bulk.Run, error) {
+	progress, err := w.strata.Runner.Watch(ctx, id)
 	if err != nil {
-		return err
+		return bulk.Run{}, err
 	}
 	for range progress { // closed after the final state
 	}
-	run, err := w.strata.Runner.Get(ctx, bulk.RunID(id))
-	if err != nil {
-		return err
+	run, err := w.strata.Runner.Get(ctx, id)
+	if err == nil && run.State != bulk.StateCompleted {
+		err = fmt.Errorf("the run is %s: %s", run.State, run.PublicError())
 	}
-	if run.State != bulk.StateCompleted {
-		return fmt.Errorf("the run is %s: %s", run.State, run.PublicError())
-	}
-	return nil
+	return run, err
 }
 
 func valid(rows int) int64 { return int64(rows - (rows*bad+999)/1000) }

@@ -29,6 +29,7 @@ func scenarios() []scenario {
 		{"filter", measureFilters},
 		{"fields", measureFields},
 		{"recipients", measureRecipients},
+		{"bulk", measureBulk},
 		{"calls", measureCalls},
 	}
 }
@@ -43,7 +44,7 @@ func main() {
 	flag.IntVar(&o.rows, "rows", 200_000, "rows of the file that is imported")
 	flag.IntVar(&o.filterRows, "filter-rows", 1_000_000, "recipients in the table that is filtered, four tenths of them in one domain")
 	flag.IntVar(&o.repeat, "repeat", 3, "how often an import is repeated; what is quicker is repeated more often")
-	flag.StringVar(&o.only, "only", "", "scenarios to run, with commas between: import, filter, fields, recipients, calls")
+	flag.StringVar(&o.only, "only", "", "scenarios to run, with commas between: import, filter, fields, recipients, bulk, calls")
 	flag.BoolVar(&o.plans, "plans", false, "print the plans of fields, ours and those of the SQL by hand")
 	flag.StringVar(&o.profile, "cpuprofile", "", "file for a CPU profile of this process")
 	flag.Parse()
