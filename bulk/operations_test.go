@@ -35,6 +35,9 @@ const thingsTable = `CREATE TABLE things (
 
 func (things) Select(ctx context.Context, sel bulk.Selection, _ bool) (string, []any, error) {
 	t, err := tenancy.DomainFrom(ctx)
+	if sel.Filter == "slow" {
+		return `SELECT id FROM things, pg_sleep(3600) WHERE domain_id = $1`, []any{t.DomainID}, err
+	}
 	return `SELECT id FROM things WHERE domain_id = $1 AND ($2 = '' OR kind = $2) AND ($3::uuid[] IS NULL OR id = ANY ($3))`, []any{t.DomainID, sel.Filter, sel.IDs}, err
 }
 
@@ -515,6 +518,13 @@ func TestOperationRefusals(t *testing.T) {
 			return bulk.Outcome{}, nil
 		},
 	}), "twice")
+}
+
+func TestOperationWhoseRowsTakeTooLongToFind(t *testing.T) {
+	t.Parallel()
+	s := openShop(t, &bulk.OperationsConfig{SelectTimeout: 10 * time.Millisecond})
+	_, err := s.ops.Submit(s.A.Ctx, bulk.Request{Op: "bump", Args: bump{By: 1}, Selection: bulk.Selection{Filter: "slow"}})
+	require.ErrorIs(t, err, bulk.ErrSelectTimeout)
 }
 
 // In the caller's transaction, request and snapshot stand or fall with it.

@@ -90,7 +90,7 @@ func (p *proof) usual(c *column, numbers []int) []candidate {
 		}
 		return all
 	case c.Category == "A":
-		return []candidate{fixed(`{}`), fixed(`{a}`), fixed(`{1}`)}
+		return []candidate{fixed(`{}`), fixed(`{a}`), fixed(`{1}`), fixed(`{01900000-0000-7000-8000-000000000001}`)}
 	case c.Kind == "r" || c.Kind == "m":
 		return []candidate{fixed(`empty`), fixed(`[1,2)`), fixed(`[2030-01-01,2030-01-02)`), fixed(`{}`)}
 	}
