@@ -14,6 +14,7 @@ import (
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/imports/importshttp"
 	"github.com/stratakit/strata/internal/web"
+	"github.com/stratakit/strata/recipients/exports/exportshttp"
 	"github.com/stratakit/strata/recipients/persons/personshttp"
 	"github.com/stratakit/strata/recipients/recipientshttp"
 	"github.com/stratakit/strata/tenancy"
@@ -27,8 +28,8 @@ import (
 type HandlerConfig struct {
 	// Prefix comes before every path, such as "/api/v1". Default none.
 	Prefix string
-	// Uploads receives the files of imports when they are kept in a local directory: the
-	// store whose Bucket was given to New.
+	// Uploads receives the files of imports, and gives out those of exports, when they are
+	// kept in a local directory: the store whose Bucket was given to New.
 	Uploads *imports.LocalStore
 	// Log receives what goes wrong while answering. Default slog.Default().
 	Log *slog.Logger
@@ -82,14 +83,14 @@ func (s *Strata) apis(cfg *HandlerConfig) []web.API {
 		recipientshttp.NewBulk(s.Recipients, s.Operations),
 		personshttp.New(s.Persons, s.Matcher, s.Completer),
 	}
-	if s.Imports != nil {
-		var uploads *imports.LocalStore
-		if cfg != nil {
-			uploads = cfg.Uploads
-		}
-		apis = append(apis, importshttp.New(s.Imports, uploads))
+	var files *imports.LocalStore
+	if cfg != nil {
+		files = cfg.Uploads
 	}
-	return apis
+	if s.Imports != nil {
+		apis = append(apis, importshttp.New(s.Imports, files))
+	}
+	return append(apis, exportshttp.New(s.Exports, files))
 }
 
 // Ready returns nil when the process can serve: PostgreSQL answers and its schema fits.

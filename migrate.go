@@ -21,6 +21,7 @@ import (
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/internal/migrate"
 	"github.com/stratakit/strata/recipients"
+	"github.com/stratakit/strata/recipients/exports"
 	"github.com/stratakit/strata/recipients/persons"
 	"github.com/stratakit/strata/tenancy"
 	"github.com/stratakit/strata/tenancy/access"
@@ -77,6 +78,7 @@ func lines() []migrate.Line {
 		indexes.Migrations(),
 		recipients.Migrations(),
 		persons.Migrations(),
+		exports.Migrations(),
 		imports.Migrations(),
 	}
 }

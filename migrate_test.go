@@ -182,7 +182,7 @@ func TestEveryTableIsGuarded(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{ // in these a row is no mutation that a user asked for
 		"blueprint_counters", "blueprint_tasks", "custom_field_runs", "custom_field_uniques", "domain_checks", "field_indexes", "field_uses",
-		"goose_access", "goose_audit", "goose_billing", "goose_blueprint", "goose_bulk", "goose_customfields", "goose_imports", "goose_indexes", "goose_library", "goose_lifecycle", "goose_move", "goose_persons",
+		"goose_access", "goose_audit", "goose_billing", "goose_blueprint", "goose_bulk", "goose_customfields", "goose_exports", "goose_imports", "goose_indexes", "goose_library", "goose_lifecycle", "goose_move", "goose_persons",
 		"goose_recipients", "goose_settings", "goose_tenancy",
 		"idempotency_keys", "import_rows", "moves", "person_keys", "person_matches", "recipient_counts", "recipient_extensions", "run_batches", "run_failures", "run_targets", "runs", "schema_lines", "tenant_tables",
 	}, unguarded)

@@ -23,6 +23,7 @@ import (
 	"github.com/stratakit/strata/customfields/lifecycle"
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/recipients"
+	"github.com/stratakit/strata/recipients/exports"
 	"github.com/stratakit/strata/recipients/operations"
 	"github.com/stratakit/strata/recipients/persons"
 	"github.com/stratakit/strata/tenancy"
@@ -64,10 +65,13 @@ type Config struct {
 	Recipients recipients.Config
 	// Operations configures changes of many recipients. Its Prefix is "recipients".
 	Operations bulk.OperationsConfig
-	// Bucket keeps uploaded files; the caller closes it after Stop. Nil: no imports.
+	// Bucket keeps uploaded files, and those of exports; the caller closes it after Stop. Nil:
+	// no imports, and no exports but what is answered at once.
 	Bucket *blob.Bucket
 	// Imports configures imports.
 	Imports imports.Config
+	// Exports configures exports.
+	Exports exports.Config
 	// Matching configures how persons are found. Its Settings are the library's own.
 	Matching persons.MatcherConfig
 	// FieldChanges configures changes of custom fields that have values. Its Tables come after
@@ -109,6 +113,7 @@ type Strata struct {
 	Runner       *bulk.Runner
 	Operations   *bulk.Operations  // on recipients; add a product's own with bulk.Register before Start
 	Imports      *imports.Importer // nil without Config.Bucket
+	Exports      *exports.Exporter
 	Mover        *move.Mover
 
 	log    *slog.Logger
@@ -255,6 +260,12 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 			return nil, err
 		}
 	}
+	if c.Exports.Log == nil {
+		c.Exports.Log = c.Log
+	}
+	if s.Exports, err = exports.NewExporter(s.DB, s.Runner, s.Recipients, s.Audit, c.Bucket, &c.Exports); err != nil {
+		return nil, err
+	}
 	c.Move.Participants = append(s.participants(), c.Move.Participants...)
 	if c.Move.Queue == "" { // it is not done where a participant may be missing
 		c.Move.Queue = c.Runner.Queue
@@ -285,7 +296,7 @@ func (s *Strata) wireFieldChanges(c Config) (err error) {
 // participants are the packages that have a say in the move of a domain, in the order of the
 // counters that they touch.
 func (s *Strata) participants() []move.Participant {
-	out := []move.Participant{s.Access, s.Settings, s.Fields, s.Limits, s.Recipients, s.Persons, s.Runner}
+	out := []move.Participant{s.Access, s.Settings, s.Fields, s.Limits, s.Recipients, s.Persons, s.Runner, s.Exports}
 	if s.Imports != nil {
 		out = append(out, s.Imports)
 	}
@@ -354,6 +365,7 @@ func (s *Strata) keepHouse(ctx context.Context) {
 		{"sweep persons", s.Persons.Sweep},
 		{"fold counts", s.Recipients.FoldCounts},
 		{"reconcile counts", s.reconcileCounts},
+		{"sweep exports", s.Exports.Sweep},
 	}
 	if s.Imports != nil {
 		chores = append(chores, chore{"sweep imports", s.Imports.Sweep})

@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/stratakit/strata/internal/formula"
 )
 
 // The limits of a file's parts.
@@ -188,7 +190,7 @@ func checkHeader(header []string) ([]string, error) {
 	}
 	if isReport(out) {
 		for i, name := range out {
-			out[i] = unescape(name)
+			out[i] = formula.Unescape(name)
 		}
 	}
 	seen := map[string]int{}

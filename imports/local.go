@@ -26,11 +26,11 @@ var (
 	ErrAlreadyUploaded error = fault.New(fault.Conflict, "already_uploaded", "a file has already been uploaded to this URL, or is being uploaded now")
 )
 
-// LocalStore keeps uploaded files in a directory and hands out signed, expiring URLs to
-// PUT them to, which the same program serves (package importshttp): the same flow as
-// with an object store in the cloud.
+// LocalStore keeps files in a directory and hands out signed, expiring URLs to PUT them to
+// and to GET them from, which the same program serves (packages importshttp and exportshttp):
+// the same flow as with an object store in the cloud.
 type LocalStore struct {
-	// Bucket is what NewImporter needs.
+	// Bucket is what NewImporter and exports.NewExporter need.
 	Bucket *blob.Bucket
 
 	signer *fileblob.URLSignerHMAC
@@ -40,7 +40,7 @@ type LocalStore struct {
 }
 
 // OpenLocal opens dir, creating it when it is missing. uploadURL is where the program
-// receives uploads, as clients reach it. secret signs the URLs: at least 32 bytes, the
+// receives uploads and gives out files, as clients reach it. secret signs the URLs: at least 32 bytes, the
 // same in every process and after a restart. Close Bucket when done.
 func OpenLocal(dir string, uploadURL *url.URL, secret []byte) (*LocalStore, error) {
 	if len(secret) < 32 {
@@ -57,8 +57,15 @@ func OpenLocal(dir string, uploadURL *url.URL, secret []byte) (*LocalStore, erro
 	return &LocalStore{Bucket: bucket, signer: signer, receiving: map[string]bool{}}, nil
 }
 
-// key returns the object that a signed URL allows to PUT.
-func (s *LocalStore) key(ctx context.Context, u *url.URL, contentType string) (string, error) {
+// DownloadKey returns the object that a signed URL allows to GET, and false for a URL that was
+// not signed here for that, was changed or has expired.
+func (s *LocalStore) DownloadKey(ctx context.Context, u *url.URL) (objectKey string, ok bool) {
+	objectKey, err := s.signer.KeyFromURL(ctx, u)
+	return objectKey, err == nil && u.Query().Get("method") == http.MethodGet
+}
+
+// uploadKey returns the object that a signed URL allows to PUT.
+func (s *LocalStore) uploadKey(ctx context.Context, u *url.URL, contentType string) (string, error) {
 	objectKey, err := s.signer.KeyFromURL(ctx, u)
 	if q := u.Query(); err != nil || q.Get("method") != http.MethodPut || q.Get("contentType") != contentType {
 		return "", ErrUploadURL
@@ -71,7 +78,7 @@ func (s *LocalStore) key(ctx context.Context, u *url.URL, contentType string) (s
 // tenant. length is the Content-Length, or -1. Errors: ErrUploadURL, ErrAlreadyUploaded,
 // ErrTooLarge and ErrFileChanged for more and for fewer bytes.
 func (im *Importer) Receive(ctx context.Context, local *LocalStore, u *url.URL, contentType string, length int64, body io.Reader) error {
-	objectKey, err := local.key(ctx, u, contentType)
+	objectKey, err := local.uploadKey(ctx, u, contentType)
 	if err != nil {
 		return err
 	}

@@ -32,14 +32,21 @@ func key(s string) string {
 	}, s)
 }
 
-// suggestTargets guesses what each column is for: an exact spelling of a core column or
-// of a field's key or label, and for the address the only column that speaks of email.
+// suggestTargets guesses what each column is for: one that is called as a target is, as in an
+// export, is that; then a spelling of a core column or of a field's key or label, and for the
+// address the only column that speaks of email.
 func suggestTargets(header []string, set *customfields.Set) ([]string, error) {
 	targets := make([]string, len(header))
 	taken := map[string]bool{}
 	assign := func(i int, target string) {
 		if targets[i] == "" && !taken[target] {
 			targets[i], taken[target] = target, true
+		}
+	}
+	known := targetNames(set)
+	for i, name := range header {
+		if slices.Contains(known, name) {
+			assign(i, name)
 		}
 	}
 	for i, name := range header {
@@ -90,7 +97,7 @@ func parseMapping(header []string, mapping map[string]*string, set *customfields
 		if target == nil {
 			continue
 		}
-		known := append([]string{"email", "name", "status"}, prefixed(set)...)
+		known := targetNames(set)
 		switch {
 		case !slices.Contains(known, *target):
 			v.Fields = append(v.Fields, tenancy.FieldError{
@@ -120,12 +127,13 @@ func checkRequired(targets []string, set *customfields.Set) error {
 	return v.OrNil()
 }
 
-func prefixed(set *customfields.Set) []string {
-	keys := set.Keys()
-	for i := range keys {
-		keys[i] = fieldPrefix + keys[i]
+// targetNames are what a column can be mapped to.
+func targetNames(set *customfields.Set) []string {
+	names := []string{"email", "name", "status"}
+	for _, key := range set.Keys() {
+		names = append(names, fieldPrefix+key)
 	}
-	return keys
+	return names
 }
 
 func mapKeys[V any](m map[string]V) func(yield func(string) bool) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stratakit/strata/internal/formula"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -26,7 +27,7 @@ const (
 // the file's own columns, so that they can be corrected and uploaded again, and after
 // them __row, __errors and __suggestion. A cell that a spreadsheet would take for a
 // formula is written with a leading apostrophe (OWASP, CSV injection), which reading a
-// report takes away again. It streams, and holds no connection to the database while w
+// file takes away again. It streams, and holds no connection to the database while w
 // is slow. Errors: ErrNotFound, ErrSwept, *StateError before the file was read, what w says.
 func (im *Importer) WriteErrorReport(ctx context.Context, id ID, w io.Writer) error {
 	imp, s, err := im.read(ctx, id)
@@ -51,9 +52,9 @@ func (im *Importer) WriteErrorReport(ctx context.Context, id ID, w io.Writer) er
 			if i < len(cells) {
 				cell = cells[i]
 			}
-			record = append(record, escape(cell))
+			record = append(record, formula.Escape(cell))
 		}
-		return out.Write(append(record, row, escape(problems), escape(suggestions)))
+		return out.Write(append(record, row, formula.Escape(problems), formula.Escape(suggestions)))
 	}
 	if err := line(s.plan.Format.Header, reportRow, reportErrors, reportSuggestions); err != nil {
 		return err
@@ -200,29 +201,4 @@ func (r reportedRow) text() (problems, suggestions string) {
 		}
 	}
 	return strings.Join(messages, "; "), strings.Join(hints, "; ")
-}
-
-const formula = "=+-@\t\r"
-
-// escape makes a cell safe in a spreadsheet. Numbers with a sign are left alone.
-func escape(cell string) string {
-	switch {
-	case strings.HasPrefix(cell, "'") && cell != unescape(cell): // looks like an escape, and is not one
-	case cell == "" || !strings.Contains(formula, cell[:1]):
-		return cell
-	default:
-		if _, err := strconv.ParseFloat(cell, 64); err == nil {
-			return cell
-		}
-	}
-	return "'" + cell
-}
-
-// unescape undoes escape.
-func unescape(cell string) string {
-	rest := strings.TrimLeft(cell, "'")
-	if len(rest) < len(cell) && rest != "" && strings.Contains(formula, rest[:1]) {
-		return cell[1:]
-	}
-	return cell
 }

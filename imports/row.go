@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/internal/formula"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
 )
@@ -14,7 +15,6 @@ import (
 type judge struct {
 	targets []target
 	header  []string
-	report  bool // the file is an error report: undo its escapes
 }
 
 // target is what one column is for.
@@ -26,7 +26,7 @@ type target struct {
 }
 
 func newJudge(p plan, set *customfields.Set) (*judge, error) {
-	j := &judge{header: p.Format.Header, targets: make([]target, len(p.Targets)), report: isReport(p.Format.Header)}
+	j := &judge{header: p.Format.Header, targets: make([]target, len(p.Targets))}
 	for i, t := range p.Targets {
 		fieldKey, isField := strings.CutPrefix(t, fieldPrefix)
 		switch {
@@ -46,10 +46,14 @@ func newJudge(p plan, set *customfields.Set) (*judge, error) {
 }
 
 // row returns the values of stagedColumns for a record. What is wrong with it is part of
-// the row: nothing about one record is ever an error of the import.
+// the row: nothing about one record is ever an error of the import. Cells that were kept from
+// being formulas, as exports and error reports do it, are as they were before.
 func (j *judge) row(rec record) []any {
 	if rec.err != nil {
 		return invalid(rec, []tenancy.FieldError{{Field: "row", Code: "bad_csv", Message: reason(rec.err)}})
+	}
+	for i, cell := range rec.cells {
+		rec.cells[i] = formula.Unescape(cell)
 	}
 	if have, want := len(rec.cells), len(j.targets); have != want {
 		code, hint := "missing_columns", "a cell or a delimiter is missing"
@@ -68,9 +72,6 @@ func (j *judge) row(rec record) []any {
 		if !storable(cell) { // also in a column that is ignored: the file is not what it seems
 			wrong.add(tenancy.FieldError{Field: t.name, Code: "invalid_text", Message: "must be UTF-8 text without NUL"})
 			continue
-		}
-		if j.report {
-			cell = unescape(cell)
 		}
 		var problem *tenancy.FieldError
 		switch t.core {

@@ -139,7 +139,13 @@ func (s *Store) total(ctx context.Context, w where) (n int64, estimate bool, err
 
 // Count returns how many recipients of the domain match a filter, exactly.
 func (s *Store) Count(ctx context.Context, filter string) (int64, error) {
-	w, err := s.where(ctx, Query{Filter: filter})
+	return s.CountOf(ctx, Query{Filter: filter})
+}
+
+// CountOf returns how many recipients of the domain a Query is about on all of its pages,
+// exactly. Errors: *filter.Error, ErrTimeout.
+func (s *Store) CountOf(ctx context.Context, q Query) (int64, error) {
+	w, err := s.where(ctx, q)
 	if err != nil {
 		return 0, err
 	}

@@ -53,6 +53,7 @@ const (
 	FieldsManage         Permission = "fields.manage"
 	RecipientsRead       Permission = "recipients.read"
 	RecipientsManage     Permission = "recipients.manage"
+	RecipientsExport     Permission = "recipients.export"
 	PersonsLinkAcross    Permission = "persons.link_across"
 	PersonsLink          Permission = "persons.link"
 	JobsRead             Permission = "jobs.read"

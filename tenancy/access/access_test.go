@@ -66,7 +66,7 @@ func TestAllows(t *testing.T) {
 	}
 	workspace := []access.Permission{
 		access.MembersRead, access.MembersManage, access.RolesRead, access.UsageRead, access.WorkspaceManage, access.DomainManage,
-		access.SettingsOverride, access.LibraryManage, access.BlueprintPause, access.FieldsManage, access.RecipientsManage,
+		access.SettingsOverride, access.LibraryManage, access.BlueprintPause, access.FieldsManage, access.RecipientsManage, access.RecipientsExport,
 		access.PersonsLink, access.JobsManage, access.WorkspaceReportsRead, access.AuditRead,
 	}
 	everybody := []access.Permission{

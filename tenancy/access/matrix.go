@@ -36,6 +36,7 @@ func matrix() []Definition {
 		{FieldsManage, "Change custom field definitions", LevelWorkspace, WorkspaceAdmin},
 		{RecipientsRead, "Read recipients", LevelWorkspace, WorkspaceMember},
 		{RecipientsManage, "Create, change, import and delete recipients", LevelWorkspace, WorkspaceAdmin},
+		{RecipientsExport, "Export recipients into files", LevelWorkspace, WorkspaceAdmin},
 		{PersonsLinkAcross, "Link persons across workspaces", LevelCompany, CompanyAdmin},
 		{PersonsLink, "Link persons inside a workspace", LevelWorkspace, WorkspaceAdmin},
 		{JobsRead, "Follow background work", LevelWorkspace, WorkspaceMember},

@@ -1,0 +1,15 @@
+package exports
+
+import (
+	"embed"
+
+	"github.com/stratakit/strata/internal/migrate"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Migrations returns the package's migrations, for strata.Migrate.
+func Migrations() migrate.Line {
+	return migrate.Line{Name: "exports", Files: migrations, DomainTables: []string{"recipient_exports"}}
+}

@@ -1,0 +1,74 @@
+package recipients
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/stratakit/strata/customfields"
+)
+
+// Stream calls fn with every recipient that a Query is about, on all of its pages, in the order
+// of their ids, from one statement: all of them as they were at one moment, whatever is
+// written meanwhile. Of the Query it takes Deleted, Filter, Search and With. It holds one
+// recipient at a time, which is fn's to keep, and a connection until fn has had the last: fn
+// must not wait for another one. There is no time limit but that of ctx, and that of
+// PostgreSQL's statement_timeout. Errors: *filter.Error, *tenancy.ValidationError, ErrTimeout,
+// what fn returned, at which it ends.
+func (s *Store) Stream(ctx context.Context, q Query, fn func(Recipient) error) error {
+	w, err := s.where(ctx, q)
+	if err != nil {
+		return err
+	}
+	if w.with, err = s.with(ctx, q.With); err != nil {
+		return err
+	}
+	if w.fields, err = s.fields.Set(ctx); err != nil {
+		return err
+	}
+	// A filter may join an extension that With names too: each has its own scope.
+	err = s.db.ReadTrusted(ctx, `SELECT `+recipientColumns+w.with.columns()+`
+		FROM (SELECT r.* FROM strata.recipients r`+w.joins+` WHERE `+w.sql+`) r`+w.with.joins()+` ORDER BY r.id`, w.args, func(rows pgx.Rows) error {
+		for rows.Next() {
+			joined, put := w.with.scan()
+			r, err := scanRecipient(w.fields, rows, joined...)
+			if err != nil {
+				return err
+			}
+			if err := put(&r); err != nil {
+				return err
+			}
+			if err := fn(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "57014" && ctx.Err() == nil {
+		return ErrTimeout
+	}
+	return err
+}
+
+// ExtensionColumns returns what the row of an extension has in JSON beside its version and
+// times (Row.Values), in the order of its table, for whichever product's it is. Errors: a
+// *tenancy.ValidationError with the field "with" for one that is not there.
+func (s *Store) ExtensionColumns(ctx context.Context, name string) ([]string, error) {
+	found, err := s.with(ctx, []string{name})
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, c := range found[0].columns {
+		if c.JSON != "" {
+			names = append(names, c.JSON)
+		}
+	}
+	return names, nil
+}
+
+// Fields returns the custom fields by which the recipients of ctx's tenant are read.
+func (s *Store) Fields(ctx context.Context) (*customfields.Set, error) { return s.fields.Set(ctx) }
