@@ -60,6 +60,11 @@ var heavy = []struct {
 		regexp.MustCompile(`^github\.com/nyaruka/`),
 		"the numbering plans of the world are for products that write to phones",
 	},
+	{
+		regexp.MustCompile(`^/(tenancy|audit|billing|bulk|customfields|imports)(/|$)|^/recipients(/(persons|email|sms|whatsapp|push|phone|recipientshttp)(/|$)|$)`),
+		regexp.MustCompile(`^github\.com/(xuri|richardlehane|tiendc)/`),
+		"spreadsheets are for exports",
+	},
 }
 
 type goPackage struct {

@@ -36,7 +36,7 @@ func (h handler) Open(ctx context.Context, run bulk.Run) (bulk.Work, error) {
 	if err != nil {
 		return nil, permanent(err)
 	}
-	f, err := h.e.put(ctx, makeKey(row.prefix), row.fileName, p, func(int64) {})
+	f, err := h.e.put(ctx, makeKey(row.prefix), row.fileName, p, func(rows int64) { run.Report(rows, 0) })
 	if err != nil {
 		return nil, permanent(err)
 	}

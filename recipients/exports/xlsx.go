@@ -87,7 +87,7 @@ var epoch = time.Date(1900, time.March, 1, 0, 0, 0, 0, time.UTC)
 
 // cell returns a value as a cell of its type. A text is one whatever it begins with.
 func (b *workbook) cell(value any) (any, error) {
-	style := b.date
+	style, at := b.date, value
 	switch v := value.(type) {
 	case string:
 		if v == "" {
@@ -108,11 +108,11 @@ func (b *workbook) cell(value any) (any, error) {
 		}
 		return v, nil
 	case day:
-		style, value = b.day, time.Time(v)
+		style, at = b.day, time.Time(v)
 	}
-	if t, ok := value.(time.Time); ok {
+	if t, ok := at.(time.Time); ok {
 		if t.Before(epoch) {
-			return cellText(t), nil
+			return cellText(value), nil
 		}
 		return excelize.Cell{StyleID: style, Value: t.UTC()}, nil
 	}
