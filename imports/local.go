@@ -26,6 +26,9 @@ var (
 	ErrAlreadyUploaded error = fault.New(fault.Conflict, "already_uploaded", "a file has already been uploaded to this URL, or is being uploaded now")
 )
 
+// FilesPath is where the URLs of a LocalStore are served, below the server's prefix.
+const FilesPath = "/uploads"
+
 // LocalStore keeps files in a directory and hands out signed, expiring URLs to PUT them to
 // and to GET them from, which the same program serves (packages importshttp and exportshttp):
 // the same flow as with an object store in the cloud.

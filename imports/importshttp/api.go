@@ -30,7 +30,7 @@ var _ web.API = (*API)(nil)
 func New(importer *imports.Importer, local *imports.LocalStore) *API { return &API{importer, local} }
 
 // UploadPath is where uploads to a LocalStore are received, below the server's prefix.
-const UploadPath = "/uploads"
+const UploadPath = imports.FilesPath
 
 type uploadRequest struct {
 	FileName    string `json:"fileName"    validate:"required"`

@@ -59,7 +59,7 @@ func importOnce(ctx context.Context, w *world, file []byte, rows int) (process, 
 	if _, err = im.Process(ctx, imp.ID, imports.ProcessOptions{}); err != nil {
 		return 0, 0, err
 	}
-	if err = w.await(ctx, imp.ID); err != nil {
+	if err = w.await(ctx, bulk.RunID(imp.ID)); err != nil {
 		return 0, 0, err
 	}
 	process = time.Since(start)
@@ -67,7 +67,7 @@ func importOnce(ctx context.Context, w *world, file []byte, rows int) (process, 
 	if _, err = im.Commit(ctx, imp.ID); err != nil {
 		return 0, 0, err
 	}
-	if err = w.await(ctx, imp.ID); err != nil {
+	if err = w.await(ctx, bulk.RunID(imp.ID)); err != nil {
 		return 0, 0, err
 	}
 	commit = time.Since(start)
@@ -77,13 +77,13 @@ func importOnce(ctx context.Context, w *world, file []byte, rows int) (process, 
 	return process, commit, err
 }
 
-// await waits until the run of an import has ended.
-func (w *world) await(ctx context.Context, id imports.ID) error {
-	_, err := w.ended(ctx, bulk.RunID(id))
+// await waits until a run has completed.
+func (w *world) await(ctx context.Context, id bulk.RunID) error {
+	_, err := w.ended(ctx, id)
 	return err
 }
 
-// ended waits until a run has ended, and returns it.
+// ended waits until a run has completed, and returns it.
 func (w *world) ended(ctx context.Context, id bulk.RunID) (bulk.Run, error) {
 	progress, err := w.strata.Runner.Watch(ctx, id)
 	if err != nil {

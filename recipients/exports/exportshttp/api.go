@@ -12,7 +12,6 @@ import (
 
 	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/imports"
-	"github.com/stratakit/strata/imports/importshttp"
 	"github.com/stratakit/strata/internal/web"
 	"github.com/stratakit/strata/recipients/exports"
 	"github.com/stratakit/strata/tenancy"
@@ -63,7 +62,7 @@ func (a *API) Routes() []web.Route {
 		})
 		if a.local != nil {
 			routes = append(routes, web.Route{
-				Method: http.MethodGet, Path: importshttp.UploadPath, Name: "downloadFile", Summary: "Fetch a file at a signed URL",
+				Method: http.MethodGet, Path: imports.FilesPath, Name: "downloadFile", Summary: "Fetch a file at a signed URL",
 				Public: true, Untenanted: true, Long: true, ContentType: "application/octet-stream", Response: "", Handle: a.download,
 			})
 		}
