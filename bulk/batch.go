@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"runtime/debug"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -19,7 +20,7 @@ func (s *session) batch(ctx context.Context, w Work) (ended bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Hang)
 	defer cancel()
 	var next *record
-	var did int64
+	var at time.Time // when it was done
 	err = s.db.InTx(ctx, func(tx *tenancy.Tx) error {
 		now, err := s.fence(ctx, tx, s.rec)
 		if err != nil {
@@ -36,8 +37,9 @@ func (s *session) batch(ctx context.Context, w Work) (ended bool, err error) {
 		if err != nil {
 			return err
 		}
-		did, ended = b.Processed, b.Done
-		if next, err = s.advance(ctx, tx, now, b); err != nil || !b.Done {
+		ended = b.Done
+		at = s.cfg.Now()
+		if next, err = s.advance(ctx, tx, now, b, at.Sub(s.last)); err != nil || !b.Done {
 			return err
 		}
 		return s.end(ctx, tx, next, StateCompleted, nil, 0)
@@ -46,14 +48,14 @@ func (s *session) batch(ctx context.Context, w Work) (ended bool, err error) {
 		return ended, err
 	}
 	s.rec = next
-	s.done += did
+	s.last = at
 	s.batches++
 	s.cache.put(ctx, next.Run)
 	return false, nil
 }
 
-// advance writes what a batch did into the ledger and the run.
-func (s *session) advance(ctx context.Context, tx *tenancy.Tx, now *record, b Batch) (*record, error) {
+// advance writes what a batch did, in the time it took, into the ledger and the run.
+func (s *session) advance(ctx context.Context, tx *tenancy.Tx, now *record, b Batch, took time.Duration) (*record, error) {
 	if b.Processed < 0 || b.Total < 0 {
 		return nil, Permanent(fmt.Errorf("bulk: a batch of %s processed %d of %d", now.Kind, b.Processed, b.Total))
 	}
@@ -75,10 +77,7 @@ func (s *session) advance(ctx context.Context, tx *tenancy.Tx, now *record, b Ba
 	if own == nil {
 		own = map[string]int64{}
 	}
-	rate := now.Rate
-	if took := s.cfg.Now().Sub(s.counting).Seconds(); took > 0 {
-		rate = float64(s.done+b.Processed) / took
-	}
+	rate := averaged(s.rec.Rate, now.Processed, b.Processed, took.Seconds())
 	_, err := tx.Exec(ctx, tx.SQL(`INSERT INTO strata.run_batches (company_id, domain_id, run_id, batch_no, processed, counters, committed_at)
 		VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp())`),
 		now.CompanyID, now.DomainID, now.ID, now.batches+1, b.Processed, own)

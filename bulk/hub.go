@@ -2,6 +2,7 @@ package bulk
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -9,203 +10,274 @@ import (
 )
 
 const (
-	// watchEvery is how often the hub looks for news.
-	watchEvery = 500 * time.Millisecond
-	// confirmEvery is how long Redis is believed that a run stands still: the process
-	// that works on it may have died, or may not have reached Redis.
-	confirmEvery = 2 * time.Second
-	// readTimeout bounds one look at PostgreSQL.
-	readTimeout = 10 * time.Second
+	// lookEvery is how often the hub looks for news that nobody told it of.
+	lookEvery = 500 * time.Millisecond
+	// lookPause is the least time between two looks: many who begin to watch at once are
+	// answered by a few.
+	lookPause = 20 * time.Millisecond
+	// tellPause is the least time between two states of a run that its watches are told, but
+	// for the last.
+	tellPause = 200 * time.Millisecond
 )
 
-// hub looks for news for all watches of a process at once, while there are any.
+// hub tells all watches of a process what is new, while there are any. It hears of it at
+// once from the work of this process and from Redis, and looks for what it did not hear of.
 type hub struct {
 	runner *Runner
+	wake   chan struct{} // a look is wanted now
 
 	mu      sync.Mutex
-	watches map[*watch]bool
 	stopped bool               // a new watch ends at once
 	cancel  context.CancelFunc // of the loop; nil while there is none
+	count   int                // of watches
+	runs    map[subject]*known
+	rooms   map[tenancy.DomainID]*room
 
 	looking sync.Mutex // two loops overlap when one begins as another ends
-	last    map[watched]confirmed
 }
 
-type watched struct {
+// subject is a run that is watched, or with a zero id all runs of a domain.
+type subject struct {
 	domain tenancy.DomainID
-	id     RunID
+	run    RunID
 }
 
-// confirmed is what PostgreSQL said of a run and when.
-type confirmed struct {
-	version int64
-	at      time.Time
+// audience is who is told of a subject.
+type audience struct {
+	waiting []*watch // for their first answer
+	watches map[*watch]bool
 }
 
-// add delivers to w until it is over.
-func (h *hub) add(w *watch) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.watches == nil {
-		h.watches = map[*watch]bool{}
-	}
-	h.watches[w] = true
-	if h.stopped {
+// known is what the hub knows of a run that is watched, alone or with its domain.
+type known struct {
+	audience
+
+	level  tenancy.Level
+	newest Progress
+	since  time.Time // when that was new or was confirmed by PostgreSQL
+	told   time.Time
+	timer  *time.Timer // will tell; nil: there is nothing to tell
+}
+
+// room is a domain that is watched as a whole.
+type room struct {
+	audience
+
+	active map[RunID]*known
+}
+
+func newHub(r *Runner) *hub {
+	return &hub{runner: r, wake: make(chan struct{}, 1), runs: map[subject]*known{}, rooms: map[tenancy.DomainID]*room{}}
+}
+
+// begin delivers to w, and returns when the first state is known.
+func (h *hub) begin(w *watch) (<-chan Progress, error) {
+	if !h.add(w) { // the runner is stopped
 		w.cancel()
+		close(w.out)
+		return w.out, nil
 	}
-	if h.cancel == nil {
-		var ctx context.Context
-		ctx, h.cancel = context.WithCancel(context.Background())
-		go h.loop(ctx)
+	select {
+	case err := <-w.first:
+		if err != nil {
+			w.cancel()
+			h.remove(w)
+			return nil, err
+		}
+	case <-w.ctx.Done(): // by the caller, or by Stop
 	}
 	go func() {
 		w.deliver()
 		h.remove(w)
 	}()
+	return w.out, nil
+}
+
+// add makes a look answer w, unless the hub is stopped.
+func (h *hub) add(w *watch) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.stopped {
+		return false
+	}
+	a := h.audience(w.subject)
+	a.waiting = append(a.waiting, w)
+	if h.count++; h.cancel == nil {
+		var ctx context.Context
+		ctx, h.cancel = context.WithCancel(context.Background())
+		go h.loop(ctx)
+	}
+	h.wakeUp()
+	return true
+}
+
+// audience returns that of a subject. The caller holds mu.
+func (h *hub) audience(s subject) *audience {
+	if !s.run.IsZero() {
+		return &h.know(s).audience
+	}
+	d := h.rooms[s.domain]
+	if d == nil {
+		d = &room{audience: audience{watches: map[*watch]bool{}}, active: map[RunID]*known{}}
+		h.rooms[s.domain] = d
+	}
+	return &d.audience
+}
+
+// know returns what is known of a run. The caller holds mu.
+func (h *hub) know(s subject) *known {
+	k := h.runs[s]
+	if k == nil {
+		k = &known{audience: audience{watches: map[*watch]bool{}}}
+		h.runs[s] = k
+	}
+	return k
 }
 
 func (h *hub) remove(w *watch) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.watches, w)
-	if len(h.watches) == 0 && h.cancel != nil {
+	w.gone = true
+	a := h.audience(w.subject)
+	delete(a.watches, w)
+	a.waiting = slices.DeleteFunc(a.waiting, func(other *watch) bool { return other == w })
+	h.forget(w.subject)
+	if h.count--; h.count == 0 {
 		h.cancel()
 		h.cancel = nil
 	}
 }
 
+// forget drops what is known of a subject that nobody watches any more. The caller holds mu.
+func (h *hub) forget(s subject) {
+	d := h.rooms[s.domain]
+	if d != nil && len(d.waiting)+len(d.watches) == 0 {
+		delete(h.rooms, s.domain)
+		for id := range d.active {
+			h.forget(subject{s.domain, id})
+		}
+		d = nil
+	}
+	if k := h.runs[s]; k != nil && len(k.waiting)+len(k.watches) == 0 && (d == nil || d.active[s.run] == nil) {
+		delete(h.runs, s)
+	}
+}
+
 // stop ends all watches, also those that begin before the next start.
 func (h *hub) stop() {
-	h.setStopped(true)
-	for _, w := range h.all() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stopped = true
+	for _, k := range h.runs {
+		k.stop()
+	}
+	for _, d := range h.rooms {
+		d.stop()
+	}
+}
+
+func (h *hub) start() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stopped = false
+}
+
+func (a *audience) stop() {
+	for _, w := range a.waiting {
+		w.cancel()
+	}
+	for w := range a.watches {
 		w.cancel()
 	}
 }
 
-func (h *hub) setStopped(stopped bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.stopped = stopped
+func (a *audience) end() {
+	for w := range a.watches {
+		w.end()
+	}
 }
 
-func (h *hub) all() []*watch {
+func (a *audience) offer(p Progress) {
+	for w := range a.watches {
+		w.offer(p)
+	}
+}
+
+// heard takes what somebody says of a run. That it has ended, or has begun, PostgreSQL is
+// asked: what is said may be late, and does not say who may see the run.
+func (h *hub) heard(c cached) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	all := make([]*watch, 0, len(h.watches))
-	for w := range h.watches {
-		all = append(all, w)
+	k := h.runs[subject{c.Domain, c.JobID}]
+	switch {
+	case k == nil:
+		if h.rooms[c.Domain] != nil {
+			h.wakeUp()
+		}
+	case c.Version <= k.newest.Version:
+	case c.Status.Final():
+		k.since = time.Time{}
+		h.wakeUp()
+	default:
+		h.news(c.Domain, k, c.Progress)
 	}
-	return all
+}
+
+// news tells the watches of a run that has not ended, now or when tellPause is over. The
+// caller holds mu.
+func (h *hub) news(domain tenancy.DomainID, k *known, p Progress) {
+	k.newest, k.since = p, time.Now()
+	if k.timer != nil {
+		return
+	}
+	tell := func() {
+		k.told = time.Now()
+		k.offer(k.newest)
+		if d := h.rooms[domain]; d != nil && d.active[p.JobID] == k {
+			d.offer(k.newest)
+		}
+	}
+	wait := tellPause - time.Since(k.told)
+	if wait <= 0 {
+		tell()
+		return
+	}
+	k.timer = time.AfterFunc(wait, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		k.timer = nil
+		tell()
+	})
+}
+
+func (h *hub) wakeUp() {
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
 }
 
 func (h *hub) loop(ctx context.Context) {
-	tick := time.NewTicker(watchEvery)
+	var listening sync.WaitGroup
+	listening.Go(func() { h.runner.cache.listen(ctx) })
+	defer listening.Wait()
+	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
+	pause := time.NewTimer(0)
+	defer pause.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-pause.C:
+		}
+		select {
+		case <-ctx.Done():
+			return
 		case <-tick.C:
+		case <-h.wake:
 		}
+		pause.Reset(lookPause)
 		h.look(ctx)
-	}
-}
-
-// look asks Redis for what is watched, PostgreSQL for what Redis cannot be believed
-// about, and tells the watches.
-func (h *hub) look(ctx context.Context) {
-	h.looking.Lock()
-	defer h.looking.Unlock()
-	if h.last == nil {
-		h.last = map[watched]confirmed{}
-	}
-	all := h.all()
-	single := map[watched]bool{}
-	var ids []RunID
-	for _, w := range all {
-		if key := (watched{w.domain, w.id}); !w.id.IsZero() && !single[key] {
-			single[key] = true
-			ids = append(ids, w.id)
-		}
-	}
-	known := h.runner.cache.get(ctx, ids)
-	for _, w := range all {
-		if c, ok := known[w.id]; ok && c.Domain == w.domain && !c.Status.Final() {
-			w.offer(c.Progress)
-		}
-	}
-	ask := map[watched]bool{}
-	for key := range single {
-		if h.doubtful(key, known) {
-			ask[key] = true
-		}
-	}
-	h.confirm(ctx, all, ask)
-	for key := range h.last {
-		if !single[key] {
-			delete(h.last, key)
-		}
-	}
-}
-
-// doubtful reports whether PostgreSQL has to be asked about a run: Redis does not know
-// it, says it has ended, or has said nothing new for a while.
-func (h *hub) doubtful(key watched, known map[RunID]cached) bool {
-	c, ok := known[key.id]
-	if !ok || c.Domain != key.domain || c.Status.Final() {
-		return true
-	}
-	last := h.last[key]
-	if c.Version > last.version {
-		h.last[key] = confirmed{c.Version, time.Now()}
-		return false
-	}
-	return time.Since(last.at) >= confirmEvery
-}
-
-// confirm asks PostgreSQL, once, for runs and for all active runs of the domains that
-// are watched as a whole. Where it does not answer, the next look asks again.
-func (h *hub) confirm(ctx context.Context, all []*watch, ask map[watched]bool) {
-	var domains, whole []tenancy.DomainID
-	var ids []RunID
-	for key := range ask {
-		domains, ids = append(domains, key.domain), append(ids, key.id)
-	}
-	for _, w := range all {
-		if !w.id.IsZero() {
-			continue
-		}
-		whole, domains = append(whole, w.domain), append(domains, w.domain)
-		w.mu.Lock()
-		for id := range w.active { // those that end are active no more
-			ids = append(ids, id)
-		}
-		w.mu.Unlock()
-	}
-	if len(domains) == 0 {
-		return
-	}
-	reading, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	runs, err := h.runner.progress(reading, domains, ids, whole)
-	if err != nil {
-		h.runner.cfg.Log.DebugContext(ctx, "cannot read the progress of runs", "error", err)
-		return
-	}
-	found := map[watched]bool{}
-	for _, run := range runs {
-		key := watched{run.DomainID, run.ID}
-		found[key] = true
-		if ask[key] {
-			h.last[key] = confirmed{run.Version, time.Now()}
-		}
-		for _, w := range all {
-			w.see(run)
-		}
-	}
-	for _, w := range all {
-		if key := (watched{w.domain, w.id}); ask[key] && !found[key] {
-			w.end() // it was deleted
-		}
 	}
 }

@@ -67,9 +67,9 @@ func (s *session) open(ctx context.Context) (w Work, err error) {
 			err = Permanent(errors.New("bulk: Open returned no Work"))
 		}
 		if done, _, _ := run.opening.said(); done > 0 { // it is what the next batch will count
-			s.counting, s.done = run.opening.begun, 0
-		} else if s.counting.IsZero() {
-			s.counting = s.cfg.Now()
+			s.last = run.opening.begun
+		} else if s.last.IsZero() {
+			s.last = s.cfg.Now()
 		}
 		return w, err
 	}
@@ -126,7 +126,7 @@ func (s *session) keep(ctx context.Context, o *opening, end context.CancelCauseF
 // extend extends the lease and writes down how far Open is.
 func (s *session) extend(ctx context.Context, o *opening) (now *record, err error) {
 	done, total, _ := o.said()
-	rate := float64(done) / max(1, s.cfg.Now().Sub(o.begun).Seconds())
+	rate := averaged(s.rec.Rate, s.rec.Processed, done, s.cfg.Now().Sub(o.begun).Seconds())
 	err = s.db.InTx(ctx, func(tx *tenancy.Tx) (err error) {
 		now, err = one(tx.Query(ctx, tx.SQL(`UPDATE strata.runs SET lease_until = clock_timestamp() + $4::interval, opened = $5::bigint,
 				total = CASE WHEN $6::bigint > 0 THEN $6 ELSE total END, rate = CASE WHEN $5::bigint > 0 THEN $7::float8 ELSE rate END, updated_at = now(), version = version + (opened <> $5::bigint OR $6 > 0 AND total <> $6)::int

@@ -59,7 +59,8 @@ type Run struct {
 	// Opened is how far the Open that goes on has come, beyond Processed.
 	Opened   int64
 	Counters map[string]int64
-	// Rate is how much was processed in a second, lately.
+	// Rate is how much was processed in a second of work, as an average in which what is
+	// older weighs less: 1/e of what it weighed 30 seconds of work before.
 	Rate float64
 
 	// Failures counts the attempts that failed since a batch last committed.

@@ -66,7 +66,7 @@ type Runner struct {
 	cfg      Config
 	river    *river.Client[pgx.Tx]
 	cache    *cache
-	hub      hub
+	hub      *hub
 	slots    chan struct{} // one for each run that is worked on
 
 	mu       sync.Mutex
@@ -109,8 +109,8 @@ func NewRunner(db *tenancy.DB, client redis.UniversalClient, recorder *audit.Rec
 		return nil, errors.New("bulk: a number in the Config is negative")
 	}
 	r.slots = make(chan struct{}, r.cfg.MaxWorkers)
-	r.cache = newCache(client)
-	r.hub.runner = r
+	r.hub = newHub(r)
+	r.cache = newCache(client, r.hub.heard)
 	var err error
 	if r.river, err = newRiver(r, false); err != nil {
 		return nil, fmt.Errorf("bulk: %w", err)
@@ -180,7 +180,7 @@ func (r *Runner) Start(ctx context.Context) error {
 		l.cancel()
 		return fmt.Errorf("bulk: start: %w", err)
 	}
-	r.hub.setStopped(false)
+	r.hub.start()
 	l.working.Go(func() { r.poll(l) })
 	return nil
 }

@@ -14,10 +14,9 @@ type session struct {
 	life *life
 	rec  *record // what the run's row said last
 
-	began    time.Time // when the first batch did
-	counting time.Time // since when done is counted
-	done     int64     // processed since
-	batches  int       // committed since
+	began   time.Time // when the first batch did
+	last    time.Time // when the last one was done
+	batches int       // committed since
 }
 
 // take claims a run, or returns nil when it is not there to be worked on.

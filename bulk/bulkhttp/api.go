@@ -13,12 +13,16 @@ import (
 )
 
 // API is the routes of jobs.
-type API struct{ runner *bulk.Runner }
+type API struct {
+	runner *bulk.Runner
+	pace   pace
+	frames frames
+}
 
 var _ web.API = (*API)(nil)
 
 // New returns the routes over runner.
-func New(runner *bulk.Runner) *API { return &API{runner} }
+func New(runner *bulk.Runner) *API { return &API{runner: runner, pace: defaultPace()} }
 
 // Job is a run as clients see it.
 type Job struct {

@@ -1,7 +1,6 @@
 package bulkhttp_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -46,6 +45,7 @@ type world struct {
 	*tenancytest.Env
 	runner  *bulk.Runner
 	step    chan error
+	api     *bulkhttp.API
 	handler http.Handler
 	server  *httptest.Server
 }
@@ -72,7 +72,8 @@ func open(t *testing.T) *world {
 		return tenancy.Actor{}, errors.New("no such token")
 	}, nil)
 	require.NoError(t, err)
-	w.handler = server.Handler(bulkhttp.New(w.runner))
+	w.api = bulkhttp.New(w.runner)
+	w.handler = server.Handler(w.api)
 	w.serve(t, 0)
 	return w
 }
@@ -83,6 +84,11 @@ func (w *world) serve(t *testing.T, writeTimeout time.Duration) {
 	w.server = httptest.NewUnstartedServer(w.handler)
 	w.server.Config.WriteTimeout = writeTimeout
 	w.server.Start()
+	w.closing(t)
+}
+
+func (w *world) closing(t *testing.T) {
+	t.Helper()
 	t.Cleanup(w.server.Close)
 	t.Cleanup(func() { require.NoError(t, w.runner.Stop(context.Background())) }) // before the server: it waits for streams
 }
@@ -101,9 +107,18 @@ func (w *world) jobs() string { return "/domains/" + w.A.DomainID.String() + "/j
 
 func (w *world) do(t *testing.T, who, method, path string) *http.Response {
 	t.Helper()
+	return w.again(t, who, method, path, "")
+}
+
+// again is do of an EventSource that lost its connection after an event.
+func (w *world) again(t *testing.T, who, method, path, id string) *http.Response {
+	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, w.server.URL+path, http.NoBody)
 	require.NoError(t, err)
 	r.Header.Set("Authorization", who)
+	if id != "" {
+		r.Header.Set("Last-Event-ID", id)
+	}
 	res, err := w.server.Client().Do(r)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = res.Body.Close() })
@@ -118,33 +133,6 @@ func (w *world) job(t *testing.T, method, path string) bulkhttp.Job {
 	require.NoError(t, json.NewDecoder(res.Body).Decode(&d))
 	return d.Data
 }
-
-// events reads a stream to its end, or until stop.
-func events(t *testing.T, body io.Reader, stop func(bulk.Progress) bool) []bulk.Progress {
-	t.Helper()
-	var all []bulk.Progress
-	var event, id string
-	for lines := bufio.NewScanner(body); lines.Scan(); {
-		name, value, _ := strings.Cut(lines.Text(), ": ")
-		switch name {
-		case "event":
-			event = value
-		case "id":
-			id = value
-		case "data":
-			require.Equal(t, "progress", event)
-			require.NotEmpty(t, id)
-			var p bulk.Progress
-			require.NoError(t, json.Unmarshal([]byte(value), &p))
-			if all = append(all, p); stop(p) {
-				return all
-			}
-		}
-	}
-	return all
-}
-
-func never(bulk.Progress) bool { return false }
 
 func TestWhoMayDoWhat(t *testing.T) {
 	t.Parallel()
@@ -211,37 +199,4 @@ func TestJobs(t *testing.T) {
 	for _, name := range []string{"jobId", "kind", "status", "processed", "total", "percentage", "attempts", "error", "createdAt", "startedAt", "finishedAt"} {
 		require.Contains(t, string(want), `"`+name+`":`)
 	}
-}
-
-func TestProgress(t *testing.T) {
-	t.Parallel()
-	w := open(t)
-	w.serve(t, 500*time.Millisecond) // streams last longer
-	run := w.submit(t)
-	res := w.do(t, "a", "GET", w.jobs()+"/"+run.ID.String()+"/progress")
-	all := w.do(t, "a", "GET", w.jobs()+"/progress")
-	for _, res := range []*http.Response{res, all} {
-		require.Equal(t, http.StatusOK, res.StatusCode)
-		require.Equal(t, "text/event-stream", res.Header.Get("Content-Type"))
-		require.Equal(t, "no-cache, no-transform", res.Header.Get("Cache-Control"))
-		require.Equal(t, "no", res.Header.Get("X-Accel-Buffering"))
-	}
-	require.NoError(t, w.runner.Start(t.Context()))
-	go func() {
-		for range 3 {
-			w.step <- nil
-			<-time.After(300 * time.Millisecond) // longer in all than the server's WriteTimeout
-		}
-		close(w.step)
-	}()
-	got := events(t, res.Body, never)
-	require.Equal(t, bulk.StateQueued, got[0].Status, "first what is")
-	last := got[len(got)-1]
-	require.Equal(t, bulk.StateCompleted, last.Status)
-	require.EqualValues(t, 4, last.Processed)
-	ended := events(t, all.Body, func(p bulk.Progress) bool { return p.Status.Final() })
-	require.Equal(t, last, ended[len(ended)-1])
-
-	require.NoError(t, w.runner.Stop(t.Context()))
-	require.Empty(t, events(t, all.Body, never), "Stop ends the streams")
 }

@@ -2,10 +2,8 @@ package bulkhttp
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/stratakit/strata/bulk"
@@ -14,11 +12,12 @@ import (
 )
 
 const (
-	// heartbeat is how often a stream without news sends a comment, so that nobody on
-	// the way takes it for dead.
-	heartbeat = 15 * time.Second
-	// writeLimit is how long a client may take for one event.
-	writeLimit = 10 * time.Second
+	// endsAgain is by how much the time at which a client last heard of a domain is set back
+	// when it asks what ended since: an end is written down somewhat before it can be seen,
+	// and not by our clock.
+	endsAgain = time.Minute
+	// endsKept is how long ago a client may have heard last to be told of what ended since.
+	endsKept = time.Hour
 )
 
 type action func(context.Context, bulk.RunID) (bulk.Run, error)
@@ -42,69 +41,51 @@ func (a *API) one(do action) func(http.ResponseWriter, *http.Request) error {
 	}
 }
 
+// follow streams the progress of one job. The id of an event is the version of the job. A
+// client that comes back having seen the end is told so by a 204, at which an EventSource
+// gives up; else it gets the state as it is.
 func (a *API) follow(w http.ResponseWriter, r *http.Request) error {
 	id, err := jobID(r)
 	if err != nil {
 		return err
 	}
-	return stream(w, r, func(ctx context.Context) (<-chan bulk.Progress, error) { return a.runner.Watch(ctx, id) })
-}
-
-func (a *API) followAll(w http.ResponseWriter, r *http.Request) error {
-	return stream(w, r, a.runner.WatchDomain)
-}
-
-// stream sends what watch tells as server-sent events until it ends or the client goes.
-func stream(w http.ResponseWriter, r *http.Request, watch func(context.Context) (<-chan bulk.Progress, error)) error {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel() // a client that cannot be written to is not watched for
-	news, err := watch(ctx)
+	news, err := a.runner.Watch(ctx, id)
 	if err != nil {
 		return err
 	}
-	h := w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-cache, no-transform")
-	h.Set("X-Accel-Buffering", "no") // nginx
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(http.StatusOK)
-
-	rc := http.NewResponseController(w)
-	defer func() { _ = rc.SetWriteDeadline(time.Time{}) }() // the connection may serve other requests
-	send := func(format string, args ...any) bool {
-		// Without a deadline of each event the server's WriteTimeout would end the stream,
-		// and a client that reads nothing would hold it for ever.
-		if err := rc.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-			return false
-		}
-		if _, err := fmt.Fprintf(w, format, args...); err != nil {
-			return false
-		}
-		err := rc.Flush()
-		return err == nil || errors.Is(err, http.ErrNotSupported)
-	}
-	if !send(": follow\n\n") { // the headers go out before there is news
+	version := func(p bulk.Progress) string { return strconv.FormatInt(p.Version, 10) }
+	first, ok := <-news
+	if ok && first.Status.Final() && r.Header.Get("Last-Event-ID") == version(first) {
+		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	beat := time.NewTicker(heartbeat)
-	defer beat.Stop()
-	for {
-		select {
-		case p, ok := <-news:
-			if !ok {
-				return nil
-			}
-			data, err := json.Marshal(p)
-			if err != nil {
-				return err
-			}
-			if !send("event: progress\nid: %d\ndata: %s\n\n", p.Version, data) {
-				return nil
-			}
-		case <-beat.C:
-			if !send(": heartbeat\n\n") {
-				return nil
-			}
+	s := a.stream(w)
+	if ok {
+		s.send(first, version(first))
+	}
+	s.follow(news, version)
+	return nil
+}
+
+// followAll streams the progress of all jobs of a domain. The id of an event is the time, in
+// milliseconds since 1970: a client that comes back with it within an hour is told of what
+// ended meanwhile, and once more of what ended in the minute before.
+func (a *API) followAll(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	var since time.Time
+	if ms, err := strconv.ParseInt(r.Header.Get("Last-Event-ID"), 10, 64); err == nil {
+		since = time.UnixMilli(ms).Add(-endsAgain)
+		if oldest := time.Now().Add(-endsKept); since.Before(oldest) {
+			since = oldest
 		}
 	}
+	news, err := a.runner.WatchDomain(ctx, since)
+	if err != nil {
+		return err
+	}
+	a.stream(w).follow(news, func(bulk.Progress) string { return strconv.FormatInt(time.Now().UnixMilli(), 10) })
+	return nil
 }
