@@ -148,6 +148,9 @@ func (h *hub) goesOn(s subject, run Run) {
 	if k.level != run.Level { // its id was submitted again, for another level
 		k.end()
 		k.level = run.Level
+		if d := h.rooms[s.domain]; d != nil {
+			delete(d.active, s.run)
+		}
 	}
 	k.since = time.Now()
 	if run.Version > k.newest.Version {

@@ -53,7 +53,7 @@ func (r *Runner) WatchDomain(ctx context.Context, since time.Time) (<-chan Progr
 type watch struct {
 	subject subject
 	level   tenancy.Level // of the runs that it may be told of
-	since   time.Time // what ended since then is told too, unless it is zero
+	since   time.Time     // what ended since then is told too, unless it is zero
 	out     chan Progress
 	first   chan error      // gets one value when the first state is there, or is not to be had
 	ctx     context.Context // a watch lasts as long as it

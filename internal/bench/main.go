@@ -17,6 +17,7 @@ type options struct {
 	rows       int
 	filterRows int
 	repeat     int
+	clients    int
 	only       string
 	plans      bool
 	profile    string
@@ -32,6 +33,7 @@ func scenarios() []scenario {
 		{"bulk", measureBulk},
 		{"export", measureExports},
 		{"calls", measureCalls},
+		{"sse", measureStreams},
 	}
 }
 
@@ -41,11 +43,23 @@ type scenario struct {
 }
 
 func main() {
+	if part := os.Getenv(childVariable); part != "" {
+		if err := runChild(part); err != nil {
+			fmt.Fprintf(os.Stderr, "bench: %s: %v\n", part, err)
+			os.Exit(1)
+		}
+		return
+	}
 	var o options
 	flag.IntVar(&o.rows, "rows", 200_000, "rows of the file that is imported")
 	flag.IntVar(&o.filterRows, "filter-rows", 1_000_000, "recipients in the table that is filtered, four tenths of them in one domain, and in the domain that is exported")
 	flag.IntVar(&o.repeat, "repeat", 3, "how often an import is repeated; what is quicker is repeated more often")
+<<<<<<< HEAD
 	flag.StringVar(&o.only, "only", "", "scenarios to run, with commas between: import, filter, fields, recipients, bulk, export, calls")
+=======
+	flag.IntVar(&o.clients, "clients", 1000, "clients that follow jobs")
+	flag.StringVar(&o.only, "only", "", "scenarios to run, with commas between: import, filter, fields, recipients, calls, sse")
+>>>>>>> 04e457c (bench: a thousand clients that follow jobs; why progress is as it is)
 	flag.BoolVar(&o.plans, "plans", false, "print the plans of fields, ours and those of the SQL by hand")
 	flag.StringVar(&o.profile, "cpuprofile", "", "file for a CPU profile of this process")
 	flag.Parse()
@@ -61,8 +75,8 @@ func run(ctx context.Context, o options) (err error) {
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	}
-	if o.rows < 1000 || o.filterRows < 1000 || o.repeat < 1 {
-		return errors.New("-rows and -filter-rows want at least 1000, -repeat at least 1")
+	if o.rows < 1000 || o.filterRows < 1000 || o.repeat < 1 || o.clients < 1 {
+		return errors.New("-rows and -filter-rows want at least 1000, -repeat and -clients at least 1")
 	}
 	chosen, err := choose(o.only)
 	if err != nil {

@@ -27,9 +27,13 @@ import (
 // world is the servers, Strata wired on them, and a pool for what is written by hand.
 type world struct {
 	pool   *pgxpool.Pool
+	redis  *redis.Client
 	strata *strata.Strata
 	about  string
 	close  func() error
+
+	// For processes of their own.
+	postgresURL, redisURL string
 
 	companies int
 }
@@ -89,7 +93,10 @@ func openWorld(ctx context.Context) (_ *world, err error) {
 	if err := s.Start(ctx); err != nil {
 		return nil, err
 	}
-	w := &world{pool: pool, strata: s, close: closeAll}
+	w := &world{pool: pool, redis: client, strata: s, close: closeAll, redisURL: servers.Redis.URL}
+	if w.postgresURL, err = urlOf(servers.Postgres.URL, pool); err != nil {
+		return nil, err
+	}
 	w.about = fmt.Sprintf("PostgreSQL: %s; Redis: %s", servers.Postgres.Source, servers.Redis.Source)
 	return w, nil
 }
@@ -119,6 +126,16 @@ func ownDatabase(ctx context.Context, serverURL string) (*pgxpool.Pool, func() e
 		return nil, nil, errors.Join(err, drop())
 	}
 	return pool, func() error { pool.Close(); return drop() }, nil
+}
+
+// urlOf returns the URL of the database of pool on the server.
+func urlOf(serverURL string, pool *pgxpool.Pool) (string, error) {
+	u, err := url.Parse(serverURL)
+	if err != nil {
+		return "", fmt.Errorf("the server is not named by a URL: %w", err)
+	}
+	u.Path = "/" + pool.Config().ConnConfig.Database
+	return u.String(), nil
 }
 
 // company makes a company with the fields of the generated files, and returns a context
