@@ -61,7 +61,7 @@ func (a *API) follow(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	s := a.stream(w)
+	s := a.stream(w, r)
 	if ok {
 		s.send(first, version(first))
 	}
@@ -86,6 +86,6 @@ func (a *API) followAll(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	a.stream(w).follow(news, func(bulk.Progress) string { return strconv.FormatInt(time.Now().UnixMilli(), 10) })
+	a.stream(w, r).follow(news, func(bulk.Progress) string { return strconv.FormatInt(time.Now().UnixMilli(), 10) })
 	return nil
 }

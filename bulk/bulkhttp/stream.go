@@ -37,7 +37,7 @@ type stream struct {
 }
 
 // stream begins the answer: the headers go out before there is news.
-func (a *API) stream(w http.ResponseWriter) *stream {
+func (a *API) stream(w http.ResponseWriter, r *http.Request) *stream {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-cache, no-transform")
@@ -45,6 +45,9 @@ func (a *API) stream(w http.ResponseWriter) *stream {
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(http.StatusOK)
 	s := &stream{api: a, w: w, rc: http.NewResponseController(w)}
+	if r.Method == http.MethodHead { // that was all, and what is written would only be dropped
+		s.err = http.ErrBodyNotAllowed
+	}
 	retry := comeBack + rand.N(comeBack)
 	s.write("retry: %d\n\n", retry.Milliseconds())
 	return s
@@ -89,7 +92,7 @@ func (s *stream) write(format string, args ...any) {
 		return
 	}
 	defer func() { _ = s.rc.SetWriteDeadline(time.Time{}) }()
-	if _, s.err = fmt.Fprintf(s.w, format, args...); s.err == nil { // a HEAD has no body, and ends here
+	if _, s.err = fmt.Fprintf(s.w, format, args...); s.err == nil {
 		s.err = unlessUnsupported(s.rc.Flush())
 	}
 }
