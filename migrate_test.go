@@ -120,12 +120,12 @@ func TestMigrateTouchesOnlyItsSchemas(t *testing.T) {
 func TestEveryTableHasItsWalls(t *testing.T) {
 	t.Parallel()
 	pool := dbtest.Database(t, tenancytest.Template())
-	// Only the library's own bookkeeping of versions, tables and indexes belongs to no tenant, and no
+	// Only the library's own bookkeeping of versions, tables, indexes and processes belongs to no tenant, and no
 	// runtime role may change it, but for notes that it cannot read.
 	rows, err := pool.Query(t.Context(), `
 		SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE n.nspname = 'strata' AND c.relkind IN ('r', 'p')
-		  AND c.relname NOT IN ('schema_lines', 'tenant_tables', 'recipient_extensions', 'field_indexes', 'field_uses') AND c.relname NOT LIKE 'goose\_%'
+		  AND c.relname NOT IN ('schema_lines', 'tenant_tables', 'recipient_extensions', 'field_indexes', 'field_uses', 'run_workers') AND c.relname NOT LIKE 'goose\_%'
 		  AND NOT (c.relrowsecurity AND c.relforcerowsecurity
 			AND EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polroles = ARRAY['strata_app'::regrole::oid] AND p.polwithcheck IS NOT NULL)
 			AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'company_id' OR c.relname = 'companies')
@@ -184,7 +184,7 @@ func TestEveryTableIsGuarded(t *testing.T) {
 		"blueprint_counters", "blueprint_tasks", "custom_field_runs", "custom_field_uniques", "domain_checks", "field_indexes", "field_uses",
 		"goose_access", "goose_audit", "goose_billing", "goose_blueprint", "goose_bulk", "goose_customfields", "goose_exports", "goose_imports", "goose_indexes", "goose_library", "goose_lifecycle", "goose_move", "goose_persons",
 		"goose_recipients", "goose_settings", "goose_tenancy",
-		"idempotency_keys", "import_rows", "moves", "person_keys", "person_matches", "recipient_counts", "recipient_extensions", "run_batches", "run_failures", "run_targets", "runs", "schema_lines", "tenant_tables",
+		"idempotency_keys", "import_rows", "moves", "person_keys", "person_matches", "recipient_counts", "recipient_extensions", "run_attempts", "run_batches", "run_failures", "run_targets", "run_workers", "runs", "schema_lines", "tenant_tables",
 	}, unguarded)
 
 	change := func(entries ...audit.Entry) error {

@@ -366,6 +366,7 @@ func (s *Strata) keepHouse(ctx context.Context) {
 		{"fold counts", s.Recipients.FoldCounts},
 		{"reconcile counts", s.reconcileCounts},
 		{"sweep exports", s.Exports.Sweep},
+		{"forget old runs", s.Runner.Forget},
 	}
 	if s.Imports != nil {
 		chores = append(chores, chore{"sweep imports", s.Imports.Sweep})

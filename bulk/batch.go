@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"runtime/debug"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -21,6 +20,8 @@ func (s *session) batch(ctx context.Context, w Work) (ended bool, err error) {
 	defer cancel()
 	var next *record
 	var at time.Time // when it was done
+	var did int64
+	began := s.cfg.Now()
 	err = s.db.InTx(ctx, func(tx *tenancy.Tx) error {
 		now, err := s.fence(ctx, tx, s.rec)
 		if err != nil {
@@ -30,26 +31,28 @@ func (s *session) batch(ctx context.Context, w Work) (ended bool, err error) {
 			return err
 		}
 		var b Batch
-		err = safely(func() (err error) {
+		err = safely("Batch", func() (err error) {
 			b, err = w.Batch(ctx, tx)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		ended = b.Done
+		did, ended = b.Processed, b.Done
 		at = s.cfg.Now()
 		if next, err = s.advance(ctx, tx, now, b, at.Sub(s.last)); err != nil || !b.Done {
 			return err
 		}
 		return s.end(ctx, tx, next, StateCompleted, nil, 0)
 	})
+	s.meter.batch(ctx, s.rec.Kind, s.cfg.Now().Sub(began))
 	if err != nil || ended {
 		return ended, err
 	}
 	s.rec = next
 	s.last = at
-	s.batches++
+	s.commits++
+	s.pace.did(began, did, next.MaxPerSecond)
 	s.cache.put(ctx, next.Run)
 	return false, nil
 }
@@ -94,17 +97,6 @@ func (s *session) advance(ctx context.Context, tx *tenancy.Tx, now *record, b Ba
 		return nil, fmt.Errorf("bulk: advance: %w", err)
 	}
 	return next, nil
-}
-
-// safely runs code of a handler and makes an error of a panic: it is one run's, not the
-// process's.
-func safely(fn func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return fn()
 }
 
 // conflict reports whether a transaction lost against another one and only has to be

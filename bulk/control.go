@@ -101,9 +101,10 @@ func (r *Runner) retry(ctx context.Context, tx *tenancy.Tx, rec *record) error {
 	return r.enqueue(ctx, tx, rec.ref(), rec.queue)
 }
 
-// set changes columns of a run that tx has locked and says so in the audit trail.
-func (r *Runner) set(ctx context.Context, tx *tenancy.Tx, rec *record, action, columns string) error {
-	_, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.runs SET `+columns+`, updated_at = now(), version = version + 1 WHERE domain_id = $1 AND id = $2`), rec.DomainID, rec.ID)
+// set changes columns of a run that tx has locked, to args from $3 on, and says so in the
+// audit trail.
+func (r *Runner) set(ctx context.Context, tx *tenancy.Tx, rec *record, action, columns string, args ...any) error {
+	_, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.runs SET `+columns+`, updated_at = now(), version = version + 1 WHERE domain_id = $1 AND id = $2`), append([]any{rec.DomainID, rec.ID}, args...)...)
 	if err != nil {
 		return err
 	}

@@ -176,11 +176,17 @@ func TestIsolation(t *testing.T) {
 	run := w.submit(t, w.A.Ctx, r, 10)
 	_, err := r.Get(w.B.Ctx, run.ID)
 	require.ErrorIs(t, err, bulk.ErrNotFound)
-	for _, do := range []func(context.Context, bulk.RunID) (bulk.Run, error){r.Cancel, r.Pause, r.Resume, r.Retry} {
+	for _, do := range []func(context.Context, bulk.RunID) (bulk.Run, error){
+		r.Cancel, r.Pause, r.Resume, r.Retry,
+		func(ctx context.Context, id bulk.RunID) (bulk.Run, error) { return r.Throttle(ctx, id, 5) },
+		func(ctx context.Context, id bulk.RunID) (bulk.Run, error) { return bulk.Run{}, r.Delete(ctx, id) },
+	} {
 		_, err := do(w.B.Ctx, run.ID)
 		require.ErrorIs(t, err, bulk.ErrNotFound)
 	}
 	_, err = r.Watch(w.B.Ctx, run.ID)
+	require.ErrorIs(t, err, bulk.ErrNotFound)
+	_, err = r.Attempts(w.B.Ctx, run.ID)
 	require.ErrorIs(t, err, bulk.ErrNotFound)
 	page, err := r.List(w.B.Ctx, bulk.ListQuery{})
 	require.NoError(t, err)
@@ -188,14 +194,14 @@ func TestIsolation(t *testing.T) {
 	require.Zero(t, page.Total)
 	_, err = r.List(w.A.CompanyCtx, bulk.ListQuery{})
 	require.ErrorIs(t, err, tenancy.ErrNoTenant)
-	for _, table := range []string{"runs", "run_batches"} {
+	start(t, r)
+	w.exact(t, await(t, w.A.Ctx, r, run.ID, bulk.StateCompleted), 10)
+	for _, table := range []string{"runs", "run_batches", "run_attempts"} {
 		require.NoError(t, w.DB.Read(w.B.Ctx, `SELECT FROM strata.`+table, nil, func(rows pgx.Rows) error {
 			require.False(t, rows.Next())
 			return nil
 		}))
 	}
-	start(t, r)
-	w.exact(t, await(t, w.A.Ctx, r, run.ID, bulk.StateCompleted), 10)
 }
 
 func TestList(t *testing.T) {

@@ -22,9 +22,22 @@
 //
 // # Starting and recovering
 //
-// River starts a run as soon as it was submitted; nothing depends on River beyond that.
-// Every started [Runner] looks every few seconds for runs that are due, or whose lease
+// River wakes a worker as soon as a run was submitted; nothing depends on River beyond
+// that. Every started [Runner] looks every few seconds for runs that are due, or whose lease
 // has run out because their process died, stands still or is cut off, and works on those in
-// the same way. A run is worked on for a slice of time, then stands in line again behind
-// those of other tenants.
+// the same way. A run is worked on for a slice of time, then stands in line again.
+//
+// # Whose turn it is
+//
+// Companies take turns, and within a company its domains: whoever queues a thousand runs does
+// not hold up others. At most Config.MaxPerDomain runs of one domain are worked on at once, in
+// all processes together. Runner.Throttle limits how fast a run goes.
+//
+// # When it goes wrong
+//
+// An attempt that fails is tried again after a wait, up to Config.MaxFailures times in a row;
+// then the run fails. Runs that failed are the dead letters: Runner.List finds them,
+// Runner.Attempts tells what was tried, by which process and what came of it, Runner.Retry
+// and Runner.RetryAll let them go on. All of that is there too when the process was killed,
+// and when no process knows the kind of a run.
 package bulk

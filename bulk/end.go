@@ -13,27 +13,22 @@ import (
 // end makes the state of a run whose row tx has locked final, lets the handler finish,
 // and writes it into the audit trail.
 func (r *Runner) end(ctx context.Context, tx *tenancy.Tx, rec *record, state State, cause error, failures int) error {
-	text, code := "", ""
-	if cause != nil {
-		text, code = kept(cause)
+	outcome := Outcome(state)
+	if errors.Is(cause, errUnknownKind) {
+		outcome = OutcomeDied // if it was worked on
 	}
-	ended, err := one(tx.Query(ctx, tx.SQL(`UPDATE strata.runs SET state = $3, error = $4, error_code = $5, failures = $6, lease = NULL, lease_until = NULL, opened = 0,
-			cancel_requested = false, pause_requested = false, finished_at = clock_timestamp(), updated_at = now(), version = version + 1
-		WHERE domain_id = $1 AND id = $2 RETURNING `+runColumns), rec.DomainID, rec.ID, string(state), text, code, failures))
+	ended, err := r.leave(ctx, tx, rec, outcome, cause, `state = $8, error = $4, error_code = $5, failures = $9,
+		cancel_requested = false, pause_requested = false, finished_at = clock_timestamp()`, string(state), failures)
 	if err != nil {
 		return fmt.Errorf("bulk: end: %w", err)
 	}
 	if h := r.handler(rec.Kind); h != nil {
-		err := safely(func() error { return h.Finish(ctx, tx, ended.Run) })
+		err := safely("Finish", func() error { return h.Finish(ctx, tx, ended.Run) })
 		if err != nil {
 			return fmt.Errorf("bulk: finish: %w", err)
 		}
 	}
-	if err := r.record(ctx, tx, "run."+string(state), ended.Run); err != nil {
-		return err
-	}
-	tx.AfterCommit(func(ctx context.Context) { r.cache.put(ctx, ended.Run) })
-	return nil
+	return r.record(ctx, tx, "run."+string(state), ended.Run)
 }
 
 // heed does what was asked of a run while it was worked on, and reports whether that
@@ -43,12 +38,9 @@ func (r *Runner) heed(ctx context.Context, tx *tenancy.Tx, rec *record) (bool, e
 	case rec.cancel:
 		return true, r.end(ctx, tx, rec, StateCancelled, nil, rec.Failures)
 	case rec.pause:
-		paused, err := one(tx.Query(ctx, tx.SQL(`UPDATE strata.runs SET state = 'paused', pause_requested = false, lease = NULL, lease_until = NULL, opened = 0,
-			updated_at = now(), version = version + 1 WHERE domain_id = $1 AND id = $2 RETURNING `+runColumns), rec.DomainID, rec.ID))
-		if err != nil {
+		if _, err := r.leave(ctx, tx, rec, OutcomePaused, nil, `state = 'paused', pause_requested = false`); err != nil {
 			return true, fmt.Errorf("bulk: pause: %w", err)
 		}
-		tx.AfterCommit(func(ctx context.Context) { r.cache.put(ctx, paused.Run) })
 		return true, nil
 	}
 	return false, nil
@@ -57,7 +49,6 @@ func (r *Runner) heed(ctx context.Context, tx *tenancy.Tx, rec *record) (bool, e
 // failed notes that an attempt failed: the run waits and is tried again, or fails. add
 // is 0 when the failure is counted already.
 func (r *Runner) failed(ctx context.Context, rec *record, cause error, add int) error {
-	r.cfg.Log.ErrorContext(ctx, "an attempt at a run failed", "run", rec.ID, "kind", rec.Kind, "domain", rec.DomainID, "error", cause)
 	var permanent *permanentError
 	final := errors.As(cause, &permanent)
 	err := r.db.InTx(ctx, func(tx *tenancy.Tx) error {
@@ -90,10 +81,8 @@ func (r *Runner) failed(ctx context.Context, rec *record, cause error, add int) 
 
 // again puts a run that tx has locked back in line, after a wait.
 func (r *Runner) again(ctx context.Context, tx *tenancy.Tx, rec *record, cause error, failures int) error {
-	text, code := kept(cause)
-	_, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.runs SET state = 'queued', lease = NULL, lease_until = NULL, opened = 0, failures = $3, error = $4, error_code = $5,
-			next_attempt_at = now() + $6::interval, updated_at = now(), version = version + 1 WHERE domain_id = $1 AND id = $2`),
-		rec.DomainID, rec.ID, failures, text, code, r.wait(failures))
+	_, err := r.leave(ctx, tx, rec, OutcomeFailed, cause, `state = 'queued', failures = $8, error = $4, error_code = $5, next_attempt_at = now() + $9::interval`,
+		failures, r.wait(failures))
 	return err
 }
 

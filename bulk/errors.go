@@ -39,6 +39,9 @@ var (
 	// errDied is the failure of a run whose process never came back to it.
 	errDied = errors.New("bulk: the process that worked on it died")
 
+	// errUnknownKind is what an orphan fails with.
+	errUnknownKind error = fault.New(fault.Conflict, "unknown_kind", "no process does runs of this kind")
+
 	// errDomainGone ends the runs of a domain that was deleted.
 	errDomainGone error = fault.New(fault.NotFound, "domain_gone", "the domain does not exist any more")
 )

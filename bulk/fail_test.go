@@ -129,7 +129,7 @@ func TestConflictsAreTriedAgainAtOnce(t *testing.T) {
 	h.done = func(ctx context.Context, tx *tenancy.Tx, after int64) error {
 		if after == 30 && conflicts < 3 {
 			conflicts++
-			_, err := tx.Exec(ctx, `DO $$ BEGIN RAISE SQLSTATE '40P01'; END $$`)
+			_, err := tx.Exec(ctx, []string{`DO $$ BEGIN RAISE SQLSTATE '40P01'; END $$`, `DO $$ BEGIN RAISE SQLSTATE '40001'; END $$`}[conflicts%2]) // a deadlock, a serialization failure
 			return err
 		}
 		return nil

@@ -1,6 +1,7 @@
 package bulk_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -187,6 +188,28 @@ func TestOperationKilledAgainAndAgain(t *testing.T) {
 	page, err := s.runner.Failures(s.A.Ctx, res.RunID, tenancy.PageRequest{})
 	require.NoError(t, err)
 	require.Len(t, page.Items, 3)
+}
+
+// heldChild starts a process that stands still in the third batch of the run that is due, with
+// a lease of a second, and returns once it does.
+func (w *world) heldChild(t *testing.T) (*exec.Cmd, io.WriteCloser) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), childVariable+"="+dbtest.PoolURL(t, w.Pool), heldVariable+"=1")
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	said, err := bufio.NewReader(out).ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "held\n", said)
+	return cmd, in
 }
 
 func TestKilledAgainAndAgain(t *testing.T) {

@@ -11,5 +11,5 @@ var migrations embed.FS
 
 // Migrations returns the package's migrations, for strata.Migrate.
 func Migrations() migrate.Line {
-	return migrate.Line{Name: "bulk", Files: migrations, DomainTables: []string{"runs", "run_batches", "run_targets", "run_failures"}}
+	return migrate.Line{Name: "bulk", Files: migrations, DomainTables: []string{"runs", "run_batches", "run_attempts", "run_targets", "run_failures"}}
 }

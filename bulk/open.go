@@ -54,7 +54,7 @@ func (s *session) open(ctx context.Context) (w Work, err error) {
 	run.opening = &opening{begun: s.cfg.Now(), at: time.Now()}
 	during, end := context.WithCancelCause(ctx)
 	kept := s.keep(ctx, run.opening, end)
-	err = safely(func() (err error) {
+	err = safely("Open", func() (err error) {
 		// Work may keep the context of its opening: it must not end with Open.
 		w, err = s.handler(s.rec.Kind).Open(during, run)
 		return err

@@ -36,9 +36,9 @@ type starter struct {
 	runner *Runner
 }
 
-// Work works on a run for one slice, or not at all when somebody else does. It returns
-// before when River would take it for stuck: an Open may take longer.
-func (s *starter) Work(ctx context.Context, job *river.Job[ref]) error {
+// Work is woken because a run may be due: it works on those whose turn it is, which may be
+// others. It returns before when River would take it for stuck: that can take long.
+func (s *starter) Work(ctx context.Context, _ *river.Job[ref]) error {
 	l := s.runner.current()
 	if l == nil {
 		return nil
@@ -53,10 +53,7 @@ func (s *starter) Work(ctx context.Context, job *river.Job[ref]) error {
 	done := make(chan struct{})
 	l.working.Go(func() {
 		defer close(done)
-		defer func() { <-s.runner.slots }()
-		if rec := s.runner.take(l, job.Args); rec != nil {
-			s.runner.process(l, rec)
-		}
+		s.runner.work(l, nil)
 	})
 	select {
 	case <-done:

@@ -70,6 +70,10 @@ type Run struct {
 	Error     string
 	ErrorCode string
 
+	// MaxPerSecond is how much may be processed in a second, 0 for no limit (Throttle). What
+	// is beyond is waited for after a batch: a batch should be no larger than that.
+	MaxPerSecond int
+
 	// RequestedBy is the id of the actor that submitted it.
 	RequestedBy string
 	CreatedAt   time.Time
@@ -131,22 +135,26 @@ type Batch struct {
 type record struct {
 	Run
 
-	queue   string
-	actor   tenancy.Actor
-	batches int
-	cancel  bool
-	pause   bool
-	token   uuid.UUID
+	queue    string
+	actor    tenancy.Actor
+	batches  int
+	cancel   bool
+	pause    bool
+	attempts int // how many there were, with the one that goes on
+	token    uuid.UUID
 }
 
 const runColumns = `id, kind, level, company_id, workspace_id, domain_id, state, args, cursor, total, processed, opened, counters, rate, failures, error, error_code,
-	requested_by, created_at, started_at, finished_at, version, queue, actor, batches, cancel_requested, pause_requested, lease`
+	requested_by, created_at, started_at, finished_at, version, queue, actor, batches, cancel_requested, pause_requested, attempts, max_per_second, lease`
 
-func scanRecord(row pgx.CollectableRow) (*record, error) {
+func scanRecord(row pgx.CollectableRow) (*record, error) { return scanMore(row) }
+
+// scanMore scans runColumns and what comes after them.
+func scanMore(row pgx.CollectableRow, more ...any) (*record, error) {
 	var r record
 	var token *uuid.UUID
-	err := row.Scan(&r.ID, &r.Kind, (*levelText)(&r.Level), &r.CompanyID, &r.WorkspaceID, &r.DomainID, &r.State, &r.Args, &r.Cursor, &r.Total, &r.Processed, &r.Opened, &r.Counters, &r.Rate,
-		&r.Failures, &r.Error, &r.ErrorCode, &r.RequestedBy, &r.CreatedAt, &r.StartedAt, &r.FinishedAt, &r.Version, &r.queue, &r.actor, &r.batches, &r.cancel, &r.pause, &token)
+	err := row.Scan(append([]any{&r.ID, &r.Kind, (*levelText)(&r.Level), &r.CompanyID, &r.WorkspaceID, &r.DomainID, &r.State, &r.Args, &r.Cursor, &r.Total, &r.Processed, &r.Opened, &r.Counters, &r.Rate,
+		&r.Failures, &r.Error, &r.ErrorCode, &r.RequestedBy, &r.CreatedAt, &r.StartedAt, &r.FinishedAt, &r.Version, &r.queue, &r.actor, &r.batches, &r.cancel, &r.pause, &r.attempts, &r.MaxPerSecond, &token}, more...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 	"github.com/riverqueue/river"
+	"go.opentelemetry.io/otel/metric"
 
 	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/internal/pooler"
@@ -36,12 +38,28 @@ type Config struct {
 	// Hang is how long one batch, and Open without a Run.Report, may take: what takes longer
 	// is broken off and is a failed attempt. Default 10 min.
 	Hang time.Duration
-	// Lease is after how long without a sign of life a run is taken over. Default 30 s.
+	// Lease is after how long without a sign of life a run is taken over. With Poll it bounds
+	// how long a run stands still whose process died. Default 20 s.
 	Lease time.Duration
 	// Poll is how often a started Runner looks for runs that nobody works on. Default 5 s.
 	Poll time.Duration
 	// MaxFailures is after how many failed attempts in a row a run fails. Default 5.
 	MaxFailures int
+	// MaxPerDomain is how many runs of one domain are worked on at once in all processes of
+	// the queue; all should have the same. Default 2.
+	MaxPerDomain int
+	// OrphanAfter is after how long a run that is due fails because no process that lives does
+	// its kind. It must be longer than a deployment takes. Default 10 min.
+	OrphanAfter time.Duration
+	// Keep is how long a run that ended is remembered, and KeepFailed one that failed
+	// (Runner.Forget). Default 30 and 90 days.
+	Keep, KeepFailed time.Duration
+	// Worker names this process in the job log; no two that live may have the same. Default:
+	// host and process id.
+	Worker string
+	// Meter measures runs: strata.runs.ended, .duration, .attempts.failed, .batch.duration,
+	// .waiting and .lag. Nil: nothing is measured.
+	Meter metric.Meter
 	// Backoff is how long a run waits after a failed attempt; the wait doubles with each
 	// further one, up to 5 min. Default 1 s.
 	Backoff time.Duration
@@ -67,6 +85,8 @@ type Runner struct {
 	river    *river.Client[pgx.Tx]
 	cache    *cache
 	hub      *hub
+	chooser  chooser
+	meter    *meter
 	slots    chan struct{} // one for each run that is worked on
 
 	mu       sync.Mutex
@@ -81,6 +101,8 @@ type life struct {
 	cancel   context.CancelFunc
 	stopping chan struct{} // closed when Stop is called
 	working  sync.WaitGroup
+
+	unobserve func() // ends what observe began
 }
 
 // NewRunner returns a Runner. A nil client is legal: progress is then read from
@@ -97,21 +119,33 @@ func NewRunner(db *tenancy.DB, client redis.UniversalClient, recorder *audit.Rec
 	setDefault(&r.cfg.MaxWorkers, 4)
 	setDefault(&r.cfg.Slice, time.Minute)
 	setDefault(&r.cfg.Hang, 10*time.Minute)
-	setDefault(&r.cfg.Lease, 30*time.Second)
+	setDefault(&r.cfg.Lease, 20*time.Second)
 	setDefault(&r.cfg.Poll, 5*time.Second)
 	setDefault(&r.cfg.MaxFailures, 5)
 	setDefault(&r.cfg.Backoff, time.Second)
+	setDefault(&r.cfg.MaxPerDomain, 2)
+	setDefault(&r.cfg.OrphanAfter, 10*time.Minute)
+	setDefault(&r.cfg.Keep, 30*24*time.Hour)
+	setDefault(&r.cfg.KeepFailed, 90*24*time.Hour)
+	if r.cfg.Worker == "" {
+		host, _ := os.Hostname()
+		r.cfg.Worker = fmt.Sprintf("%s:%d", host, os.Getpid())
+	}
 	setDefault(&r.cfg.Log, slog.Default())
 	if r.cfg.Now == nil {
 		r.cfg.Now = time.Now
 	}
-	if r.cfg.MaxWorkers < 0 || min(r.cfg.Slice, r.cfg.Hang, r.cfg.Lease, r.cfg.Poll, r.cfg.Backoff) < 0 || r.cfg.MaxFailures < 0 {
+	if min(r.cfg.MaxWorkers, r.cfg.MaxFailures, r.cfg.MaxPerDomain) < 0 ||
+		min(r.cfg.Slice, r.cfg.Hang, r.cfg.Lease, r.cfg.Poll, r.cfg.Backoff, r.cfg.OrphanAfter, r.cfg.Keep, r.cfg.KeepFailed) < 0 {
 		return nil, errors.New("bulk: a number in the Config is negative")
 	}
 	r.slots = make(chan struct{}, r.cfg.MaxWorkers)
 	r.hub = newHub(r)
 	r.cache = newCache(client, r.hub.heard)
 	var err error
+	if r.meter, err = newMeter(r.cfg.Meter, r.cfg.Queue); err != nil {
+		return nil, fmt.Errorf("bulk: %w", err)
+	}
 	if r.river, err = newRiver(r, false); err != nil {
 		return nil, fmt.Errorf("bulk: %w", err)
 	}
@@ -181,6 +215,9 @@ func (r *Runner) Start(ctx context.Context) error {
 		return fmt.Errorf("bulk: start: %w", err)
 	}
 	r.hub.start()
+	if l.unobserve, err = r.observe(); err != nil {
+		r.cfg.Log.WarnContext(ctx, "the queue of runs is not measured", "error", err)
+	}
 	l.working.Go(func() { r.poll(l) })
 	return nil
 }
@@ -206,6 +243,7 @@ func (r *Runner) Stop(ctx context.Context) error {
 	}
 	r.mu.Unlock()
 
+	l.unobserve()
 	stop := context.AfterFunc(ctx, l.cancel)
 	// What was cancelled ends soon: only then is nobody left who uses the pool.
 	err := l.river.Stop(context.WithoutCancel(ctx))

@@ -29,6 +29,9 @@ type Submission struct {
 	// of its own level, and its audit trail is at that level. It ends when the domain is
 	// deleted, and once it has ended it is forgotten when the domain moves. Zero: LevelDomain.
 	Level tenancy.Level
+	// MaxPerSecond is how much of it may be processed in a second (Runner.Throttle). 0: no
+	// limit.
+	MaxPerSecond int
 	// ID becomes the run's. Zero: a new one. The id of a run that has ended may be used
 	// again: the run starts over as what is submitted now, so that work in several phases
 	// has one id to watch; its ledger goes on.
@@ -51,6 +54,9 @@ func (r *Runner) SubmitTx(ctx context.Context, tx *tenancy.Tx, s Submission) (Ru
 	}
 	if s.Level != tenancy.LevelDomain && s.DedupKey != "" {
 		return Run{}, fmt.Errorf("bulk: submit: a run of a %s cannot have a DedupKey: that is one of the domain's", s.Level)
+	}
+	if err := checkThrottle(s.MaxPerSecond); err != nil {
+		return Run{}, err
 	}
 	if s.ID.IsZero() {
 		s.ID = tenancy.NewID[Run]()
@@ -93,12 +99,12 @@ func (r *Runner) SubmitTx(ctx context.Context, tx *tenancy.Tx, s Submission) (Ru
 func (r *Runner) restart(ctx context.Context, tx *tenancy.Tx, s Submission, args []byte) (rec *record, err error) {
 	actor := tenancy.ActorFrom(ctx)
 	err = tx.Savepoint(ctx, func(tx *tenancy.Tx) error { // UPDATE knows no ON CONFLICT
-		rec, err = one(tx.Query(ctx, tx.SQL(`UPDATE strata.runs SET kind = $3, queue = $4, args = $5, total = $6, dedup_key = $7, requested_by = $8, actor = $9, level = $10,
+		rec, err = one(tx.Query(ctx, tx.SQL(`UPDATE strata.runs SET kind = $3, queue = $4, args = $5, total = $6, dedup_key = $7, requested_by = $8, actor = $9, level = $10, max_per_second = $11,
 				state = 'queued', cursor = NULL, processed = 0, counters = '{}', rate = 0, failures = 0, next_attempt_at = now(),
 				cancel_requested = false, pause_requested = false, error = '', error_code = '', started_at = NULL, finished_at = NULL,
 				updated_at = now(), version = version + 1
 			WHERE domain_id = $1 AND id = $2 AND state IN ('completed', 'failed', 'cancelled') RETURNING `+runColumns),
-			tx.Tenant().DomainID, s.ID, s.Kind, r.cfg.Queue, args, s.Total, s.DedupKey, actor.ID, actor, s.Level.String()))
+			tx.Tenant().DomainID, s.ID, s.Kind, r.cfg.Queue, args, s.Total, s.DedupKey, actor.ID, actor, s.Level.String(), s.MaxPerSecond))
 		return err
 	})
 	if taken(err) {
@@ -111,9 +117,9 @@ func (r *Runner) restart(ctx context.Context, tx *tenancy.Tx, s Submission, args
 // active one has the dedup key.
 func (r *Runner) insert(ctx context.Context, tx *tenancy.Tx, s Submission, args []byte) (*record, error) {
 	t, actor := tx.Tenant(), tenancy.ActorFrom(ctx)
-	return one(tx.Query(ctx, tx.SQL(`INSERT INTO strata.runs (domain_id, id, company_id, workspace_id, kind, queue, args, total, dedup_key, requested_by, actor, level)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING RETURNING `+runColumns),
-		t.DomainID, s.ID, t.CompanyID, t.WorkspaceID, s.Kind, r.cfg.Queue, args, s.Total, s.DedupKey, actor.ID, actor, s.Level.String()))
+	return one(tx.Query(ctx, tx.SQL(`INSERT INTO strata.runs (domain_id, id, company_id, workspace_id, kind, queue, args, total, dedup_key, requested_by, actor, level, max_per_second)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING RETURNING `+runColumns),
+		t.DomainID, s.ID, t.CompanyID, t.WorkspaceID, s.Kind, r.cfg.Queue, args, s.Total, s.DedupKey, actor.ID, actor, s.Level.String(), s.MaxPerSecond))
 }
 
 func (r *Runner) submitted(ctx context.Context, tx *tenancy.Tx, run Run) error {

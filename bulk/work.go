@@ -16,7 +16,8 @@ type session struct {
 
 	began   time.Time // when the first batch did
 	last    time.Time // when the last one was done
-	batches int       // committed since
+	commits int       // batches that committed
+	pace    pace
 }
 
 // take claims a run, or returns nil when it is not there to be worked on.
@@ -65,20 +66,20 @@ func (s *session) run(ctx context.Context) error {
 			return s.end(scoped, tx, now, StateCancelled, errDomainGone, now.Failures)
 		})
 	case err != nil:
-		return errors.Join(err, s.giveBack(scoped, s.rec, s.cfg.Poll))
+		return errors.Join(err, s.giveBack(scoped, s.rec, OutcomeInterrupted, s.cfg.Poll))
 	}
 	ctx = scoped
 	for tries := 0; ; tries++ {
-		before := s.batches
+		before := s.commits
 		err := s.slice(ctx)
-		if s.batches > before {
+		if s.commits > before {
 			tries = 0
 		}
 		switch {
 		case err == nil, errors.Is(err, errLeaseLost), errors.Is(err, tenancy.ErrMoving):
 			return err
 		case s.life.work.Err() != nil: // Stop may wait no longer
-			return s.after(ctx, 5*time.Second, func(ctx context.Context) error { return s.giveBack(ctx, s.rec, 0) })
+			return s.after(ctx, 5*time.Second, func(ctx context.Context) error { return s.giveBack(ctx, s.rec, OutcomeInterrupted, 0) })
 		case !conflict(err) || tries >= 3:
 			return s.after(ctx, aftermath, func(ctx context.Context) error { return s.failed(ctx, s.rec, err, 1) })
 		}
@@ -117,42 +118,63 @@ func (s *session) scope(ctx context.Context) (context.Context, error) {
 
 // slice opens the run and does its batches until the run ends, its time is over, or
 // something goes wrong.
-func (s *session) slice(ctx context.Context) (err error) {
-	if s.rec.cancel || s.rec.pause {
-		if ended, err := s.heedNow(ctx); ended || err != nil {
+func (s *session) slice(ctx context.Context) error {
+	for {
+		if s.rec.cancel || s.rec.pause {
+			if ended, err := s.heedNow(ctx); ended || err != nil {
+				return err
+			}
+		}
+		if s.rec.Failures >= s.cfg.MaxFailures {
+			cause := errDied
+			if s.rec.Error != "" {
+				cause = &lastError{s.rec.Error, s.rec.ErrorCode}
+			}
+			return s.failed(ctx, s.rec, cause, 0)
+		}
+		w, err := s.open(ctx)
+		if errors.Is(err, errAsked) {
+			s.rec.cancel = true // or a pause: whichever it is, heedNow looks
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		over, err := s.batches(ctx, w)
+		s.close(ctx, w)
+		if over || err != nil {
 			return err
 		}
 	}
-	if s.rec.Failures >= s.cfg.MaxFailures {
-		cause := errDied
-		if s.rec.Error != "" {
-			cause = &lastError{s.rec.Error, s.rec.ErrorCode}
-		}
-		return s.failed(ctx, s.rec, cause, 0)
-	}
-	w, err := s.open(ctx)
-	if errors.Is(err, errAsked) {
-		if ended, err := s.heedNow(ctx); ended || err != nil {
-			return err
-		}
-		return s.slice(ctx) // it was taken back
-	}
-	if err != nil {
-		return err
-	}
-	defer s.close(ctx, w)
+}
+
+// batches does the batches of opened work, and reports whether the slice is over: else the
+// work is to be opened again.
+func (s *session) batches(ctx context.Context, w Work) (over bool, err error) {
 	if s.began.IsZero() {
 		s.began = s.cfg.Now()
 	}
-	for {
+	for limit := s.rec.MaxPerSecond; ; {
 		ended, err := s.batch(ctx, w)
-		if err != nil || ended {
-			return err
+		if ended || err != nil {
+			return true, err
 		}
-		if s.life.stopped() || s.cfg.Now().Sub(s.began) >= s.cfg.Slice {
-			return s.after(ctx, aftermath, func(ctx context.Context) error { return s.giveBack(ctx, s.rec, 0) })
+		wait := s.pace.wait(s.cfg.Now())
+		switch {
+		case s.life.stopped():
+			return true, s.letGo(ctx, OutcomeInterrupted, wait)
+		case wait > s.longest() || s.cfg.Now().Sub(s.began) >= s.cfg.Slice:
+			return true, s.letGo(ctx, OutcomeSliced, wait)
+		}
+		s.hold(ctx, wait)
+		if s.rec.MaxPerSecond != limit { // the work is to know
+			return false, nil
 		}
 	}
+}
+
+func (s *session) letGo(ctx context.Context, outcome Outcome, wait time.Duration) error {
+	return s.after(ctx, aftermath, func(ctx context.Context) error { return s.giveBack(ctx, s.rec, outcome, wait) })
 }
 
 // heedNow does what was asked of the run, if it still is, and reports whether that ended
@@ -173,7 +195,7 @@ func (s *session) heedNow(ctx context.Context) (ended bool, err error) {
 }
 
 func (s *session) close(ctx context.Context, w Work) {
-	if err := safely(w.Close); err != nil {
+	if err := safely("Close", w.Close); err != nil {
 		s.cfg.Log.WarnContext(ctx, "close the work of a run", "run", s.rec.ID, "kind", s.rec.Kind, "error", err)
 	}
 }

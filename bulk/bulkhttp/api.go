@@ -91,13 +91,13 @@ func (a *API) Routes() []web.Route {
 	for _, rt := range []*web.Route{&follow, &followAll} {
 		rt.Response, rt.ContentType, rt.Long = "", "text/event-stream", true
 	}
-	return []web.Route{
+	return append(a.logRoutes(),
 		list, get, failures, follow, followAll,
 		manage("cancel", "Cancel a job; what it has done stays", a.runner.Cancel),
 		manage("pause", "Hold a job", a.runner.Pause),
 		manage("resume", "Let a paused job go on", a.runner.Resume),
 		manage("retry", "Let a failed job go on where it failed", a.runner.Retry),
-	}
+	)
 }
 
 func (a *API) list(w http.ResponseWriter, r *http.Request) error {

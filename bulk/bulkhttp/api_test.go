@@ -63,7 +63,8 @@ func open(t *testing.T) *world {
 	require.NoError(t, w.runner.Register("count", &count{w.step}))
 	actors := map[string]tenancy.Actor{
 		"a": w.A.Actor, "b": w.B.Actor,
-		"member": {ID: "m", Type: tenancy.ActorUser, CompanyID: w.A.CompanyID, Role: access.WorkspaceMember},
+		"platform": {ID: "root", Type: tenancy.ActorAdmin},
+		"member":   {ID: "m", Type: tenancy.ActorUser, CompanyID: w.A.CompanyID, Role: access.WorkspaceMember},
 	}
 	server, err := tenancyhttp.NewServer(resolver, func(r *http.Request) (tenancy.Actor, error) {
 		if actor, ok := actors[r.Header.Get("Authorization")]; ok {
@@ -154,6 +155,14 @@ func TestWhoMayDoWhat(t *testing.T) {
 		{"member", "GET", w.jobs(), 200},
 		{"member", "GET", job, 200},
 		{"member", "POST", job + "/cancel", 403},
+		{"member", "GET", job + "/attempts", 403},
+		{"member", "POST", job + "/throttle", 403},
+		{"member", "POST", w.jobs() + "/retry", 403},
+		{"member", "DELETE", job, 403},
+		{"b", "GET", foreign + "/attempts", 404},
+		{"b", "DELETE", foreign, 404},
+		{"b", "POST", w.jobs() + "/retry", 404},
+		{"a", "DELETE", job, 409},
 		{"a", "GET", w.jobs() + "/nonsense", 404},
 		{"a", "GET", w.jobs() + "/nonsense/progress", 404},
 		{"a", "GET", w.jobs() + "?status=maybe", 422},

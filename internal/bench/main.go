@@ -34,6 +34,7 @@ func scenarios() []scenario {
 		{"export", measureExports},
 		{"calls", measureCalls},
 		{"sse", measureStreams},
+		{"queue", measureQueue},
 	}
 }
 
@@ -54,12 +55,8 @@ func main() {
 	flag.IntVar(&o.rows, "rows", 200_000, "rows of the file that is imported")
 	flag.IntVar(&o.filterRows, "filter-rows", 1_000_000, "recipients in the table that is filtered, four tenths of them in one domain, and in the domain that is exported")
 	flag.IntVar(&o.repeat, "repeat", 3, "how often an import is repeated; what is quicker is repeated more often")
-<<<<<<< HEAD
-	flag.StringVar(&o.only, "only", "", "scenarios to run, with commas between: import, filter, fields, recipients, bulk, export, calls")
-=======
 	flag.IntVar(&o.clients, "clients", 1000, "clients that follow jobs")
-	flag.StringVar(&o.only, "only", "", "scenarios to run, with commas between: import, filter, fields, recipients, calls, sse")
->>>>>>> 04e457c (bench: a thousand clients that follow jobs; why progress is as it is)
+	flag.StringVar(&o.only, "only", "", "scenarios to run, with commas between: import, filter, fields, recipients, bulk, export, calls, sse, queue")
 	flag.BoolVar(&o.plans, "plans", false, "print the plans of fields, ours and those of the SQL by hand")
 	flag.StringVar(&o.profile, "cpuprofile", "", "file for a CPU profile of this process")
 	flag.Parse()

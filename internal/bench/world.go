@@ -90,6 +90,9 @@ func openWorld(ctx context.Context) (_ *world, err error) {
 		return nil, err
 	}
 	closers = append(closers, func() error { return s.Stop(context.WithoutCancel(ctx)) })
+	if err := s.Runner.Register(queueKind, nothing{}); err != nil {
+		return nil, err
+	}
 	if err := s.Start(ctx); err != nil {
 		return nil, err
 	}
