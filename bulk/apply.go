@@ -51,7 +51,7 @@ func (a *applying) try(ctx context.Context, ids []uuid.UUID) error {
 	var out Outcome
 	var cause error
 	err := a.tx.Savepoint(ctx, func(tx *tenancy.Tx) error {
-		cause = safely(func() (err error) {
+		cause = safely("Apply", func() (err error) {
 			if out, err = a.op.apply(ctx, tx, a.args, ids); err != nil {
 				return err
 			}

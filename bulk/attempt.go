@@ -11,18 +11,18 @@ import (
 	"github.com/stratakit/strata/tenancy"
 )
 
-// Outcome is how an attempt ended.
-type Outcome string
+// AttemptOutcome is how an attempt ended.
+type AttemptOutcome string
 
 // The outcomes. An attempt that goes on has none.
 const (
-	OutcomeSliced      Outcome = "sliced"      // its time was over; the run stands in line again
-	OutcomeCompleted   Outcome = "completed"   // the run is done
-	OutcomeFailed      Outcome = "failed"      // with an error; the run is tried again or has failed
-	OutcomePaused      Outcome = "paused"      // as was asked
-	OutcomeCancelled   Outcome = "cancelled"   // as was asked
-	OutcomeInterrupted Outcome = "interrupted" // by Runner.Stop; the run stands in line again
-	OutcomeDied        Outcome = "died"        // its process was killed, frozen or cut off
+	AttemptSliced      AttemptOutcome = "sliced"      // its time was over; the run stands in line again
+	AttemptCompleted   AttemptOutcome = "completed"   // the run is done
+	AttemptFailed      AttemptOutcome = "failed"      // with an error; the run is tried again or has failed
+	AttemptPaused      AttemptOutcome = "paused"      // as was asked
+	AttemptCancelled   AttemptOutcome = "cancelled"   // as was asked
+	AttemptInterrupted AttemptOutcome = "interrupted" // by Runner.Stop; the run stands in line again
+	AttemptDied        AttemptOutcome = "died"        // its process was killed, frozen or cut off
 )
 
 // Attempt is the work of one process on a run from when it took it until it let go: a line
@@ -36,7 +36,7 @@ type Attempt struct {
 	Began  time.Time
 	// Ended is nil while it goes on; of one that died it is when that was noticed.
 	Ended   *time.Time
-	Outcome Outcome
+	Outcome AttemptOutcome
 	// Processed is what its batches did.
 	Processed int64
 	// Error is what went wrong, as Run.Error is. PublicError is for everybody.
@@ -80,7 +80,7 @@ func (r *Runner) Attempts(ctx context.Context, id RunID) ([]Attempt, error) {
 
 // leave lets go of a run that tx has locked, and closes the attempt at it, if one goes on:
 // with set, which may refer to args from $8 on, its state becomes another than processing.
-func (r *Runner) leave(ctx context.Context, tx *tenancy.Tx, rec *record, outcome Outcome, cause error, set string, args ...any) (*record, error) {
+func (r *Runner) leave(ctx context.Context, tx *tenancy.Tx, rec *record, outcome AttemptOutcome, cause error, set string, args ...any) (*record, error) {
 	text, code, stack := "", "", ""
 	if cause != nil {
 		text, code = kept(cause)
@@ -108,10 +108,10 @@ func (r *Runner) leave(ctx context.Context, tx *tenancy.Tx, rec *record, outcome
 
 // left tells the log, the cache and the metrics that a run was let go of, after an attempt or
 // without one.
-func (r *Runner) left(ctx context.Context, rec *record, outcome Outcome, cause error, attempt bool) {
+func (r *Runner) left(ctx context.Context, rec *record, outcome AttemptOutcome, cause error, attempt bool) {
 	r.cache.put(ctx, rec.Run)
 	attrs := []any{"run", rec.ID, "kind", rec.Kind, "domain", rec.DomainID, "attempt", rec.attempts, "state", rec.State, "processed", rec.Processed}
-	if attempt && outcome == OutcomeFailed {
+	if attempt && outcome == AttemptFailed {
 		r.cfg.Log.ErrorContext(ctx, "an attempt at a run failed", append(attrs, "error", cause)...)
 		r.meter.attemptFailed(ctx, rec.Kind, outcome)
 	} else if attempt {

@@ -30,7 +30,7 @@ func attempts(t *testing.T, ctx context.Context, r *bulk.Runner, id bulk.RunID) 
 	return list
 }
 
-func outcomes(list []bulk.Attempt) (all []bulk.Outcome) {
+func outcomes(list []bulk.Attempt) (all []bulk.AttemptOutcome) {
 	for _, a := range list {
 		all = append(all, a.Outcome)
 	}
@@ -60,7 +60,7 @@ func TestJobLog(t *testing.T) {
 	start(t, r)
 	w.exact(t, await(t, w.A.Ctx, r, run.ID, bulk.StateCompleted), 25)
 	log := attempts(t, w.A.Ctx, r, run.ID)
-	require.Equal(t, []bulk.Outcome{bulk.OutcomeFailed, bulk.OutcomeFailed, bulk.OutcomeSliced, bulk.OutcomeSliced, bulk.OutcomeCompleted}, outcomes(log))
+	require.Equal(t, []bulk.AttemptOutcome{bulk.AttemptFailed, bulk.AttemptFailed, bulk.AttemptSliced, bulk.AttemptSliced, bulk.AttemptCompleted}, outcomes(log))
 	var processed []int64
 	for _, a := range log {
 		processed = append(processed, a.Processed)
@@ -94,7 +94,7 @@ func TestOutcomes(t *testing.T) {
 	start(t, r)
 	run := w.submit(t, w.A.Ctx, r, 20)
 	<-opening
-	require.Equal(t, []bulk.Outcome{""}, outcomes(attempts(t, w.A.Ctx, r, run.ID)))
+	require.Equal(t, []bulk.AttemptOutcome{""}, outcomes(attempts(t, w.A.Ctx, r, run.ID)))
 	_, err := r.Pause(w.A.Ctx, run.ID)
 	require.NoError(t, err)
 	await(t, w.A.Ctx, r, run.ID, bulk.StatePaused)
@@ -109,7 +109,7 @@ func TestOutcomes(t *testing.T) {
 	_, err = r.Cancel(w.A.Ctx, run.ID)
 	require.NoError(t, err)
 	await(t, w.A.Ctx, r, run.ID, bulk.StateCancelled)
-	require.Equal(t, []bulk.Outcome{bulk.OutcomePaused, bulk.OutcomeInterrupted, bulk.OutcomeCancelled}, outcomes(attempts(t, w.A.Ctx, r, run.ID)))
+	require.Equal(t, []bulk.AttemptOutcome{bulk.AttemptPaused, bulk.AttemptInterrupted, bulk.AttemptCancelled}, outcomes(attempts(t, w.A.Ctx, r, run.ID)))
 }
 
 // A process that is killed on the last attempt leaves a dead letter with its job log, and
@@ -135,7 +135,7 @@ func TestKilledOnTheLastAttempt(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, letters.Items, 1)
 	log := attempts(t, w.A.Ctx, r, run.ID)
-	require.Equal(t, []bulk.Outcome{bulk.OutcomeDied}, outcomes(log))
+	require.Equal(t, []bulk.AttemptOutcome{bulk.AttemptDied}, outcomes(log))
 	require.EqualValues(t, 20, log[0].Processed)
 	require.Contains(t, log[0].Worker, ":"+strconv.Itoa(cmd.Process.Pid))
 	page, err := w.Audit.List(w.A.Ctx, audit.Query{Action: "run.failed"})
@@ -145,7 +145,7 @@ func TestKilledOnTheLastAttempt(t *testing.T) {
 	_, err = r.Retry(w.A.Ctx, run.ID)
 	require.NoError(t, err)
 	w.exact(t, await(t, w.A.Ctx, r, run.ID, bulk.StateCompleted), 100)
-	require.Equal(t, bulk.OutcomeDied, attempts(t, w.A.Ctx, r, run.ID)[0].Outcome)
+	require.Equal(t, bulk.AttemptDied, attempts(t, w.A.Ctx, r, run.ID)[0].Outcome)
 }
 
 func TestPublicArgs(t *testing.T) {

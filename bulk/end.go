@@ -13,9 +13,9 @@ import (
 // end makes the state of a run whose row tx has locked final, lets the handler finish,
 // and writes it into the audit trail.
 func (r *Runner) end(ctx context.Context, tx *tenancy.Tx, rec *record, state State, cause error, failures int) error {
-	outcome := Outcome(state)
+	outcome := AttemptOutcome(state)
 	if errors.Is(cause, errUnknownKind) {
-		outcome = OutcomeDied // if it was worked on
+		outcome = AttemptDied // if it was worked on
 	}
 	ended, err := r.leave(ctx, tx, rec, outcome, cause, `state = $8, error = $4, error_code = $5, failures = $9,
 		cancel_requested = false, pause_requested = false, finished_at = clock_timestamp()`, string(state), failures)
@@ -38,7 +38,7 @@ func (r *Runner) heed(ctx context.Context, tx *tenancy.Tx, rec *record) (bool, e
 	case rec.cancel:
 		return true, r.end(ctx, tx, rec, StateCancelled, nil, rec.Failures)
 	case rec.pause:
-		if _, err := r.leave(ctx, tx, rec, OutcomePaused, nil, `state = 'paused', pause_requested = false`); err != nil {
+		if _, err := r.leave(ctx, tx, rec, AttemptPaused, nil, `state = 'paused', pause_requested = false`); err != nil {
 			return true, fmt.Errorf("bulk: pause: %w", err)
 		}
 		return true, nil
@@ -81,7 +81,7 @@ func (r *Runner) failed(ctx context.Context, rec *record, cause error, add int) 
 
 // again puts a run that tx has locked back in line, after a wait.
 func (r *Runner) again(ctx context.Context, tx *tenancy.Tx, rec *record, cause error, failures int) error {
-	_, err := r.leave(ctx, tx, rec, OutcomeFailed, cause, `state = 'queued', failures = $8, error = $4, error_code = $5, next_attempt_at = now() + $9::interval`,
+	_, err := r.leave(ctx, tx, rec, AttemptFailed, cause, `state = 'queued', failures = $8, error = $4, error_code = $5, next_attempt_at = now() + $9::interval`,
 		failures, r.wait(failures))
 	return err
 }

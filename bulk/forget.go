@@ -11,7 +11,7 @@ import (
 )
 
 // partsOfRuns are the tables with rows of a run, by their column run_id. They go before it.
-var partsOfRuns = []string{"run_batches", "run_attempts"}
+var partsOfRuns = []string{"run_batches", "run_attempts", "run_targets", "run_failures"}
 
 const (
 	// forgottenAtOnce is how many runs one call of Forget deletes at most.
@@ -30,8 +30,8 @@ func (r *Runner) Delete(ctx context.Context, id RunID) error {
 	if !run.State.Final() {
 		return ErrState
 	}
-	ctx = tenancy.WithTenant(ctx, tenancy.Tenant{CompanyID: run.CompanyID, WorkspaceID: run.WorkspaceID, DomainID: run.DomainID})
-	gone, err := r.forget(ctx, id, `state IN ('completed', 'failed', 'cancelled')`, "run.deleted")
+	in := tenancy.WithTenant(ctx, tenancy.Tenant{CompanyID: run.CompanyID, WorkspaceID: run.WorkspaceID, DomainID: run.DomainID})
+	gone, err := r.forget(in, id, `state IN ('completed', 'failed', 'cancelled')`, "run.deleted")
 	if err == nil && !gone { // it was tried again just now, or somebody else deleted it
 		return r.Delete(ctx, id)
 	}

@@ -72,7 +72,7 @@ func (r *Runner) claim(ctx context.Context, at ref) (*record, error) {
 	}
 	if died {
 		r.cfg.Log.WarnContext(ctx, "the process that worked on a run died", "run", rec.ID, "kind", rec.Kind, "domain", rec.DomainID)
-		r.meter.attemptFailed(ctx, rec.Kind, OutcomeDied)
+		r.meter.attemptFailed(ctx, rec.Kind, AttemptDied)
 	}
 	r.cfg.Log.DebugContext(ctx, "an attempt at a run begins", "run", rec.ID, "kind", rec.Kind, "domain", rec.DomainID, "attempt", rec.attempts, "worker", r.cfg.Worker)
 	return rec, nil
@@ -120,7 +120,7 @@ func (r *Runner) refresh(ctx context.Context, rec *record) (*record, error) {
 }
 
 // giveBack ends the lease of a run that is not done: it stands in line again.
-func (r *Runner) giveBack(ctx context.Context, rec *record, outcome Outcome, wait time.Duration) error {
+func (r *Runner) giveBack(ctx context.Context, rec *record, outcome AttemptOutcome, wait time.Duration) error {
 	return r.db.InTx(ctx, func(tx *tenancy.Tx) error {
 		now, err := r.fence(ctx, tx, rec)
 		if err != nil {

@@ -51,7 +51,7 @@ func (t *meter) runEnded(ctx context.Context, run Run) {
 	t.duration.Record(ctx, run.FinishedAt.Sub(run.CreatedAt).Seconds(), of)
 }
 
-func (t *meter) attemptFailed(ctx context.Context, kind string, outcome Outcome) {
+func (t *meter) attemptFailed(ctx context.Context, kind string, outcome AttemptOutcome) {
 	t.failed.Add(ctx, 1, metric.WithAttributes(t.queue, attribute.String("kind", kind), attribute.String("outcome", string(outcome))))
 }
 

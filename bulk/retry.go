@@ -61,7 +61,7 @@ func (r *Runner) failedIDs(ctx context.Context, kind string) (ids []RunID, err e
 	if err != nil {
 		return nil, err
 	}
-	err = r.db.Read(ctx, `SELECT id FROM strata.runs WHERE domain_id = $1 AND state = 'failed' AND ($2 = '' OR kind = $2) ORDER BY id LIMIT $3`,
+	err = r.db.Read(ctx, `SELECT id FROM strata.runs WHERE domain_id = $1 AND level = 'domain' AND state = 'failed' AND ($2 = '' OR kind = $2) ORDER BY id LIMIT $3`,
 		[]any{t.DomainID, kind, retriedAtOnce + 1}, func(rows pgx.Rows) (err error) {
 			ids, err = pgx.CollectRows(rows, pgx.RowTo[RunID])
 			return err

@@ -66,7 +66,7 @@ func (s *session) run(ctx context.Context) error {
 			return s.end(scoped, tx, now, StateCancelled, errDomainGone, now.Failures)
 		})
 	case err != nil:
-		return errors.Join(err, s.giveBack(scoped, s.rec, OutcomeInterrupted, s.cfg.Poll))
+		return errors.Join(err, s.giveBack(scoped, s.rec, AttemptInterrupted, s.cfg.Poll))
 	}
 	ctx = scoped
 	for tries := 0; ; tries++ {
@@ -79,7 +79,7 @@ func (s *session) run(ctx context.Context) error {
 		case err == nil, errors.Is(err, errLeaseLost), errors.Is(err, tenancy.ErrMoving):
 			return err
 		case s.life.work.Err() != nil: // Stop may wait no longer
-			return s.after(ctx, 5*time.Second, func(ctx context.Context) error { return s.giveBack(ctx, s.rec, OutcomeInterrupted, 0) })
+			return s.after(ctx, 5*time.Second, func(ctx context.Context) error { return s.giveBack(ctx, s.rec, AttemptInterrupted, 0) })
 		case !conflict(err) || tries >= 3:
 			return s.after(ctx, aftermath, func(ctx context.Context) error { return s.failed(ctx, s.rec, err, 1) })
 		}
@@ -162,9 +162,9 @@ func (s *session) batches(ctx context.Context, w Work) (over bool, err error) {
 		wait := s.pace.wait(s.cfg.Now())
 		switch {
 		case s.life.stopped():
-			return true, s.letGo(ctx, OutcomeInterrupted, wait)
+			return true, s.letGo(ctx, AttemptInterrupted, wait)
 		case wait > s.longest() || s.cfg.Now().Sub(s.began) >= s.cfg.Slice:
-			return true, s.letGo(ctx, OutcomeSliced, wait)
+			return true, s.letGo(ctx, AttemptSliced, wait)
 		}
 		s.hold(ctx, wait)
 		if s.rec.MaxPerSecond != limit { // the work is to know
@@ -173,7 +173,7 @@ func (s *session) batches(ctx context.Context, w Work) (over bool, err error) {
 	}
 }
 
-func (s *session) letGo(ctx context.Context, outcome Outcome, wait time.Duration) error {
+func (s *session) letGo(ctx context.Context, outcome AttemptOutcome, wait time.Duration) error {
 	return s.after(ctx, aftermath, func(ctx context.Context) error { return s.giveBack(ctx, s.rec, outcome, wait) })
 }
 

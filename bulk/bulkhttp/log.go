@@ -28,9 +28,9 @@ type Attempt struct {
 	BeganAt time.Time  `json:"beganAt"`
 	EndedAt *time.Time `json:"endedAt"`
 	// Outcome is absent while it goes on.
-	Outcome   bulk.Outcome `enum:"sliced,completed,failed,paused,cancelled,interrupted,died" json:"outcome,omitempty"`
-	Processed int64        `json:"processed"`
-	Error     string       `json:"error"`
+	Outcome   bulk.AttemptOutcome `enum:"sliced,completed,failed,paused,cancelled,interrupted,died" json:"outcome,omitempty"`
+	Processed int64               `json:"processed"`
+	Error     string              `json:"error"`
 	// Stack is for administrators of the platform only.
 	Stack string `json:"stack,omitempty"`
 }

@@ -58,7 +58,7 @@ func TestDeadLetters(t *testing.T) {
 	log := w.log(t, "a", path)
 	require.JSONEq(t, `{"list": "a", "password": "[redacted]"}`, string(log.Args))
 	require.Len(t, log.Attempts, 1)
-	require.Equal(t, bulk.OutcomeFailed, log.Attempts[0].Outcome)
+	require.Equal(t, bulk.AttemptFailed, log.Attempts[0].Outcome)
 	require.Equal(t, "internal error", log.Attempts[0].Error)
 	require.Empty(t, log.Attempts[0].Stack+log.Attempts[0].Worker)
 	log = w.log(t, "platform", path)

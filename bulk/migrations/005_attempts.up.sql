@@ -14,6 +14,7 @@ CREATE TABLE strata.run_attempts (
 	error_code text        NOT NULL DEFAULT '',
 	stack      text        NOT NULL DEFAULT '',
 	PRIMARY KEY (domain_id, run_id, number),
+	FOREIGN KEY (domain_id, run_id) REFERENCES strata.runs (domain_id, id) ON DELETE CASCADE,
 	CHECK ((ended IS NULL) = (outcome = ''))
 );
 ALTER TABLE strata.run_attempts ENABLE ROW LEVEL SECURITY;
