@@ -43,16 +43,17 @@ type HandlerConfig struct {
 // Handler serves every package over HTTP, with GET /openapi.json, /healthz and /readyz.
 // principal says who makes a request; Strata issues no passwords for a product's users.
 // An error or the zero Actor is answered with 401. To serve only some of the packages,
-// give their <pkg>http to tenancyhttp.NewServer.
+// give their <pkg>http to tenancyhttp.NewServer. more are further routes of the library, of what
+// this process has registered, such as pushhttp.New.
 //
 // A stream of progress lasts until its run ends or the Runner stops, and
 // [http.Server.Shutdown] waits for it: give Runner.Stop to RegisterOnShutdown.
-func (s *Strata) Handler(principal func(*http.Request) (tenancy.Actor, error), cfg *HandlerConfig) (http.Handler, error) {
+func (s *Strata) Handler(principal func(*http.Request) (tenancy.Actor, error), cfg *HandlerConfig, more ...web.API) (http.Handler, error) {
 	server, err := s.Server(principal, cfg)
 	if err != nil {
 		return nil, err
 	}
-	return server.Handler(s.apis(cfg)...), nil
+	return server.Handler(append(s.apis(cfg), more...)...), nil
 }
 
 // Server returns what stands before the routes of Handler, for a product's own: its Protect

@@ -55,7 +55,7 @@ func (a *AnyEnrollments) WithdrawEachTx(ctx context.Context, tx *tenancy.Tx, ids
 		if err != nil {
 			return out, err
 		}
-		out.Changed, err = a.store.takeOut(ctx, x, tx, idsOf(rows))
+		out.Changed, err = a.store.takeOut(ctx, x, tx, idsOf(rows), nil)
 		out.Unchanged = len(rows) - out.Changed
 		return out, err
 	})

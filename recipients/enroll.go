@@ -48,27 +48,29 @@ func (e *Enrollments[T]) bound() (*Store, *extension, error) {
 // ErrNotFound, ErrEnrolled, ErrValueTaken, *tenancy.ValidationError.
 func (e *Enrollments[T]) Enroll(ctx context.Context, id ID, row *T) error {
 	return e.inTx(ctx, func(s *Store, x *extension, tx *tenancy.Tx) error {
-		return e.enroll(ctx, s, x, tx, []ID{id}, []*T{row})
+		return e.enroll(ctx, s, x, tx, []ID{id}, []*T{row}, false)
 	})
 }
 
 // EnrollTx is Enroll in the caller's transaction: after an error, tx goes on as before the
 // call.
 func (e *Enrollments[T]) EnrollTx(ctx context.Context, tx *tenancy.Tx, id ID, row *T) error {
-	return e.inSavepoint(ctx, tx, func(s *Store, x *extension) error { return e.enroll(ctx, s, x, tx, []ID{id}, []*T{row}) })
+	return e.inSavepoint(ctx, tx, func(s *Store, x *extension) error { return e.enroll(ctx, s, x, tx, []ID{id}, []*T{row}, false) })
 }
 
 // EnrollMany makes each row that of the recipient whose RecipientID it has, all of them or
 // none: at most MaxEnrollMany. Errors are those of Enroll; fields that are wrong are named
 // with the row, as in "[3].phone".
 func (e *Enrollments[T]) EnrollMany(ctx context.Context, rows []*T) error {
-	return e.inTx(ctx, func(s *Store, x *extension, tx *tenancy.Tx) error { return e.enroll(ctx, s, x, tx, owners(rows), rows) })
+	return e.inTx(ctx, func(s *Store, x *extension, tx *tenancy.Tx) error {
+		return e.enroll(ctx, s, x, tx, owners(rows), rows, true)
+	})
 }
 
 // EnrollManyTx is EnrollMany in the caller's transaction: after an error, tx goes on as before
 // the call.
 func (e *Enrollments[T]) EnrollManyTx(ctx context.Context, tx *tenancy.Tx, rows []*T) error {
-	return e.inSavepoint(ctx, tx, func(s *Store, x *extension) error { return e.enroll(ctx, s, x, tx, owners(rows), rows) })
+	return e.inSavepoint(ctx, tx, func(s *Store, x *extension) error { return e.enroll(ctx, s, x, tx, owners(rows), rows, true) })
 }
 
 func owners[T any](rows []*T) []ID {
@@ -105,7 +107,8 @@ func (e *Enrollments[T]) inSavepoint(ctx context.Context, tx *tenancy.Tx, fn fun
 	return tx.Savepoint(ctx, func(*tenancy.Tx) error { return fn(s, x) })
 }
 
-func (e *Enrollments[T]) enroll(ctx context.Context, s *Store, x *extension, tx *tenancy.Tx, ids []ID, rows []*T) error {
+// enroll names the row of what is wrong where there are many, though it be one.
+func (e *Enrollments[T]) enroll(ctx context.Context, s *Store, x *extension, tx *tenancy.Tx, ids []ID, rows []*T, many bool) error {
 	t, err := tenancy.DomainFrom(ctx)
 	if err != nil || len(rows) == 0 {
 		return err
@@ -119,7 +122,7 @@ func (e *Enrollments[T]) enroll(ctx context.Context, s *Store, x *extension, tx 
 			return errors.New("recipients: a row is nil")
 		}
 		prefix := ""
-		if len(rows) > 1 {
+		if many {
 			prefix = fmt.Sprintf("[%d].", i)
 		}
 		wrong = append(wrong, prefixed(prefix, e.checkRow(ctx, x, row)))
@@ -256,6 +259,8 @@ func (e *Enrollments[T]) checkRow(ctx context.Context, x *extension, row *T) err
 		c := &x.columns[i]
 		text, ok := textOf(c, row)
 		switch {
+		case holdsNUL(c, row):
+			v.Add(c.shown(), "invalid_text", "must be without NUL")
 		case !ok || text == "" && c.nullzero:
 		case !utf8.ValidString(text) || strings.ContainsRune(text, 0):
 			v.Fields = append(v.Fields, tenancy.FieldError{Field: c.shown(), Value: show(text), Code: "invalid_text", Message: "must be valid UTF-8 without NUL"})
@@ -294,8 +299,13 @@ func (x *extension) refused(err error) error {
 		return &tenancy.ValidationError{Fields: []tenancy.FieldError{{Field: field, Code: "required", Message: "must have a value"}}}
 	case "23514":
 		return &tenancy.ValidationError{Fields: []tenancy.FieldError{{Field: x.name, Code: "invalid_value", Message: "does not meet the condition " + pg.ConstraintName}}}
-	case "22001", "22003":
+	case "22001", "22003", "22008":
 		return &tenancy.ValidationError{Fields: []tenancy.FieldError{{Field: x.name, Code: "out_of_range", Message: pg.Message}}}
+	case "54000": // an index has no room for it
+		return &tenancy.ValidationError{Fields: []tenancy.FieldError{{Field: x.name, Code: "too_long", Message: pg.Message}}}
+	}
+	if strings.HasPrefix(pg.Code, "22") { // data exceptions: what the column cannot hold
+		return &tenancy.ValidationError{Fields: []tenancy.FieldError{{Field: x.name, Code: "invalid_value", Message: pg.Message}}}
 	}
 	return err
 }

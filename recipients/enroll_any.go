@@ -24,7 +24,7 @@ type AnyEnrollments struct {
 type calls interface {
 	enrollJSON(ctx context.Context, id ID, values map[string]json.RawMessage) (*Row, error)
 	updateJSON(ctx context.Context, id ID, version int64, values map[string]json.RawMessage) (*Row, error)
-	Withdraw(ctx context.Context, id ID) error
+	Withdraw(ctx context.Context, id ID, versions ...IfVersion) error
 	checkJSON(ctx context.Context, values map[string]json.RawMessage) error
 	enrollEach(ctx context.Context, tx *tenancy.Tx, ids []ID, values map[string]json.RawMessage) (Each, error)
 }
@@ -75,11 +75,11 @@ func (a *AnyEnrollments) Update(ctx context.Context, id ID, version int64, value
 }
 
 // Withdraw is Enrollments.Withdraw, or ErrElsewhere.
-func (a *AnyEnrollments) Withdraw(ctx context.Context, id ID) error {
+func (a *AnyEnrollments) Withdraw(ctx context.Context, id ID, versions ...IfVersion) error {
 	if a.calls == nil {
 		return a.elsewhere(ctx, id)
 	}
-	return a.calls.Withdraw(ctx, id)
+	return a.calls.Withdraw(ctx, id, versions...)
 }
 
 // elsewhere says of a recipient that is there that others write its row.

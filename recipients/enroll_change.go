@@ -163,20 +163,20 @@ func (x *extension) changed(before, after any) (columns, shown []string) {
 	return columns, shown
 }
 
-// Withdraw takes a recipient out of the product: the row is gone for good. Errors:
-// ErrNotFound, ErrNotEnrolled.
-func (e *Enrollments[T]) Withdraw(ctx context.Context, id ID) error {
-	return e.inTx(ctx, func(s *Store, x *extension, tx *tenancy.Tx) error { return s.withdrawOne(ctx, x, tx, id) })
+// Withdraw takes a recipient out of the product: the row is gone for good. With versions the row
+// must have one of them. Errors: ErrNotFound, ErrNotEnrolled, ErrVersion.
+func (e *Enrollments[T]) Withdraw(ctx context.Context, id ID, versions ...IfVersion) error {
+	return e.inTx(ctx, func(s *Store, x *extension, tx *tenancy.Tx) error { return s.withdrawOne(ctx, x, tx, id, versions) })
 }
 
 // WithdrawTx is Withdraw in the caller's transaction: after an error, tx goes on as before the
 // call.
-func (e *Enrollments[T]) WithdrawTx(ctx context.Context, tx *tenancy.Tx, id ID) error {
-	return e.inSavepoint(ctx, tx, func(s *Store, x *extension) error { return s.withdrawOne(ctx, x, tx, id) })
+func (e *Enrollments[T]) WithdrawTx(ctx context.Context, tx *tenancy.Tx, id ID, versions ...IfVersion) error {
+	return e.inSavepoint(ctx, tx, func(s *Store, x *extension) error { return s.withdrawOne(ctx, x, tx, id, versions) })
 }
 
-func (s *Store) withdrawOne(ctx context.Context, x *extension, tx *tenancy.Tx, id ID) error {
-	n, err := s.withdraw(ctx, x, tx, []ID{id})
+func (s *Store) withdrawOne(ctx context.Context, x *extension, tx *tenancy.Tx, id ID, versions []IfVersion) error {
+	n, err := s.withdraw(ctx, x, tx, []ID{id}, versions...)
 	if err == nil && n == 0 {
 		return ErrNotEnrolled
 	}
@@ -207,7 +207,8 @@ func (e *Enrollments[T]) WithdrawManyTx(ctx context.Context, tx *tenancy.Tx, ids
 	return n, err
 }
 
-func (s *Store) withdraw(ctx context.Context, x *extension, tx *tenancy.Tx, ids []ID) (int, error) {
+// withdraw takes out those that are enrolled; with versions each must have one of them.
+func (s *Store) withdraw(ctx context.Context, x *extension, tx *tenancy.Tx, ids []ID, versions ...IfVersion) (int, error) {
 	t, err := tenancy.DomainFrom(ctx)
 	if err != nil || len(ids) == 0 {
 		return 0, err
@@ -215,18 +216,25 @@ func (s *Store) withdraw(ctx context.Context, x *extension, tx *tenancy.Tx, ids 
 	if err := checkMany(ids); err != nil {
 		return 0, err
 	}
-	if _, err := x.lock(ctx, tx, t, ids); err != nil {
+	enrolled, err := x.lock(ctx, tx, t, ids)
+	if err != nil {
 		return 0, err
 	}
-	return s.takeOut(ctx, x, tx, ids)
+	gone, err := s.takeOut(ctx, x, tx, ids, versions)
+	if err == nil && len(versions) > 0 && gone < len(enrolled) {
+		return 0, ErrVersion
+	}
+	return gone, err
 }
 
-// takeOut deletes the rows of recipients that are held, and returns how many there were.
-func (s *Store) takeOut(ctx context.Context, x *extension, tx *tenancy.Tx, ids []ID) (int, error) {
+// takeOut deletes the rows of recipients that are held, with versions those that have one of
+// them, and returns how many there were.
+func (s *Store) takeOut(ctx context.Context, x *extension, tx *tenancy.Tx, ids []ID, versions []IfVersion) (int, error) {
 	var gone []ID
-	err := tx.Read(ctx, `WITH held AS (SELECT recipient_id FROM `+x.table.String()+` WHERE domain_id = $1 AND recipient_id = ANY ($2) ORDER BY recipient_id FOR UPDATE)
+	err := tx.Read(ctx, `WITH held AS (SELECT recipient_id FROM `+x.table.String()+` WHERE domain_id = $1 AND recipient_id = ANY ($2)
+			AND ($3::bigint[] IS NULL OR version = ANY ($3)) ORDER BY recipient_id FOR UPDATE)
 		DELETE FROM `+x.table.String()+` x USING held WHERE x.domain_id = $1 AND x.recipient_id = held.recipient_id RETURNING x.recipient_id`,
-		[]any{tx.Tenant().DomainID, ids}, func(rows pgx.Rows) (err error) {
+		[]any{tx.Tenant().DomainID, ids, versions}, func(rows pgx.Rows) (err error) {
 			gone, err = pgx.CollectRows(rows, pgx.RowTo[ID])
 			return err
 		})

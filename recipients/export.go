@@ -25,6 +25,9 @@ type Export struct {
 	// value, whether or not this process, or any version of the product, still knows the
 	// column. Numbers are json.Number.
 	Products map[string]map[string]any `json:"products"`
+	// Tables are the rows of further tables (Extension.Tables) that are about it, by schema.name,
+	// such as its devices: those that have any.
+	Tables map[string][]map[string]any `json:"tables"`
 }
 
 // maxExport is how many recipients ExportPage returns.
@@ -81,15 +84,20 @@ func (s *Store) export(ctx context.Context, which string, id ID) (out []Export, 
 
 func readExport(ctx context.Context, tx *tenancy.Tx, set *customfields.Set, all []stored, which string, id ID) (out []Export, err error) {
 	columns, joins := "", ""
+	var further []tenancy.Table
 	for i := range all {
-		columns += ", to_jsonb(" + all[i].alias() + ")"
+		columns += ", " + all[i].whole()
 		joins += " " + all[i].join()
+		further = append(further, all[i].more...)
+	}
+	for _, t := range further {
+		columns += `, (SELECT jsonb_agg(to_jsonb(m.*) ORDER BY to_jsonb(m.*)) FROM ` + t.String() + ` m WHERE m.domain_id = r.domain_id AND m.recipient_id = r.id)`
 	}
 	q := `SELECT ` + recipientColumns + columns + ` FROM (SELECT r.* FROM strata.recipients r WHERE r.domain_id = $1 AND ` + which + `) r` + joins + ` ORDER BY r.id`
 	err = tx.Read(ctx, q, []any{tx.Tenant().DomainID, id}, func(rows pgx.Rows) error {
 		out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (e Export, err error) {
-			texts := make([][]byte, len(all))
-			targets := make([]any, len(all))
+			texts := make([][]byte, len(all)+len(further))
+			targets := make([]any, len(texts))
 			for i := range texts {
 				targets[i] = &texts[i]
 			}
@@ -98,7 +106,7 @@ func readExport(ctx context.Context, tx *tenancy.Tx, set *customfields.Set, all 
 			}
 			e.DeletedAt = e.Recipient.DeletedAt
 			e.Products = map[string]map[string]any{}
-			for i, text := range texts {
+			for i, text := range texts[:len(all)] {
 				values, err := columnValues(text)
 				if err != nil {
 					return e, err
@@ -106,6 +114,20 @@ func readExport(ctx context.Context, tx *tenancy.Tx, set *customfields.Set, all 
 				if values != nil {
 					e.Products[all[i].name] = values
 				}
+			}
+			e.Tables = map[string][]map[string]any{}
+			for i, text := range texts[len(all):] {
+				if text == nil {
+					continue
+				}
+				var rows []map[string]any
+				if err := decodeNumbers(text, &rows); err != nil {
+					return e, err
+				}
+				for _, row := range rows {
+					withoutIDs(row)
+				}
+				e.Tables[further[i].Schema+"."+further[i].Name] = rows
 			}
 			return e, nil
 		})
@@ -120,16 +142,25 @@ func columnValues(text []byte) (map[string]any, error) {
 		return nil, nil
 	}
 	var values map[string]any
+	if err := decodeNumbers(text, &values); err != nil || values["recipient_id"] == nil {
+		return nil, err
+	}
+	return withoutIDs(values), nil
+}
+
+// decodeNumbers reads what PostgreSQL has made JSON of. A float64 does not hold every bigint.
+func decodeNumbers(text []byte, into any) error {
 	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber() // a float64 does not hold every bigint
-	if err := d.Decode(&values); err != nil {
-		return nil, fmt.Errorf("recipients: the row of an extension: %w", err)
+	d.UseNumber()
+	if err := d.Decode(into); err != nil {
+		return fmt.Errorf("recipients: rows of an extension: %w", err)
 	}
-	if values["recipient_id"] == nil {
-		return nil, nil
-	}
+	return nil
+}
+
+func withoutIDs(row map[string]any) map[string]any {
 	for _, id := range baseColumns[:4] {
-		delete(values, id)
+		delete(row, id)
 	}
-	return values, nil
+	return row
 }

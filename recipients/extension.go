@@ -69,9 +69,10 @@ type Extension[T any] struct {
 	// migrations/001_name.down.sql, numbered from 001 without a gap and written against the schema
 	// strata, whatever it is called. The table is then verified as with OwnTable. Default none.
 	Migrations fs.FS
-	// Tables are further tables whose rows hang on those of T, as schema.name: Registry.Migrate
-	// registers them (tenancy.DB.RegisterTable), so that a move of a domain takes them along. For
-	// a purge they need a foreign key to the table of T with ON DELETE CASCADE. Default none.
+	// Tables are further tables whose rows hang on those of T, as schema.name, with a foreign key
+	// (domain_id, recipient_id) to it with ON DELETE CASCADE, by which they are withdrawn, purged
+	// and exported. Registry.Migrate registers them (tenancy.DB.RegisterTable), so that a move of
+	// a domain takes them along. Default none.
 	Tables []string
 	// Check brings a row into its normal form and says what is wrong with it, as a
 	// *tenancy.ValidationError by the names of JSON, before it is written. It must not keep
@@ -140,7 +141,8 @@ type column struct {
 	Filter  customfields.Type `json:"filter,omitempty"`
 	Options []string          `json:"options,omitempty"`
 
-	index    []int // of the field of the model
+	index    []int  // of the field of the model
+	declared string // its type as the model has it, with a length
 	notNull  bool
 	def      string // DEFAULT, as SQL
 	indexed  bool
@@ -156,6 +158,9 @@ var (
 
 // baseColumns are those of Enrollment, in its order.
 var baseColumns = []string{"domain_id", "recipient_id", "company_id", "workspace_id", "version", "created_at", "updated_at"}
+
+// filterTypes are those that a column can have.
+var filterTypes = []customfields.Type{customfields.Text, customfields.Email, customfields.Number, customfields.Boolean, customfields.Date}
 
 // enrolledColumn is what filters ask whether there is a row.
 const enrolledColumn = "enrolled"
@@ -179,6 +184,10 @@ func (x *extension) join() string {
 	return fmt.Sprintf("LEFT JOIN %s %s ON %[2]s.domain_id = r.domain_id AND %[2]s.recipient_id = r.id", x.table, x.alias())
 }
 
+// whole is the row as JSON. Without the star a column of another table in the statement could be
+// meant, which has the alias as its name.
+func (x *extension) whole() string { return "to_jsonb(" + x.alias() + ".*)" }
+
 // enrolled is whether there is such a row.
 func (x *extension) enrolled() string { return "(" + x.sql("recipient_id") + " IS NOT NULL)" }
 
@@ -191,7 +200,7 @@ func (x *extension) filterable() filter.Extension {
 		{Name: "updated_at", Type: customfields.Date, SQL: x.sql("updated_at")},
 	}}
 	for _, c := range x.columns {
-		if c.Filter != "" {
+		if slices.Contains(filterTypes, c.Filter) { // a newer version may have stored another
 			out.Columns = append(out.Columns, filter.Column{Name: c.Name, Type: c.Filter, SQL: x.sql(c.Name), Options: c.Options})
 		}
 	}

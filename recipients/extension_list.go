@@ -3,6 +3,7 @@ package recipients
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -11,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stratakit/strata/customfields/filter"
 	"github.com/stratakit/strata/internal/suggest"
@@ -43,7 +46,7 @@ func (e *extensions) set(registered map[string]*extension, stored []stored) erro
 	k := &knownExtensions{byName: map[string]*extension{}}
 	schema := filter.Schema{Columns: Columns()}
 	for i := range stored {
-		if stored[i].there {
+		if stored[i].there && !filter.Reserved(stored[i].name) {
 			k.byName[stored[i].name] = &stored[i].extension
 		}
 	}
@@ -68,13 +71,18 @@ func (e *extensions) set(registered map[string]*extension, stored []stored) erro
 // readExtensions looks at what is stored, unless it has just done so, and reports whether that
 // was news.
 func (s *Store) readExtensions(ctx context.Context) (changed bool, err error) {
+	return s.readExtensionsAfter(ctx, readAgainAfter)
+}
+
+// readExtensionsAfter is readExtensions, where to have just done so is a time.
+func (s *Store) readExtensionsAfter(ctx context.Context, wait time.Duration) (changed bool, err error) {
 	before := s.extensions.now()
 	s.extensions.mu.Lock()
 	defer s.extensions.mu.Unlock()
 	if s.extensions.now() != before {
 		return true, nil
 	}
-	if time.Since(s.extensions.at) < readAgainAfter {
+	if time.Since(s.extensions.at) < wait {
 		return false, nil
 	}
 	all, err := storedExtensions(ctx, s.db)
@@ -88,6 +96,20 @@ func (s *Store) readExtensions(ctx context.Context) (changed bool, err error) {
 	}
 	s.extensions.sum = said
 	return true, s.extensions.set(s.registered, all)
+}
+
+// withoutLost runs a read, and once more where a table or column of an extension that it has used
+// is gone: its product has left meanwhile, and then it is unknown.
+func withoutLost[T any](ctx context.Context, s *Store, read func() (T, error)) (T, error) {
+	out, err := read()
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) || pg.Code != "42P01" && pg.Code != "42703" {
+		return out, err
+	}
+	if changed, readErr := s.readExtensionsAfter(ctx, 0); readErr != nil || !changed {
+		return out, errors.Join(err, readErr)
+	}
+	return read()
 }
 
 // Schema is what filters over recipients may mention, but for custom fields and the extensions
@@ -169,7 +191,7 @@ func (j joined) columns() string {
 		if b.WriteString(", "); x.model != nil {
 			b.WriteString(x.selected())
 		} else {
-			b.WriteString("to_jsonb(" + x.alias() + ")")
+			b.WriteString(x.whole())
 		}
 	}
 	return b.String()
@@ -261,6 +283,19 @@ func (r *Row) Values() map[string]any {
 		out[c.JSON] = field.Interface()
 	}
 	return out
+}
+
+// Version is that of the row, which grows with every change; of no row 0.
+func (r *Row) Version() int64 {
+	switch {
+	case r == nil:
+		return 0
+	case r.model != nil:
+		return r.model.(interface{ enrollment() *Enrollment }).enrollment().Version
+	}
+	number, _ := r.values["version"].(json.Number)
+	version, _ := number.Int64() // of a bigint
+	return version
 }
 
 // MarshalJSON writes Values.

@@ -3,6 +3,7 @@ package recipients
 import (
 	"database/sql/driver"
 	"fmt"
+	"net"
 	"reflect"
 	"regexp"
 	"slices"
@@ -20,6 +21,8 @@ var (
 	enrollmentType = reflect.TypeFor[Enrollment]()
 	timeType       = reflect.TypeFor[time.Time]()
 	valuerType     = reflect.TypeFor[driver.Valuer]()
+	ipType         = reflect.TypeFor[net.IP]()
+	ipNetType      = reflect.TypeFor[net.IPNet]()
 )
 
 // readModel reads table and columns from a model, and notes everything that is wrong with it.
@@ -95,6 +98,9 @@ func bunTable(typ reflect.Type) (table *schema.Table, err error) {
 // constant is a default that adds a column without writing the table anew.
 var constant = regexp.MustCompile(`^('([^']|'')*'(::[a-z\[\] ]+)?|-?[0-9.]+|true|false|now\(\)|current_timestamp)$`)
 
+// systemColumns are those that PostgreSQL has in every table.
+var systemColumns = []string{"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
+
 func readColumn(f *schema.Field, problems *ExtensionError) column {
 	note := func(format string, args ...any) { problems.add("field "+f.GoName+": "+format, args...) }
 	t := f.StructField.Type
@@ -102,12 +108,25 @@ func readColumn(f *schema.Field, problems *ExtensionError) column {
 	if base.Kind() == reflect.Pointer {
 		base = base.Elem()
 	}
-	c := column{Name: f.Name, Type: sqlType(f), index: f.Index, def: f.SQLDefault, nullzero: f.NullZero}
+	c := column{Name: f.Name, Type: sqlType(f), declared: strings.ToLower(strings.TrimSpace(f.CreateTableSQLType)), index: f.Index, def: f.SQLDefault, nullzero: f.NullZero}
 	switch {
 	case !plainName.MatchString(f.Name):
 		note("column %q: want lower-case letters, digits and underscores", f.Name)
 	case slices.Contains(baseColumns, f.Name) || f.Name == enrolledColumn:
 		note("column %s is the library's", f.Name)
+	}
+	if slices.Contains(systemColumns, f.Name) {
+		note("column %s is one that PostgreSQL has in every table", f.Name)
+	}
+	switch {
+	case base.Kind() == reflect.Interface:
+		note("nothing can be read into %s: want a type, such as map[string]any or json.RawMessage", t)
+	case base == ipType || base == ipNetType: // bun writes them as what pgx does not read
+		note("%s is not read back as it was written: make it a string", t)
+	case c.declared == "":
+		note("no column can hold %s", t)
+	case f.Tag.HasOption("msgpack") || f.Tag.HasOption("hstore"):
+		note("msgpack and hstore are not read: leave them out, and it is a jsonb")
 	}
 	if f.IsPK || f.AutoIncrement || f.Identity {
 		note("the key of the table is domain_id and recipient_id, and no column counts up")
@@ -168,6 +187,9 @@ func readStrataTag(f *schema.Field, base reflect.Type, c *column, note func(stri
 			note("email is for what is filterable")
 		}
 		return
+	}
+	if slices.Contains([]string{"in", "true", "false", "null"}, c.Name) {
+		note("filters cannot say %s.%s: the second is a word of their language", "<name>", c.Name)
 	}
 	var ok bool
 	if c.Filter, ok = filterType(c.Type); !ok {

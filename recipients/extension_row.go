@@ -1,7 +1,9 @@
 package recipients
 
 import (
+	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 )
@@ -105,4 +107,16 @@ func textOf(c *column, row any) (string, bool) {
 		return "", false
 	}
 	return v.String(), true
+}
+
+// holdsNUL reports whether a list, map or struct has a text with NUL, as which PostgreSQL would be
+// given something else.
+func holdsNUL(c *column, row any) bool {
+	v := reflect.Indirect(reflect.ValueOf(row).Elem().FieldByIndex(c.index))
+	if !slices.Contains([]reflect.Kind{reflect.Slice, reflect.Array, reflect.Map, reflect.Struct}, v.Kind()) || c.Type == "bytea" {
+		return false
+	}
+	text, err := json.Marshal(v.Interface())
+	// Behind a backslash that is meant as one u0000 is a text like any other.
+	return err == nil && strings.Contains(strings.ReplaceAll(string(text), `\\`, ""), `\u0000`)
 }

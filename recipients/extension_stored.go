@@ -52,8 +52,8 @@ func (r *Registry) MigrateLog(ctx context.Context, db *tenancy.DB, log *slog.Log
 	})
 }
 
-// Verify returns a *ExtensionError for the first extension whose table is not as it has to be,
-// or which Migrate has not stored. strata.New calls it; it changes nothing.
+// Verify returns a *ExtensionError for each extension whose table is not as it has to be, or
+// which Migrate has not stored, joined. strata.New calls it; it changes nothing.
 func (r *Registry) Verify(ctx context.Context, db *tenancy.DB) error {
 	all := r.extensions()
 	if len(all) == 0 {
@@ -63,25 +63,34 @@ func (r *Registry) Verify(ctx context.Context, db *tenancy.DB) error {
 	if err != nil {
 		return err
 	}
+	var wrong []error
 	for _, x := range all {
 		x = x.placed(db)
 		if err := migrate.Check(ctx, db.Pool(), db.Schema(), x.lines()); err != nil {
-			return err
+			wrong = append(wrong, err)
+			continue
 		}
 		problems := &ExtensionError{Extension: x.name, Product: x.product}
 		if _, known := x.merge(stored, problems); !known {
 			problems.add("it is not stored: run Registry.Migrate, or strata.Migrate with the registry")
 		}
-		f, err := x.facts(ctx, db)
+		gaps, err := x.look(ctx, db)
 		if err != nil {
 			return err
 		}
-		problems.Problems = append(problems.Problems, x.gaps(f, db)...)
-		if err := problems.orNil(); err != nil {
-			return err
-		}
+		problems.Problems = append(problems.Problems, gaps...)
+		wrong = append(wrong, problems.orNil())
 	}
-	return nil
+	return errors.Join(wrong...)
+}
+
+// look returns what the table lacks.
+func (x *extension) look(ctx context.Context, db *tenancy.DB) ([]ExtensionProblem, error) {
+	f, err := x.facts(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	return x.gaps(f, db), nil
 }
 
 func (x *extension) migrate(ctx context.Context, db *tenancy.DB, log *slog.Logger) error {
@@ -101,20 +110,24 @@ func (x *extension) migrate(ctx context.Context, db *tenancy.DB, log *slog.Logge
 	if err := x.migrateOwn(ctx, db, log); err != nil {
 		return err
 	}
-	f, err := x.facts(ctx, db)
+	gaps, err := x.look(ctx, db)
 	if err != nil {
 		return err
 	}
-	for _, p := range x.gaps(f, db) {
-		if x.own || p.SQL == "" {
-			problems.Problems = append(problems.Problems, p)
-		}
-	}
+	problems.Problems = slices.DeleteFunc(slices.Clone(gaps), func(p ExtensionProblem) bool { return !x.own && p.SQL != "" })
 	if err := problems.orNil(); err != nil {
 		return err
 	}
-	if err := x.mend(ctx, db, f); err != nil {
-		return err
+	if len(gaps) > 0 {
+		if err := x.mend(ctx, db, gaps); err != nil {
+			return err
+		}
+		if problems.Problems, err = x.look(ctx, db); err != nil {
+			return err
+		}
+		if err := problems.orNil(); err != nil {
+			return err
+		}
 	}
 	for _, t := range append([]tenancy.Table{x.table}, x.more...) {
 		if err := db.RegisterTable(ctx, t); err != nil {
@@ -148,11 +161,7 @@ const (
 
 // mend puts right what is missing of a generated table, one statement after the other: each may
 // be the last, and the next call goes on.
-func (x *extension) mend(ctx context.Context, db *tenancy.DB, f tableFacts) error {
-	gaps := x.gaps(f, db)
-	if len(gaps) == 0 {
-		return nil
-	}
+func (x *extension) mend(ctx context.Context, db *tenancy.DB, gaps []ExtensionProblem) error {
 	conn, err := db.Pool().Acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("recipients: migrate extension %q: %w", x.name, err)
@@ -196,15 +205,25 @@ type stored struct {
 	there     bool // and not dropped since
 }
 
-const storedSQL = `SELECT e.name, e.product, e.schema_name, e.table_name, e.columns, e.version, e.generated, c.oid IS NOT NULL FROM strata.recipient_extensions e
+// storedSQL finds further tables by the foreign keys that their rows hang by: products of any
+// version have those.
+var storedSQL = `SELECT e.name, e.product, e.schema_name, e.table_name, e.columns, e.version, e.generated, c.oid IS NOT NULL,
+	ARRAY(SELECT ARRAY[t.schema_name, t.table_name] FROM strata.tenant_tables t JOIN pg_namespace mn ON mn.nspname = t.schema_name
+		JOIN pg_class m ON m.relnamespace = mn.oid AND m.relname = t.table_name
+		WHERE EXISTS (SELECT FROM pg_constraint f WHERE ` + fmt.Sprintf(cascadeSQL, "m.oid", "c.oid", "recipient_id") + `) ORDER BY t.schema_name, t.table_name)
+	FROM strata.recipient_extensions e
 	LEFT JOIN pg_namespace n ON n.nspname = e.schema_name
 	LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = e.table_name AND c.relkind IN ('r', 'p') ORDER BY e.name`
 
 func storedExtensions(ctx context.Context, db *tenancy.DB) (out []stored, err error) {
 	err = db.ReadTrusted(ctx, storedSQL, nil, func(rows pgx.Rows) error {
 		out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (s stored, err error) {
-			err = row.Scan(&s.name, &s.product, &s.table.Schema, &s.table.Name, &s.columns, &s.version, &s.generated, &s.there)
+			var further [][]string
+			err = row.Scan(&s.name, &s.product, &s.table.Schema, &s.table.Name, &s.columns, &s.version, &s.generated, &s.there, &further)
 			s.table.Product = s.product
+			for _, t := range further {
+				s.more = append(s.more, tenancy.Table{Schema: t[0], Name: t[1], Product: s.product})
+			}
 			return s, err
 		})
 		return err

@@ -26,8 +26,10 @@ type tableFacts struct {
 	AppMissing       []string // privileges
 	QueryMayRead     bool
 	Indexes          []indexFacts
-	Triggers         []string
-	ForeignKeyBroken bool // it is there, and was never validated
+	Triggers         []string          // that count, and for this extension
+	Types            map[string]string // what PostgreSQL calls the types of the model; "": there is none
+	Further          map[string]bool   // of Extension.Tables, whether the rows go with those of the table
+	ForeignKeyBroken bool              // it is there, and was never validated
 }
 
 type columnFacts struct {
@@ -48,13 +50,13 @@ type indexFacts struct {
 	Unique, Valid bool
 }
 
-// factsSQL asks by the names in pg_class, because a cast to regclass fails without a right to
-// use the schema.
-const factsSQL = `
+// factsSQL asks by the names in pg_class and pg_type, because a cast to regclass or regtype fails
+// without a right to use the schema.
+var factsSQL = `
 	SELECT jsonb_build_object(
 		'Schema', n.oid IS NOT NULL,
 		'Table', c.oid IS NOT NULL,
-		'Columns', (SELECT jsonb_agg(jsonb_build_object('Name', a.attname, 'Type', format_type(a.atttypid, NULL), 'NotNull', a.attnotnull, 'Default', a.atthasdef) ORDER BY a.attnum)
+		'Columns', (SELECT jsonb_agg(jsonb_build_object('Name', a.attname, 'Type', format_type(a.atttypid, NULL), 'NotNull', a.attnotnull, 'Default', a.atthasdef OR a.attidentity <> '') ORDER BY a.attnum)
 			FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
 		'Key', (SELECT jsonb_agg(a.attname ORDER BY k.n) FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k (attnum, n), pg_attribute a
 			WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = i.indrelid AND a.attnum = k.attnum),
@@ -73,20 +75,39 @@ const factsSQL = `
 				'Columns', (SELECT jsonb_agg(coalesce(a.attname, '') ORDER BY k.n) FROM unnest(i.indkey) WITH ORDINALITY AS k (attnum, n)
 					LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.attnum > 0)) ORDER BY x.relname)
 			FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid AND i.indpred IS NULL),
-		'Triggers', (SELECT jsonb_agg(t.tgname ORDER BY t.tgname) FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal))
+		'Triggers', (SELECT jsonb_agg(t.tgname) FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgenabled IN ('O', 'A')
+			AND t.tgfoid = 'strata.count_enrollments'::regproc AND split_part(encode(t.tgargs, 'escape'), '\000', 1) = $3),
+		'Types', (SELECT jsonb_object_agg(t, coalesce(format_type(CASE WHEN t ~ '^[a-z0-9_]+[.][a-z0-9_]+(\[\])?$'
+				THEN (SELECT CASE WHEN t LIKE '%[]' THEN ty.typarray ELSE ty.oid END FROM pg_type ty JOIN pg_namespace tn ON tn.oid = ty.typnamespace
+					WHERE tn.nspname = split_part(t, '.', 1) AND ty.typname = rtrim(split_part(t, '.', 2), '[]'))
+				ELSE to_regtype(t)::oid END, NULL), '')) FROM unnest($4::text[]) t),
+		'Further', (SELECT jsonb_object_agg(t.name, h.hangs) FROM unnest($5::text[], $6::text[], $7::text[]) AS t (name, schema_name, table_name), LATERAL (
+			SELECT coalesce(bool_or(EXISTS (SELECT FROM pg_constraint f WHERE f.convalidated AND ` + fmt.Sprintf(cascadeSQL, "m.oid", "c.oid", "recipient_id") + `)), false)
+			FROM pg_class m JOIN pg_namespace mn ON mn.oid = m.relnamespace WHERE mn.nspname = t.schema_name AND m.relname = t.table_name) AS h (hangs)))
 	FROM (SELECT) one
 	LEFT JOIN pg_namespace n ON n.nspname = $1
 	LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = $2 AND c.relkind IN ('r', 'p')
 	LEFT JOIN LATERAL (SELECT coalesce(bool_or(f.convalidated), false) AS found, coalesce(bool_and(NOT f.convalidated), false) AS broken
-		FROM pg_constraint f JOIN pg_class p ON p.oid = f.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace
-		WHERE f.conrelid = c.oid AND f.contype = 'f' AND f.confdeltype = 'c' AND pn.nspname = $3 AND p.relname = 'recipients'
-			AND (SELECT array_agg(a.attname::text ORDER BY k.n) FROM unnest(f.conkey) WITH ORDINALITY AS k (attnum, n), pg_attribute a
-				WHERE a.attrelid = c.oid AND a.attnum = k.attnum) = '{domain_id,recipient_id}'
-			AND (SELECT array_agg(a.attname::text ORDER BY k.n) FROM unnest(f.confkey) WITH ORDINALITY AS k (attnum, n), pg_attribute a
-				WHERE a.attrelid = p.oid AND a.attnum = k.attnum) = '{domain_id,id}') key ON true`
+		FROM pg_constraint f WHERE ` + fmt.Sprintf(cascadeSQL, "c.oid", "'strata.recipients'::regclass", "id") + `) key ON true`
+
+// cascadeSQL is the condition that f, of pg_constraint, deletes a row of %[1]s with that of
+// %[2]s, whose domain_id and %[3]s are its own domain_id and recipient_id.
+const cascadeSQL = `f.contype = 'f' AND f.confdeltype = 'c' AND f.conrelid = %[1]s AND f.confrelid = %[2]s
+	AND (SELECT array_agg(a.attname::text ORDER BY k.n) FROM unnest(f.conkey) WITH ORDINALITY AS k (attnum, n), pg_attribute a
+		WHERE a.attrelid = f.conrelid AND a.attnum = k.attnum) = '{domain_id,recipient_id}'
+	AND (SELECT array_agg(a.attname::text ORDER BY k.n) FROM unnest(f.confkey) WITH ORDINALITY AS k (attnum, n), pg_attribute a
+		WHERE a.attrelid = f.confrelid AND a.attnum = k.attnum) = '{domain_id,%[3]s}'`
 
 func (x *extension) facts(ctx context.Context, db *tenancy.DB) (out tableFacts, err error) {
-	err = db.ReadTrusted(ctx, factsSQL, []any{x.table.Schema, x.table.Name, db.Schema()}, func(rows pgx.Rows) error {
+	types := make([]string, len(x.columns))
+	for i, c := range x.columns {
+		types[i] = c.declared
+	}
+	var further, schemas, names []string
+	for _, t := range x.more {
+		further, schemas, names = append(further, t.String()), append(schemas, t.Schema), append(names, t.Name)
+	}
+	err = db.ReadTrusted(ctx, factsSQL, []any{x.table.Schema, x.table.Name, x.name, types, further, schemas, names}, func(rows pgx.Rows) error {
 		text, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[[]byte])
 		if err != nil {
 			return err
@@ -115,7 +136,7 @@ func (x *extension) gaps(f tableFacts, db *tenancy.DB) []ExtensionProblem {
 	need(f.AppSchema && f.QuerySchema, "GRANT USAGE ON SCHEMA "+schema+" TO strata_app, strata_query", "strata_app and strata_query may not use schema %s", schema)
 	if !f.Table {
 		need(false, x.createSQL(db), "table %s does not exist", x.table)
-		f = tableFacts{Columns: x.createdColumns(), Key: []string{"domain_id", "recipient_id"}, ForeignKey: true, AppMissing: []string{"SELECT", "INSERT", "UPDATE", "DELETE"}}
+		f = tableFacts{Columns: x.createdColumns(f.Types), Types: f.Types, Further: f.Further, Key: []string{"domain_id", "recipient_id"}, ForeignKey: true, AppMissing: []string{"SELECT", "INSERT", "UPDATE", "DELETE"}}
 	}
 	all = append(all, x.columnGaps(f)...)
 	need(slices.Equal(f.Key, []string{"domain_id", "recipient_id"}), "", "its primary key is (%s), want (domain_id, recipient_id)", strings.Join(f.Key, ", "))
@@ -133,6 +154,10 @@ func (x *extension) gaps(f tableFacts, db *tenancy.DB) []ExtensionProblem {
 	need(len(f.AppMissing) == 0, "GRANT "+strings.Join(f.AppMissing, ", ")+" ON "+x.table.String()+" TO strata_app", "strata_app may not %s", strings.Join(f.AppMissing, ", "))
 	need(f.QueryMayRead, "GRANT SELECT ON "+x.table.String()+" TO strata_query", "strata_query may not SELECT")
 	need(counted(f.Triggers), db.SQL(countTriggersSQL(x.table, x.name)), "it has no triggers count_inserted and count_deleted, by which those who are enrolled are counted")
+	for _, t := range x.more {
+		need(f.Further[t.String()], "ALTER TABLE "+t.String()+" ADD FOREIGN KEY (domain_id, recipient_id) REFERENCES "+x.table.String()+" (domain_id, recipient_id) ON DELETE CASCADE",
+			"table %s has no foreign key (domain_id, recipient_id) to table %s with ON DELETE CASCADE", t, x.table)
+	}
 	if !x.own {
 		all = append(all, x.indexGaps(f)...)
 	}
@@ -195,18 +220,27 @@ func (x *extension) columnGaps(f tableFacts) []ExtensionProblem {
 			all = append(all, ExtensionProblem{Message: "it has no column " + name + " " + baseTypes[i], SQL: sql})
 		case c.Type != want || !c.NotNull:
 			all = append(all, ExtensionProblem{Message: fmt.Sprintf("column %s is %s, want %s", name, c.words(), baseTypes[i])})
+		case !c.Default && strings.Contains(baseTypes[i], "DEFAULT"):
+			_, def, _ := strings.Cut(baseTypes[i], "DEFAULT")
+			all = append(all, ExtensionProblem{
+				Message: "column " + name + " has no default, want DEFAULT" + def,
+				SQL:     "ALTER TABLE " + x.table.String() + " ALTER COLUMN " + name + " SET DEFAULT" + def,
+			})
 		}
 	}
 	for i := range x.columns {
 		c := &x.columns[i]
+		want := f.Types[c.declared]
 		switch have := find(c.Name); {
+		case want == "":
+			all = append(all, ExtensionProblem{Message: fmt.Sprintf("column %s: there is no type %s for a column", c.Name, c.declared)})
 		case have == nil:
 			all = append(all, ExtensionProblem{
 				Message: fmt.Sprintf("it has no column %s %s", c.Name, c.Type),
 				SQL:     "ALTER TABLE " + x.table.String() + " ADD COLUMN IF NOT EXISTS " + c.definition(),
 			})
-		case !fits(have.Type, c.Type):
-			all = append(all, ExtensionProblem{Message: fmt.Sprintf("column %s is %s, and %s to %s", c.Name, have.Type, c.Type, x.product)})
+		case !fits(have.Type, want):
+			all = append(all, ExtensionProblem{Message: fmt.Sprintf("column %s is %s, and %s to %s", c.Name, have.Type, want, x.product)})
 		}
 	}
 	for _, c := range f.Columns {
@@ -230,7 +264,7 @@ func (c *columnFacts) words() string {
 // definition is the column in a CREATE TABLE. All of them may be left out of an INSERT, because
 // an older version of the product does not know them.
 func (c *column) definition() string {
-	out := quoted(c.Name) + " " + c.Type
+	out := quoted(c.Name) + " " + c.declared
 	if c.notNull {
 		out += " NOT NULL"
 	}
@@ -257,14 +291,15 @@ func (x *extension) createSQL(db *tenancy.DB) string {
 	return b.String()
 }
 
-func (x *extension) createdColumns() []columnFacts {
+// createdColumns are those that createSQL makes.
+func (x *extension) createdColumns(types map[string]string) []columnFacts {
 	var out []columnFacts
 	for i, name := range baseColumns {
 		t, _, _ := strings.Cut(baseTypes[i], " NOT NULL")
 		out = append(out, columnFacts{Name: name, Type: t, NotNull: true, Default: true})
 	}
 	for _, c := range x.columns {
-		out = append(out, columnFacts{Name: c.Name, Type: c.Type, Default: true})
+		out = append(out, columnFacts{Name: c.Name, Type: types[c.declared], Default: true})
 	}
 	return out
 }
@@ -277,37 +312,31 @@ func (x *extension) indexGaps(f tableFacts) []ExtensionProblem {
 		if !c.indexed {
 			continue
 		}
-		name := quoted(indexName(x.table.Name, c.Name))
-		var have, broken bool
+		kind := ""
+		if c.unique {
+			kind = "UNIQUE "
+		}
+		message := "it has no " + strings.ToLower(kind) + "index over domain_id and " + c.Name
+		var have bool
+		var broken []ExtensionProblem
 		for _, i := range f.Indexes {
-			if slices.Equal(i.Columns, []string{"domain_id", c.Name}) && i.Unique == c.unique {
-				have, broken = have || i.Valid, broken || !i.Valid
+			switch {
+			case !slices.Equal(i.Columns, []string{"domain_id", c.Name}) || c.unique && !i.Unique:
+			case i.Valid:
+				have = true
+			default:
+				drop := pgx.Identifier{x.table.Schema, i.Name}.Sanitize()
+				broken = append(broken, ExtensionProblem{Message: message + " that is whole", SQL: "DROP INDEX CONCURRENTLY IF EXISTS " + drop})
 			}
 		}
 		if have {
 			continue
 		}
-		kind := ""
-		if c.unique {
-			kind = "UNIQUE "
-		}
-		message := "it has no index over domain_id and " + c.Name
-		if broken {
-			all = append(all, ExtensionProblem{Message: message + " that is whole", SQL: "DROP INDEX CONCURRENTLY IF EXISTS " + quoted(x.table.Schema) + "." + name})
-		}
-		all = append(all, ExtensionProblem{
+		all = append(append(all, broken...), ExtensionProblem{
 			Message: message,
-			SQL:     "CREATE " + kind + "INDEX CONCURRENTLY IF NOT EXISTS " + name + " ON " + x.table.String() + " (domain_id, " + quoted(c.Name) + ")",
+			// PostgreSQL finds a name that is free and not too long.
+			SQL: "CREATE " + kind + "INDEX CONCURRENTLY ON " + x.table.String() + " (domain_id, " + quoted(c.Name) + ")",
 		})
 	}
 	return all
-}
-
-// indexName is within the 63 bytes of a name, and tells columns of the same beginning apart.
-func indexName(table, column string) string {
-	name := table + "_" + column
-	if len(name) <= 63 {
-		return name
-	}
-	return fmt.Sprintf("%s_%08x", name[:54], sum(name))
 }

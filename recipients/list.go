@@ -57,6 +57,10 @@ type Query struct {
 // their first condition, read-only and with a time limit. Errors:
 // *filter.Error, *tenancy.ValidationError, tenancy.ErrInvalidCursor, ErrTimeout.
 func (s *Store) List(ctx context.Context, q Query) (tenancy.Page[Recipient], error) {
+	return withoutLost(ctx, s, func() (tenancy.Page[Recipient], error) { return s.list(ctx, q) })
+}
+
+func (s *Store) list(ctx context.Context, q Query) (tenancy.Page[Recipient], error) {
 	p, pageErr := q.PageRequest.Normalize()
 	o, sortErr := parseSort(q.Sort, func() (*customfields.Set, error) { return s.fields.Set(ctx) })
 	var searchErr error
@@ -145,6 +149,10 @@ func (s *Store) Count(ctx context.Context, filter string) (int64, error) {
 // CountOf returns how many recipients of the domain a Query is about on all of its pages,
 // exactly. Errors: *filter.Error, ErrTimeout.
 func (s *Store) CountOf(ctx context.Context, q Query) (int64, error) {
+	return withoutLost(ctx, s, func() (int64, error) { return s.countOf(ctx, q) })
+}
+
+func (s *Store) countOf(ctx context.Context, q Query) (int64, error) {
 	w, err := s.where(ctx, q)
 	if err != nil {
 		return 0, err

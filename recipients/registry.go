@@ -35,7 +35,7 @@ func Register[T any](r *Registry, e Extension[T]) (*Enrollments[T], error) {
 	x := &extension{name: e.Name, product: e.Product, own: e.OwnTable || e.Migrations != nil, files: e.Migrations, model: reflect.TypeFor[T]()}
 	problems := &ExtensionError{Extension: x.name, Product: x.product}
 	if !extensionName.MatchString(e.Name) || filter.Reserved(e.Name) {
-		problems.add("a name is lower-case letters, digits and underscores, at most 40, and not fields, now, today or events")
+		problems.add("a name is lower-case letters, digits and underscores, at most 40, and no word that filters keep for themselves, such as now or in")
 	}
 	if len(e.Product) > 100 {
 		problems.add("the name of a product has at most 100 bytes")

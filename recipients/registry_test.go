@@ -102,7 +102,7 @@ func TestAdjacentVersionsShareAGeneratedTable(t *testing.T) {
 	require.NoError(t, err)
 	indexes, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(t, err)
-	require.Equal(t, []string{"devices_pkey", "devices_platform", "devices_token"}, indexes)
+	require.Equal(t, []string{"devices_domain_id_platform_idx", "devices_domain_id_token_idx", "devices_pkey"}, indexes)
 }
 
 // Migrating goes on wherever it was broken off.
@@ -112,7 +112,7 @@ func TestMigratingAnExtensionGoesOn(t *testing.T) {
 	for _, lost := range []string{
 		`DROP POLICY tenant ON pusher.devices`, `DROP POLICY trusted ON pusher.devices`, `ALTER TABLE pusher.devices NO FORCE ROW LEVEL SECURITY`,
 		`REVOKE INSERT, DELETE ON pusher.devices FROM strata_app`, `REVOKE SELECT ON pusher.devices FROM strata_query`, `REVOKE USAGE ON SCHEMA pusher FROM strata_query`,
-		`DROP TRIGGER count_deleted ON pusher.devices`, `DROP INDEX pusher.devices_token`, `UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'pusher.devices_token'::regclass`,
+		`DROP TRIGGER count_deleted ON pusher.devices`, `DROP INDEX pusher.devices_domain_id_token_idx`, `UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'pusher.devices_domain_id_token_idx'::regclass`,
 		`DELETE FROM strata.recipient_extensions`, `DELETE FROM strata.tenant_tables WHERE schema_name = 'pusher'`,
 		`ALTER TABLE pusher.devices DROP CONSTRAINT devices_domain_id_recipient_id_fkey`, `ALTER TABLE pusher.devices DROP COLUMN token`, `DROP TABLE pusher.devices`, `DROP SCHEMA pusher CASCADE`,
 	} {

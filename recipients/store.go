@@ -160,12 +160,12 @@ func (r *Recipient) scan(row pgx.CollectableRow, fields any, more ...any) error 
 
 // Get returns a recipient, or ErrNotFound, with its rows in extensions: those of Query.With.
 func (s *Store) Get(ctx context.Context, id ID, with ...string) (Recipient, error) {
-	return s.get(ctx, id, live, with)
+	return withoutLost(ctx, s, func() (Recipient, error) { return s.get(ctx, id, live, with) })
 }
 
 // GetDeleted is Get for a recipient that is deleted and not purged yet.
 func (s *Store) GetDeleted(ctx context.Context, id ID, with ...string) (Recipient, error) {
-	return s.get(ctx, id, deleted, with)
+	return withoutLost(ctx, s, func() (Recipient, error) { return s.get(ctx, id, deleted, with) })
 }
 
 func (s *Store) get(ctx context.Context, id ID, which string, with []string) (out Recipient, err error) {

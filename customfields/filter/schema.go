@@ -134,11 +134,16 @@ func (s Schema) names() []string {
 	return append(names, "fields", "now", "today")
 }
 
-// reservedNames are the variables that every filter has.
-var reservedNames = []string{"fields", "now", "today", "events"}
+// reservedNames are the variables that every filter has, and the words that CEL keeps for itself
+// (RESERVED and the literals in the grammar of its language definition).
+var reservedNames = []string{
+	"fields", "now", "today", "events",
+	"as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop", "null", "package",
+	"namespace", "return", "true", "var", "void", "while",
+}
 
-// Reserved reports whether a name is that of a variable that every filter has, which no column
-// or extension can have.
+// Reserved reports whether a name is that of a variable that every filter has, or a word of the
+// language, which no column or extension can have.
 func Reserved(name string) bool { return slices.Contains(reservedNames, name) }
 
 // check returns what is wrong with the columns and extensions, which a program gives.

@@ -2,8 +2,11 @@ package push
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -37,6 +40,13 @@ type Device struct {
 	LastSeenAt time.Time // AddDevice: zero is now
 }
 
+// ID is what the device may be called where its token must not be told, as in an address of HTTP or
+// in the audit trail: half of the SHA-256 of the token, in hexadecimal digits.
+func (d Device) ID() string {
+	sum := sha256.Sum256([]byte(d.Token))
+	return hex.EncodeToString(sum[:16])
+}
+
 // MaxToken is how long a token may be, in bytes.
 const MaxToken = 2_000
 
@@ -48,10 +58,11 @@ var (
 	ErrNoDevice error = fault.New(fault.NotFound, "device_not_found", "the recipient has no such device")
 )
 
-// TokenTakenError is returned by AddDevice when another recipient of the domain has the device:
-// it has changed hands when RemoveDevice has taken it from them. It wraps ErrTokenTaken.
+// TokenTakenError is returned by AddDevice when another recipient of the domain, who is not
+// deleted, has the device: it has changed hands when RemoveDevice has taken it from them. It wraps
+// ErrTokenTaken.
 type TokenTakenError struct {
-	// ID is the recipient that has it, who may be deleted.
+	// ID is the recipient that has it.
 	ID recipients.ID
 }
 
@@ -61,9 +72,20 @@ func (e *TokenTakenError) Error() string { return fmt.Sprintf("%s: %s", ErrToken
 // Unwrap returns ErrTokenTaken.
 func (e *TokenTakenError) Unwrap() error { return ErrTokenTaken }
 
+// Kind is fault.Conflict.
+func (e *TokenTakenError) Kind() fault.Kind { return fault.Conflict }
+
+// Code is "token_taken".
+func (e *TokenTakenError) Code() string { return "token_taken" }
+
+// Details are the members an HTTP answer has beside code and message.
+func (e *TokenTakenError) Details() map[string]any { return map[string]any{"recipientId": e.ID} }
+
 // AddDevice gives a recipient a device, or notes that one that it has was seen, and returns the
-// row. Beyond Config.MaxDevices those that have not been seen for the longest time are gone. Errors:
-// recipients.ErrNotFound, recipients.ErrNotEnrolled, *TokenTakenError, *tenancy.ValidationError.
+// row. It takes the device from a recipient that is deleted: as with an address, nobody waits for
+// what may be restored. Beyond Config.MaxDevices those that have not been seen for the longest
+// time are gone. Errors: recipients.ErrNotFound, recipients.ErrNotEnrolled, *TokenTakenError,
+// *tenancy.ValidationError.
 func (e *Enrollments) AddDevice(ctx context.Context, id recipients.ID, d Device) (out *Push, err error) {
 	err = e.InTx(ctx, func(tx *tenancy.Tx) (err error) {
 		out, err = e.AddDeviceTx(ctx, tx, id, d)
@@ -78,24 +100,20 @@ func (e *Enrollments) AddDevice(ctx context.Context, id recipients.ID, d Device)
 // AddDeviceTx is AddDevice in the caller's transaction: after an error, tx goes on as before the
 // call.
 func (e *Enrollments) AddDeviceTx(ctx context.Context, tx *tenancy.Tx, id recipients.ID, d Device) (*Push, error) {
-	if err := d.check(); err != nil {
-		return nil, err
-	}
 	return e.changeDevices(ctx, tx, id, func(t tenancy.Tenant) error {
-		// Only its own device is seen again; of another's no row comes back.
-		const q = `INSERT INTO strata.recipient_push_devices AS d (domain_id, company_id, workspace_id, recipient_id, token, platform, last_seen_at)
-			VALUES ($1, $2, $3, $4, $5, $6, coalesce($7, now()))
-			ON CONFLICT (domain_id, token) DO UPDATE SET platform = excluded.platform, last_seen_at = greatest(d.last_seen_at, excluded.last_seen_at)
-			WHERE d.recipient_id = excluded.recipient_id`
-		var seen *time.Time
-		if !d.LastSeenAt.IsZero() {
-			seen = &d.LastSeenAt
+		if err := d.check(); err != nil {
+			return err
 		}
-		tag, err := tx.Exec(ctx, tx.SQL(q), t.DomainID, t.CompanyID, t.WorkspaceID, id, d.Token, string(d.Platform), seen)
+		added, err := d.add(ctx, tx, t, id)
+		if err == nil && !added {
+			if err = e.free(ctx, tx, t, d); err == nil {
+				added, err = d.add(ctx, tx, t, id)
+			}
+		}
 		if err != nil {
-			return fmt.Errorf("push: add a device: %w", err)
+			return err
 		}
-		if tag.RowsAffected() == 0 {
+		if !added { // somebody else was as quick
 			return takenBy(ctx, tx, t, d.Token)
 		}
 		_, err = tx.Exec(ctx, tx.SQL(`DELETE FROM strata.recipient_push_devices WHERE domain_id = $1 AND recipient_id = $2 AND token IN (
@@ -103,6 +121,48 @@ func (e *Enrollments) AddDeviceTx(ctx context.Context, tx *tenancy.Tx, id recipi
 			ORDER BY last_seen_at DESC, token OFFSET $4)`), t.DomainID, id, d.Token, e.maxDevices-1)
 		return err
 	})
+}
+
+// add writes the device, unless another recipient has it.
+func (d Device) add(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant, id recipients.ID) (added bool, err error) {
+	// Only its own device is seen again; of another's no row comes back.
+	const q = `INSERT INTO strata.recipient_push_devices AS d (domain_id, company_id, workspace_id, recipient_id, token, platform, last_seen_at)
+		VALUES ($1, $2, $3, $4, $5, $6, coalesce($7, now()))
+		ON CONFLICT (domain_id, token) DO UPDATE SET platform = excluded.platform, last_seen_at = greatest(d.last_seen_at, excluded.last_seen_at)
+		WHERE d.recipient_id = excluded.recipient_id`
+	var seen *time.Time
+	if !d.LastSeenAt.IsZero() {
+		seen = &d.LastSeenAt
+	}
+	tag, err := tx.Exec(ctx, tx.SQL(q), t.DomainID, t.CompanyID, t.WorkspaceID, id, d.Token, string(d.Platform), seen)
+	if err != nil {
+		return false, fmt.Errorf("push: add a device: %w", err)
+	}
+	return tag.RowsAffected() > 0, nil
+}
+
+// free takes a device from the recipient that has it, if that is deleted, and counts what it has
+// left. Of one that is not, the error is a *TokenTakenError.
+func (e *Enrollments) free(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant, d Device) error {
+	var gone []recipients.ID
+	err := tx.Read(ctx, `DELETE FROM strata.recipient_push_devices d USING strata.recipients r
+		WHERE d.domain_id = $1 AND d.token = $2 AND r.domain_id = d.domain_id AND r.id = d.recipient_id AND r.deleted_at IS NOT NULL
+		RETURNING d.recipient_id`, []any{t.DomainID, d.Token}, func(rows pgx.Rows) (err error) {
+		gone, err = pgx.CollectRows(rows, pgx.RowTo[recipients.ID])
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("push: take a device from who is deleted: %w", err)
+	}
+	if len(gone) == 0 {
+		return takenBy(ctx, tx, t, d.Token)
+	}
+	_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.recipient_push SET devices = devices, version = version + 1, updated_at = now()
+		WHERE domain_id = $1 AND recipient_id = $2`), t.DomainID, gone[0])
+	if err != nil {
+		return fmt.Errorf("push: count the devices of who is deleted: %w", err)
+	}
+	return e.recordChange(ctx, tx, gone[0], []Device{d}, nil)
 }
 
 // takenBy says who has a token. It is held by the statement that met it.
@@ -146,19 +206,26 @@ func (e *Enrollments) RemoveDeviceTx(ctx context.Context, tx *tenancy.Tx, id rec
 	})
 }
 
-// changeDevices holds the row of a recipient while its devices change, and counts them then: two
-// at once come one after the other.
+// changeDevices holds the row of a recipient while its devices change, counts them then, and notes
+// which came and went: two at once come one after the other.
 func (e *Enrollments) changeDevices(ctx context.Context, tx *tenancy.Tx, id recipients.ID, change func(t tenancy.Tenant) error) (*Push, error) {
 	t, err := tenancy.DomainFrom(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return e.UpdateTx(ctx, tx, id, 0, func(row *Push) error {
+		before, err := devicesOf(ctx, tx, t, id)
+		if err != nil {
+			return err
+		}
 		if err := change(t); err != nil {
 			return err
 		}
 		devices, err := devicesOf(ctx, tx, t, id)
 		if err != nil {
+			return err
+		}
+		if err := e.recordChange(ctx, tx, id, before, devices); err != nil {
 			return err
 		}
 		row.Devices, row.LastSeenAt = int64(len(devices)), nil
@@ -169,6 +236,31 @@ func (e *Enrollments) changeDevices(ctx context.Context, tx *tenancy.Tx, id reci
 		}
 		return nil
 	})
+}
+
+// recordChange notes in the audit trail which devices a recipient has got and lost, by Device.ID.
+// One that was only seen again is no news.
+func (e *Enrollments) recordChange(ctx context.Context, tx *tenancy.Tx, id recipients.ID, before, after []Device) error {
+	without := func(all, others []Device) []string {
+		var ids []string
+		for _, d := range all {
+			if !slices.ContainsFunc(others, func(o Device) bool { return o.Token == d.Token && o.Platform == d.Platform }) {
+				ids = append(ids, d.ID())
+			}
+		}
+		return ids
+	}
+	changes := map[string]any{}
+	if added := without(after, before); added != nil {
+		changes["added"] = added
+	}
+	if removed := without(before, after); removed != nil {
+		changes["removed"] = removed
+	}
+	if len(changes) == 0 {
+		return nil
+	}
+	return e.RecordTx(ctx, tx, id, "recipient.devices_changed", changes)
 }
 
 // Devices returns the devices of a recipient, the one that was seen last first. Errors:

@@ -2,6 +2,7 @@ package push_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +16,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/stratakit/strata"
+	"github.com/stratakit/strata/audit"
+	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/internal/dbtest"
 	"github.com/stratakit/strata/internal/tenancytest"
 	"github.com/stratakit/strata/recipients"
@@ -159,6 +162,129 @@ func TestLifeOfDevices(t *testing.T) {
 	err = w.store.Purge(ctx, []recipients.ID{ada})
 	require.NoError(t, err)
 	require.Zero(t, w.stored(t))
+}
+
+// Who is deleted holds no device back, and loses it for good.
+func TestDevicesOfWhoIsDeleted(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	ctx := w.A.Ctx
+	ada := w.enrolled(ctx, t, "ada@example.com")
+	for _, token := range []string{"a", "b"} {
+		_, err := w.push.AddDevice(ctx, ada, push.Device{Token: token, Platform: push.IOS})
+		require.NoError(t, err)
+	}
+	require.NoError(t, w.store.Delete(ctx, ada))
+	again := w.enrolled(ctx, t, "ada@example.com")
+	row, err := w.push.AddDevice(ctx, again, push.Device{Token: "a", Platform: push.Web})
+	require.NoError(t, err, "the address was free, and so is the device")
+	require.EqualValues(t, 1, row.Devices)
+	require.Equal(t, map[string]any{"extension": "push", "removed": []any{push.Device{Token: "a"}.ID()}}, w.said(ctx, t, ada)[0])
+
+	require.NoError(t, w.store.Delete(ctx, again))
+	_, err = w.store.Restore(ctx, ada)
+	require.NoError(t, err)
+	require.Equal(t, []string{"b"}, w.tokens(ctx, t, ada))
+	row, err = w.push.Get(ctx, ada)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, row.Devices)
+	require.EqualValues(t, 4, row.Version, "it is another row than before")
+}
+
+// said is what the audit trail has of the devices of a recipient, the last first.
+func (w *world) said(ctx context.Context, t *testing.T, id recipients.ID) (out []map[string]any) {
+	t.Helper()
+	entries, err := w.Audit.List(ctx, audit.Query{ResourceID: id.String()})
+	require.NoError(t, err)
+	for _, e := range entries.Items {
+		if e.Action == "recipient.devices_changed" {
+			out = append(out, e.Metadata)
+		}
+	}
+	return out
+}
+
+// Which devices came and went is in the audit trail, also where their number stays, and no token is.
+func TestDevicesAreAudited(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	ctx := w.A.Ctx
+	ada := w.enrolled(ctx, t, "ada@example.com")
+	add := func(token string, platform push.Platform, at time.Time) {
+		t.Helper()
+		_, err := w.push.AddDevice(ctx, ada, push.Device{Token: token, Platform: platform, LastSeenAt: at})
+		require.NoError(t, err)
+	}
+	id := func(token string) any { return push.Device{Token: token}.ID() }
+	for i, token := range []string{"one", "two", "three"} {
+		add(token, push.IOS, noon.Add(time.Duration(i)*time.Hour))
+		require.Equal(t, map[string]any{"extension": "push", "added": []any{id(token)}}, w.said(ctx, t, ada)[0])
+	}
+	add("four", push.IOS, noon.Add(time.Hour))
+	require.Equal(t, map[string]any{"extension": "push", "added": []any{id("four")}, "removed": []any{id("one")}}, w.said(ctx, t, ada)[0], "there was no more room")
+	add("four", push.Web, noon.Add(time.Hour))
+	require.Equal(t, map[string]any{"extension": "push", "added": []any{id("four")}, "removed": []any{id("four")}}, w.said(ctx, t, ada)[0], "it is another platform's")
+	before := len(w.said(ctx, t, ada))
+	add("four", push.Web, noon.Add(5*time.Hour))
+	require.Len(t, w.said(ctx, t, ada), before, "seen again")
+	_, err := w.push.RemoveDevice(ctx, ada, "two")
+	require.NoError(t, err)
+	require.Equal(t, map[string]any{"extension": "push", "removed": []any{id("two")}}, w.said(ctx, t, ada)[0])
+	entries, err := w.Audit.List(ctx, audit.Query{ResourceID: ada.String()})
+	require.NoError(t, err)
+	text, err := json.Marshal(entries)
+	require.NoError(t, err)
+	for _, token := range []string{"two", "three", "four"} {
+		require.NotContains(t, string(text), token)
+	}
+}
+
+// An export of what is known of a person has the devices, whoever makes it, and no one else's.
+func TestExportsHaveDevices(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	ctx := w.A.Ctx
+	ada, bo := w.enrolled(ctx, t, "ada@example.com"), w.enrolled(ctx, t, "bo@example.com")
+	for _, token := range []string{"b", "a"} {
+		_, err := w.push.AddDevice(ctx, ada, push.Device{Token: token, Platform: push.IOS, LastSeenAt: noon})
+		require.NoError(t, err)
+	}
+	theirs := w.enrolled(w.B.Ctx, t, "ada@example.com")
+	_, err := w.push.AddDevice(w.B.Ctx, theirs, push.Device{Token: "c", Platform: push.IOS})
+	require.NoError(t, err)
+	fields, err := customfields.NewRegistry(w.DB, w.Redis, w.Limits, w.Audit, nil)
+	require.NoError(t, err)
+	other, err := recipients.NewStore(w.DB, fields, w.Limits, w.Audit, nil) // of a process without push
+	require.NoError(t, err)
+	for _, s := range []*recipients.Store{w.store, other} {
+		all, err := s.Export(ctx, ada)
+		require.NoError(t, err)
+		devices := all.Tables["strata.recipient_push_devices"]
+		require.Len(t, devices, 2)
+		require.Equal(t, []any{"a", "b"}, []any{devices[0]["token"], devices[1]["token"]})
+		require.Equal(t, "ios", devices[0]["platform"])
+		require.NotContains(t, devices[0], "domain_id")
+		page, err := s.ExportPage(ctx, recipients.ID{})
+		require.NoError(t, err)
+		require.Len(t, page, 2)
+		require.Equal(t, bo, page[1].ID)
+		require.Empty(t, page[1].Tables)
+		_, err = s.Export(w.B.Ctx, ada)
+		require.ErrorIs(t, err, recipients.ErrNotFound)
+	}
+
+	// Devices that would stay behind are said to.
+	_, err = w.Pool.Exec(t.Context(), `ALTER TABLE strata.recipient_push_devices DROP CONSTRAINT recipient_push_devices_domain_id_recipient_id_fkey`)
+	require.NoError(t, err)
+	r := recipients.NewRegistry()
+	_, err = push.Register(r, nil)
+	require.NoError(t, err)
+	var wrong *recipients.ExtensionError
+	require.ErrorAs(t, r.Verify(t.Context(), w.DB), &wrong)
+	require.Contains(t, wrong.Problems[0].Message, `recipient_push_devices" has no foreign key`)
+	_, err = w.Pool.Exec(t.Context(), wrong.Problems[0].SQL)
+	require.NoError(t, err)
+	require.NoError(t, r.Verify(t.Context(), w.DB))
 }
 
 func TestDevicesAreChecked(t *testing.T) {

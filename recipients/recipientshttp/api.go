@@ -178,25 +178,16 @@ func (a *API) update(w http.ResponseWriter, r *http.Request) error {
 	if err := web.DecodeJSON(r, &in); err != nil {
 		return err
 	}
-	versions, err := ifMatch(r)
+	change := recipients.Change{Email: in.Email, Name: in.Name, Status: in.Status, StatusReason: in.StatusReason, CustomFields: in.CustomFields}
+	change.Version, err = web.IfMatchVersion(r, recipients.ErrVersion, func() (int64, error) {
+		now, err := a.store.Get(r.Context(), recipientID)
+		return now.Version, err
+	})
 	if err != nil {
 		return err
 	}
-	change := recipients.Change{Email: in.Email, Name: in.Name, Status: in.Status, StatusReason: in.StatusReason, CustomFields: in.CustomFields}
-	switch {
-	case len(versions) == 0 && in.Version != nil:
+	if change.Version == 0 && in.Version != nil {
 		change.Version = *in.Version
-	case len(versions) == 1:
-		change.Version = int64(versions[0])
-	case len(versions) > 1: // the update is held to the one that it has
-		now, err := a.store.Get(r.Context(), recipientID)
-		if err != nil {
-			return err
-		}
-		if !slices.Contains(versions, recipients.IfVersion(now.Version)) {
-			return recipients.ErrVersion
-		}
-		change.Version = now.Version
 	}
 	out, err := a.store.Update(r.Context(), recipientID, change)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"github.com/stratakit/strata/internal/web"
@@ -71,9 +70,8 @@ func (a *API) enrolled(r *http.Request) (recipients.ID, *recipients.AnyEnrollmen
 }
 
 func writeRow(w http.ResponseWriter, status int, row *recipients.Row) error {
-	values := row.Values()
-	w.Header().Set("ETag", fmt.Sprintf(`"%v"`, values["version"]))
-	return web.WriteData(w, status, values)
+	w.Header().Set("ETag", fmt.Sprintf(`"%d"`, row.Version()))
+	return web.WriteData(w, status, row.Values())
 }
 
 func (a *API) enroll(w http.ResponseWriter, r *http.Request) error {
@@ -113,15 +111,22 @@ func (a *API) updateEnrollment(w http.ResponseWriter, r *http.Request) error {
 	if err := web.DecodeJSON(r, &in); err != nil {
 		return err
 	}
-	version, err := in.version(r, func() (int64, error) {
-		row, err := of.Get(r.Context(), recipientID)
+	version, err := in.version()
+	if err != nil {
+		return err
+	}
+	match, err := web.IfMatchVersion(r, recipients.ErrVersion, func() (int64, error) {
+		now, err := of.Get(r.Context(), recipientID)
 		if err != nil {
 			return 0, err
 		}
-		return strconv.ParseInt(fmt.Sprint(row.Values()["version"]), 10, 64)
+		return now.Version(), nil
 	})
 	if err != nil {
 		return err
+	}
+	if match != 0 { // it goes before that of the body
+		version = match
 	}
 	row, err := of.Update(r.Context(), recipientID, version, in)
 	if err != nil {
@@ -130,20 +135,18 @@ func (a *API) updateEnrollment(w http.ResponseWriter, r *http.Request) error {
 	return writeRow(w, http.StatusOK, row)
 }
 
-// version takes the version out of the body, or that of If-Match (RFC 9110 section 13.1.1),
-// which goes before; 0 is none.
-func (in enrollment) version(r *http.Request, current func() (int64, error)) (version int64, err error) {
-	if given, ok := in["version"]; ok {
-		if json.Unmarshal(given, &version) != nil || version < 1 {
-			v := &tenancy.ValidationError{}
-			v.Add("version", "wrong_type", "must be the version that was read, a whole number")
-			return 0, v
-		}
-		delete(in, "version")
+// version takes the version out of the body; 0 is none.
+func (in enrollment) version() (version int64, err error) {
+	given, ok := in["version"]
+	if !ok {
+		return 0, nil
 	}
-	if match, err := web.IfMatchVersion(r, recipients.ErrVersion, current); err != nil || match != 0 {
-		return match, err
+	if json.Unmarshal(given, &version) != nil || version < 1 {
+		v := &tenancy.ValidationError{}
+		v.Add("version", "wrong_type", "must be the version that was read, a whole number")
+		return 0, v
 	}
+	delete(in, "version")
 	return version, nil
 }
 
@@ -152,7 +155,11 @@ func (a *API) withdraw(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := of.Withdraw(r.Context(), recipientID); err != nil {
+	versions, err := ifMatch(r)
+	if err != nil {
+		return err
+	}
+	if err := of.Withdraw(r.Context(), recipientID, versions...); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

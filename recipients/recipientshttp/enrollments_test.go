@@ -2,6 +2,8 @@ package recipientshttp_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -92,7 +94,20 @@ func TestEnrollmentsOverHTTP(t *testing.T) {
 	require.NotContains(t, w.Do(t, "a", "GET", w.base).Body.String(), "extensions")
 	tenancytest.RequireError(t, w.Do(t, "a", "GET", w.base+"?with=sms"), 422, "validation_failed")
 
-	require.Equal(t, 204, w.Do(t, "a", "DELETE", path).Code)
+	version := int(row["version"].(float64))
+	require.Equal(t, 200, w.patch(t, path, fmt.Sprintf(`"%d", W/"1", "99"`, version), `{"bounces":4}`).Code, "one of several")
+	tenancytest.RequireError(t, w.patch(t, path, `"98", "99"`, `{"bounces":5}`), 409, "version_conflict")
+	tenancytest.RequireError(t, w.patch(t, path, `3`, `{"bounces":5}`), 400, "malformed_if_match")
+	withdraw := func(match string) *httptest.ResponseRecorder {
+		r := httptest.NewRequestWithContext(t.Context(), "DELETE", path, nil)
+		r.Header.Set("Authorization", "a")
+		r.Header.Set("If-Match", match)
+		out := httptest.NewRecorder()
+		w.HTTP.Handler.ServeHTTP(out, r)
+		return out
+	}
+	tenancytest.RequireError(t, withdraw(fmt.Sprintf(`"%d"`, version)), 409, "version_conflict")
+	require.Equal(t, 204, withdraw(fmt.Sprintf(`"%d"`, version+1)).Code)
 	tenancytest.RequireError(t, w.Do(t, "a", "DELETE", path), 404, "not_enrolled")
 	require.Contains(t, w.Do(t, "a", "GET", w.base+"?with=email").Body.String(), `"extensions":{"email":null}`)
 }
