@@ -295,5 +295,5 @@ func TestConditionalWithdrawal(t *testing.T) {
 	row.RecipientID = ada
 	var v *tenancy.ValidationError
 	require.ErrorAs(t, b.mail.EnrollMany(ctx, []*Mail{row}), &v)
-	require.Equal(t, "rows[0].bounces", v.Fields[0].Field, "though it be one")
+	require.Equal(t, "[0].bounces", v.Fields[0].Field, "though it be one")
 }
