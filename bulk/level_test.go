@@ -3,6 +3,7 @@ package bulk_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -81,7 +82,7 @@ func TestWatchOfALevel(t *testing.T) {
 	above, own := w.submitAt(t, r, tenancy.LevelCompany, 100), w.submit(t, w.A.Ctx, r, 10)
 	_, err := r.Pause(w.A.Ctx, own.ID)
 	require.NoError(t, err)
-	all, err := r.WatchDomain(w.A.Ctx)
+	all, err := r.WatchDomain(w.A.Ctx, time.Time{})
 	require.NoError(t, err)
 	one, err := r.Watch(w.A.CompanyCtx, above.ID)
 	require.NoError(t, err)
