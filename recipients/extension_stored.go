@@ -110,10 +110,11 @@ func (x *extension) migrate(ctx context.Context, db *tenancy.DB, log *slog.Logge
 	if err := x.migrateOwn(ctx, db, log); err != nil {
 		return err
 	}
-	gaps, err := x.look(ctx, db)
+	f, err := x.facts(ctx, db)
 	if err != nil {
 		return err
 	}
+	gaps := x.gaps(f, db)
 	problems.Problems = slices.DeleteFunc(slices.Clone(gaps), func(p ExtensionProblem) bool { return !x.own && p.SQL != "" })
 	if err := problems.orNil(); err != nil {
 		return err
