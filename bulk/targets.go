@@ -11,8 +11,8 @@ import (
 	"github.com/stratakit/strata/tenancy"
 )
 
-// perRow is how many targets a row of strata.run_targets has. With one a row, a million
-// take twenty times as long to store, and again to take away.
+// perRow is how many targets a row of strata.run_targets has: each row is an entry of an index
+// and a check of a foreign key.
 const perRow = 1_000
 
 // storeTargets writes the targets of a run, in the transaction that makes it.
