@@ -195,16 +195,20 @@ func TestEveryRouteHidesEveryOtherCompany(t *testing.T) {
 		if !strings.Contains(rt.Path, "{") {
 			continue
 		}
+		body := "{}"
+		if strings.HasSuffix(rt.Path, "/throttle") { // what is malformed is refused before it is known whose the job is
+			body = `{"perSecond": 5}`
+		}
 		foreign++
-		status, answer := x.do(t, "b", rt.Method, of(x.A).Replace(rt.Path), "{}")
+		status, answer := x.do(t, "b", rt.Method, of(x.A).Replace(rt.Path), body)
 		require.Equal(t, 404, status, "%s %s: %s", rt.Method, rt.Path, answer)
-		_, nothing := x.do(t, "b", rt.Method, absent.Replace(rt.Path), "{}")
+		_, nothing := x.do(t, "b", rt.Method, absent.Replace(rt.Path), body)
 		require.Equal(t, nothing, answer, "%s %s tells what is there", rt.Method, rt.Path)
 
 		// A's thing below B's own tenant.
 		if strings.Contains(rt.Path, "{id}") || strings.Contains(rt.Path, "{jobID}") || strings.Contains(rt.Path, "{key}") {
 			deep++
-			status, answer := x.do(t, "b", rt.Method, of(x.B).Replace(rt.Path), "{}")
+			status, answer := x.do(t, "b", rt.Method, of(x.B).Replace(rt.Path), body)
 			require.Equal(t, 404, status, "%s %s: %s", rt.Method, rt.Path, answer)
 		}
 	}
