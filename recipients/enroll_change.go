@@ -232,7 +232,7 @@ func (s *Store) withdraw(ctx context.Context, x *extension, tx *tenancy.Tx, ids 
 func (s *Store) takeOut(ctx context.Context, x *extension, tx *tenancy.Tx, ids []ID, versions []IfVersion) (int, error) {
 	var gone []ID
 	err := tx.Read(ctx, `WITH held AS (SELECT recipient_id FROM `+x.table.String()+` WHERE domain_id = $1 AND recipient_id = ANY ($2)
-			AND ($3::bigint[] IS NULL OR version = ANY ($3)) ORDER BY recipient_id FOR UPDATE)
+			AND (coalesce(cardinality($3::bigint[]), 0) = 0 OR version = ANY ($3)) ORDER BY recipient_id FOR UPDATE)
 		DELETE FROM `+x.table.String()+` x USING held WHERE x.domain_id = $1 AND x.recipient_id = held.recipient_id RETURNING x.recipient_id`,
 		[]any{tx.Tenant().DomainID, ids, versions}, func(rows pgx.Rows) (err error) {
 			gone, err = pgx.CollectRows(rows, pgx.RowTo[ID])
