@@ -153,8 +153,10 @@ func scanRecord(row pgx.CollectableRow) (*record, error) { return scanMore(row) 
 func scanMore(row pgx.CollectableRow, more ...any) (*record, error) {
 	var r record
 	var token *uuid.UUID
-	err := row.Scan(append([]any{&r.ID, &r.Kind, (*levelText)(&r.Level), &r.CompanyID, &r.WorkspaceID, &r.DomainID, &r.State, &r.Args, &r.Cursor, &r.Total, &r.Processed, &r.Opened, &r.Counters, &r.Rate,
-		&r.Failures, &r.Error, &r.ErrorCode, &r.RequestedBy, &r.CreatedAt, &r.StartedAt, &r.FinishedAt, &r.Version, &r.queue, &r.actor, &r.batches, &r.cancel, &r.pause, &r.attempts, &r.MaxPerSecond, &token}, more...)...)
+	err := row.Scan(append([]any{
+		&r.ID, &r.Kind, (*levelText)(&r.Level), &r.CompanyID, &r.WorkspaceID, &r.DomainID, &r.State, &r.Args, &r.Cursor, &r.Total, &r.Processed, &r.Opened, &r.Counters, &r.Rate,
+		&r.Failures, &r.Error, &r.ErrorCode, &r.RequestedBy, &r.CreatedAt, &r.StartedAt, &r.FinishedAt, &r.Version, &r.queue, &r.actor, &r.batches, &r.cancel, &r.pause, &r.attempts, &r.MaxPerSecond, &token,
+	}, more...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -71,7 +71,7 @@ func stackOf(err error) string {
 		default:
 			fmt.Fprintf(&b, "%s%T: %s\n", strings.Repeat("  ", depth), err, err)
 			depth++
-			if f, ok := err.(fmt.Formatter); ok { //nolint:errorlint // as above
+			if f, ok := err.(fmt.Formatter); ok {
 				fmt.Fprintf(&b, "%+v\n", f)
 				return
 			}

@@ -123,8 +123,10 @@ func TestBulkRefusals(t *testing.T) {
 		{`{"op":"set","sets":{}}`, 400, "unknown_field", map[string]string{"sets": "unknown_field"}},
 		{`{"op":"sett","all":true}`, 422, "validation_failed", map[string]string{"op": "unknown_operation"}},
 		{`{"all":true}`, 422, "validation_failed", map[string]string{"op": "unknown_operation"}},
-		{`{"op":"set","set":{"teir":"gold","fields.teir":"gold"}}`, 422, "validation_failed",
-			map[string]string{"filter": "required", "set.teir": "unknown_field", "set.fields.teir": "unknown_field"}},
+		{
+			`{"op":"set","set":{"teir":"gold","fields.teir":"gold"}}`, 422, "validation_failed",
+			map[string]string{"filter": "required", "set.teir": "unknown_field", "set.fields.teir": "unknown_field"},
+		},
 		{`{"op":"set","all":true}`, 422, "validation_failed", map[string]string{"set": "required"}},
 		{`{"op":"set","set":{"name":"x"},"all":true,"filter":"status == \"active\""}`, 422, "validation_failed", map[string]string{"filter": "ambiguous"}},
 		{`{"op":"set","set":{"name":"x"},"ids":[]}`, 422, "validation_failed", map[string]string{"ids": "required"}},
