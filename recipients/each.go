@@ -40,18 +40,6 @@ func (s *Store) beginEach(ctx context.Context, tx *tenancy.Tx, ids []ID) (*custo
 	return s.fields.SetTx(ctx, tx)
 }
 
-// inEach runs fn so that an error undoes all that it did in tx, and no more.
-func inEach(ctx context.Context, tx *tenancy.Tx, fn func(tx *tenancy.Tx) (Each, error)) (out Each, err error) {
-	err = tx.Savepoint(ctx, func(tx *tenancy.Tx) (err error) {
-		out, err = fn(tx)
-		return err
-	})
-	if err != nil {
-		return Each{}, err
-	}
-	return out, nil
-}
-
 func idsOf(rows []held) []ID {
 	ids := make([]ID, len(rows))
 	for i := range rows {

@@ -16,7 +16,7 @@ import (
 // DeleteEachTx deletes each of up to MaxEach recipients that are live, in the caller's
 // transaction: after an error, tx goes on as before the call.
 func (s *Store) DeleteEachTx(ctx context.Context, tx *tenancy.Tx, ids []ID) (Each, error) {
-	return inEach(ctx, tx, func(tx *tenancy.Tx) (Each, error) { return s.deleteEach(ctx, tx, ids) })
+	return inSavepoint(ctx, tx, func(tx *tenancy.Tx) (Each, error) { return s.deleteEach(ctx, tx, ids) })
 }
 
 func (s *Store) deleteEach(ctx context.Context, tx *tenancy.Tx, ids []ID) (out Each, err error) {
@@ -27,17 +27,8 @@ func (s *Store) deleteEach(ctx context.Context, tx *tenancy.Tx, ids []ID) (out E
 	if err != nil || len(rows) == 0 {
 		return out, err
 	}
-	there := idsOf(rows)
-	_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.recipients SET deleted_at = now(), updated_at = now(), version = version + 1
-		WHERE domain_id = $1 AND id = ANY ($2) AND deleted_at IS NULL`), tx.Tenant().DomainID, there)
-	if err != nil {
-		return out, fmt.Errorf("recipients: delete: %w", err)
-	}
-	if err := s.audit.RecordTx(ctx, tx, entries("recipient.deleted", there)...); err != nil {
-		return out, err
-	}
-	out.Changed = len(there)
-	return out, s.limits.Release(ctx, tx, billing.ResourceRecipients, int64(len(there)))
+	out.Changed = len(rows)
+	return out, s.hide(ctx, tx, idsOf(rows))
 }
 
 // RestoreEachTx restores each of up to MaxEach recipients that are deleted, in the caller's
@@ -46,7 +37,7 @@ func (s *Store) deleteEach(ctx context.Context, tx *tenancy.Tx, ids []ID) (out E
 // the order of their ids. After an error, tx goes on as before the call; a
 // *customfields.TakenError means that nothing was done.
 func (s *Store) RestoreEachTx(ctx context.Context, tx *tenancy.Tx, ids []ID) (Each, error) {
-	return inEach(ctx, tx, func(tx *tenancy.Tx) (Each, error) { return s.restoreEach(ctx, tx, ids) })
+	return inSavepoint(ctx, tx, func(tx *tenancy.Tx) (Each, error) { return s.restoreEach(ctx, tx, ids) })
 }
 
 func (s *Store) restoreEach(ctx context.Context, tx *tenancy.Tx, ids []ID) (out Each, err error) {

@@ -14,7 +14,7 @@ import (
 // less strict without a reason, is among those that failed. After an error, tx goes on as
 // before the call: a *customfields.TakenError means that nothing was done.
 func (s *Store) EditEachTx(ctx context.Context, tx *tenancy.Tx, ids []ID, e Edit) (Each, error) {
-	return inEach(ctx, tx, func(tx *tenancy.Tx) (Each, error) { return s.editEach(ctx, tx, ids, e) })
+	return inSavepoint(ctx, tx, func(tx *tenancy.Tx) (Each, error) { return s.editEach(ctx, tx, ids, e) })
 }
 
 func (s *Store) editEach(ctx context.Context, tx *tenancy.Tx, ids []ID, e Edit) (out Each, err error) {

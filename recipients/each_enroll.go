@@ -37,7 +37,7 @@ func (a *AnyEnrollments) EnrollEachTx(ctx context.Context, tx *tenancy.Tx, ids [
 	if err := a.Here(); err != nil {
 		return Each{}, err
 	}
-	return inEach(ctx, tx, func(tx *tenancy.Tx) (Each, error) { return a.calls.enrollEach(ctx, tx, ids, values) })
+	return inSavepoint(ctx, tx, func(tx *tenancy.Tx) (Each, error) { return a.calls.enrollEach(ctx, tx, ids, values) })
 }
 
 // WithdrawEachTx withdraws each of up to MaxEach recipients that is enrolled, in the caller's
@@ -46,7 +46,7 @@ func (a *AnyEnrollments) WithdrawEachTx(ctx context.Context, tx *tenancy.Tx, ids
 	if err := a.Here(); err != nil {
 		return Each{}, err
 	}
-	return inEach(ctx, tx, func(tx *tenancy.Tx) (out Each, err error) {
+	return inSavepoint(ctx, tx, func(tx *tenancy.Tx) (out Each, err error) {
 		x := a.store.registered[a.name]
 		if _, err := a.store.beginEach(ctx, tx, ids); err != nil {
 			return out, err

@@ -35,13 +35,14 @@ func inTx[T any](ctx context.Context, s *Store, fn func(tx *tenancy.Tx) ([]T, er
 // inSavepoint runs fn so that an error undoes all that it did in tx, and no more: a limit
 // is the last thing that refuses, when the row stands, and a taken value would abort the
 // transaction.
-func inSavepoint[T any](ctx context.Context, tx *tenancy.Tx, fn func(tx *tenancy.Tx) ([]T, error)) (out []T, err error) {
+func inSavepoint[T any](ctx context.Context, tx *tenancy.Tx, fn func(tx *tenancy.Tx) (T, error)) (out T, err error) {
 	err = tx.Savepoint(ctx, func(tx *tenancy.Tx) (err error) {
 		out, err = fn(tx)
 		return err
 	})
 	if err != nil {
-		return nil, err
+		var none T
+		return none, err
 	}
 	return out, nil
 }

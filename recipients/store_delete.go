@@ -50,15 +50,20 @@ func (s *Store) remove(ctx context.Context, tx *tenancy.Tx, ids []ID, versions [
 	if err := wrong.orNil(); err != nil {
 		return nil, err
 	}
-	_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.recipients SET deleted_at = now(), updated_at = now(), version = version + 1
+	return ids, s.hide(ctx, tx, ids)
+}
+
+// hide deletes recipients that are live and held.
+func (s *Store) hide(ctx context.Context, tx *tenancy.Tx, ids []ID) error {
+	_, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.recipients SET deleted_at = now(), updated_at = now(), version = version + 1
 		WHERE domain_id = $1 AND id = ANY ($2) AND deleted_at IS NULL`), tx.Tenant().DomainID, ids)
 	if err != nil {
-		return nil, fmt.Errorf("recipients: delete: %w", err)
+		return fmt.Errorf("recipients: delete: %w", err)
 	}
 	if err := s.audit.RecordTx(ctx, tx, entries("recipient.deleted", ids)...); err != nil {
-		return nil, err
+		return err
 	}
-	return ids, s.limits.Release(ctx, tx, billing.ResourceRecipients, int64(len(ids)))
+	return s.limits.Release(ctx, tx, billing.ResourceRecipients, int64(len(ids)))
 }
 
 // Restore brings a deleted recipient back as it was. Values that the definitions would not
