@@ -211,10 +211,7 @@ func (h *hub) join(w *watch, first ...Progress) {
 	w.first <- nil
 }
 
-const (
-	active          = `state IN ('queued', 'processing', 'paused')`
-	progressColumns = `id, kind, level, company_id, workspace_id, r.domain_id, state, total, processed, opened, rate, started_at, finished_at, version`
-)
+const progressColumns = `id, kind, level, company_id, workspace_id, r.domain_id, state, total, processed, opened, rate, started_at, finished_at, version`
 
 // progress reads, for watches that have each been checked against a tenant, the runs that q
 // asks for.

@@ -15,7 +15,7 @@ var _ move.Participant = (*Runner)(nil)
 // PreviewMove finds the runs of the domain that have not ended, of any queue: what they
 // hold, such as room in a plan, is the company's.
 func (r *Runner) PreviewMove(ctx context.Context, m move.Move) (found []move.Finding, err error) {
-	err = r.db.Read(ctx, `SELECT id, kind FROM strata.runs WHERE domain_id = $1 AND state IN ('queued', 'processing', 'paused') ORDER BY id LIMIT 100`,
+	err = r.db.Read(ctx, `SELECT id, kind FROM strata.runs WHERE domain_id = $1 AND `+active+` ORDER BY id LIMIT 100`,
 		[]any{m.DomainID}, func(rows pgx.Rows) error {
 			var id RunID
 			var kind string

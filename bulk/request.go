@@ -9,7 +9,6 @@ import (
 	"fmt"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/stratakit/strata/internal/suggest"
 	"github.com/stratakit/strata/tenancy"
@@ -178,7 +177,7 @@ func (o *Operations) submit(ctx context.Context, tx *tenancy.Tx, p *prepared) (R
 	if len(ids) > o.cfg.InlineLimit {
 		return o.queue(ctx, tx, p, ids)
 	}
-	if err := o.running(ctx, tx, p); err != nil {
+	if err := running(ctx, tx, RunID{}, p.op.kind, p.key); err != nil {
 		return Result{}, err
 	}
 	did, err := o.apply(ctx, tx, p.op, p.args, ids)
@@ -201,20 +200,6 @@ func (o *Operations) preview(ctx context.Context, tx *tenancy.Tx, p *prepared) (
 		res.Missing = int64(len(p.sel.distinct()) - len(ids))
 	}
 	return res, nil
-}
-
-// running returns an *AlreadyRunningError while a run does the same.
-func (o *Operations) running(ctx context.Context, tx *tenancy.Tx, p *prepared) error {
-	var active RunID
-	err := tx.QueryRow(ctx, tx.SQL(`SELECT id FROM strata.runs WHERE domain_id = $1 AND kind = $2 AND dedup_key = $3 AND dedup_key <> ''
-		AND state IN ('queued', 'processing', 'paused')`), tx.Tenant().DomainID, p.op.kind, p.key).Scan(&active)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return nil
-	case err != nil:
-		return fmt.Errorf("bulk: look for the same run: %w", err)
-	}
-	return &AlreadyRunningError{RunID: active}
 }
 
 // queue makes a run of the request, and the ids its targets.

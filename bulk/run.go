@@ -131,6 +131,9 @@ type Batch struct {
 	Done bool
 }
 
+// active is the condition that a run has not ended.
+const active = `state IN ('queued', 'processing', 'paused')`
+
 // record is a row of strata.runs as the worker needs it.
 type record struct {
 	Run

@@ -80,18 +80,26 @@ func (r *Runner) SubmitTx(ctx context.Context, tx *tenancy.Tx, s Submission) (Ru
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return Run{}, fmt.Errorf("bulk: submit: %w", err)
 		}
-		var active RunID
-		err = tx.QueryRow(ctx, tx.SQL(`SELECT id FROM strata.runs WHERE domain_id = $1 AND state IN ('queued', 'processing', 'paused')
-			AND (id = $2 OR kind = $3 AND dedup_key = $4 AND dedup_key <> '') ORDER BY id = $2 LIMIT 1`),
-			t.DomainID, s.ID, s.Kind, s.DedupKey).Scan(&active)
-		if err == nil {
-			return Run{}, &AlreadyRunningError{RunID: active}
-		}
-		if !errors.Is(err, pgx.ErrNoRows) {
-			return Run{}, fmt.Errorf("bulk: submit: %w", err)
+		if err := running(ctx, tx, s.ID, s.Kind, s.DedupKey); err != nil {
+			return Run{}, err
 		}
 	}
 	return Run{}, ErrAlreadyRunning
+}
+
+// running returns an *AlreadyRunningError while a run of the domain is active that has an id, or
+// is of a kind and has a dedup key.
+func running(ctx context.Context, tx *tenancy.Tx, id RunID, kind, key string) error {
+	var found RunID
+	err := tx.QueryRow(ctx, tx.SQL(`SELECT id FROM strata.runs WHERE domain_id = $1 AND `+active+`
+		AND (id = $2 OR kind = $3 AND dedup_key = $4 AND dedup_key <> '') ORDER BY id = $2 LIMIT 1`), tx.Tenant().DomainID, id, kind, key).Scan(&found)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil
+	case err != nil:
+		return fmt.Errorf("bulk: submit: %w", err)
+	}
+	return &AlreadyRunningError{RunID: found}
 }
 
 // restart makes a run that has ended into what is submitted now, or returns
