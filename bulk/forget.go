@@ -58,22 +58,14 @@ func (r *Runner) Forget(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("bulk: find old runs: %w", err)
 	}
 	ctx = tenancy.WithActor(tenancy.WithDeleted(ctx), tenancy.Actor{Type: tenancy.ActorSystem})
-	n := 0
-	var errs []error
-	for _, o := range due {
-		if ctx.Err() != nil {
-			return n, errors.Join(append(errs, ctx.Err())...)
-		}
+	return tenancy.Chore(ctx, due, func(ctx context.Context, o Run) (bool, error) {
 		gone, err := r.forget(tenancy.WithTenant(ctx, tenancy.Tenant{CompanyID: o.CompanyID, WorkspaceID: o.WorkspaceID, DomainID: o.DomainID}),
 			o.ID, `finished_at < now() - $3::interval`, "", min(r.cfg.Keep, r.cfg.KeepFailed))
-		if gone {
-			n++
+		if err != nil {
+			err = fmt.Errorf("run %s: %w", o.ID, err)
 		}
-		if err != nil && !errors.Is(err, tenancy.ErrMoving) && !errors.Is(err, tenancy.ErrNotFound) {
-			errs = append(errs, fmt.Errorf("run %s: %w", o.ID, err))
-		}
-	}
-	return n, errors.Join(errs...)
+		return gone, err
+	})
 }
 
 // forget deletes a run of ctx's domain that a condition holds for, with its parts, and

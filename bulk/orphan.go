@@ -68,13 +68,15 @@ func (r *Runner) failOrphans(ctx context.Context) error {
 			})
 			return err
 		})
-	errs := []error{err}
-	for _, o := range found {
-		if err := r.failOrphan(ctx, o); err != nil && !errors.Is(err, tenancy.ErrMoving) && !errors.Is(err, tenancy.ErrNotFound) {
-			errs = append(errs, fmt.Errorf("run %s: %w", o.ID, err))
-		}
+	if err == nil {
+		_, err = tenancy.Chore(ctx, found, func(ctx context.Context, o Run) (bool, error) {
+			if err := r.failOrphan(ctx, o); err != nil {
+				return false, fmt.Errorf("run %s: %w", o.ID, err)
+			}
+			return true, nil
+		})
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err != nil {
 		return fmt.Errorf("bulk: fail what nobody does: %w", err)
 	}
 	return nil

@@ -44,23 +44,13 @@ func (im *Importer) Sweep(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("imports: find old imports: %w", err)
 	}
-	swept := 0
-	var errs []error
-	for _, o := range due {
-		if ctx.Err() != nil {
-			return swept, errors.Join(append(errs, ctx.Err())...)
-		}
+	return tenancy.Chore(ctx, due, func(ctx context.Context, o old) (bool, error) {
 		done, err := im.sweep(tenancy.WithDeleted(tenancy.WithTenant(ctx, o.tenant)), o.id)
-		switch {
-		case errors.Is(err, tenancy.ErrMoving), errors.Is(err, tenancy.ErrNotFound):
-			// Its domain is being moved, or was just now: the next call finds it.
-		case err != nil:
-			errs = append(errs, fmt.Errorf("imports: sweep %s: %w", o.id, err))
-		case done:
-			swept++
+		if err != nil {
+			err = fmt.Errorf("imports: sweep %s: %w", o.id, err)
 		}
-	}
-	return swept, errors.Join(errs...)
+		return done, err
+	})
 }
 
 func (im *Importer) sweptBefore() time.Time { return im.cfg.Now().Add(-im.cfg.Keep) }

@@ -2,7 +2,6 @@ package recipients
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -107,19 +106,11 @@ func (s *Store) domainsOf(ctx context.Context, q string, args ...any) (domains [
 // the next time.
 func (s *Store) eachDomain(ctx context.Context, domains []tenancy.Tenant, do func(context.Context) (bool, error)) (int, error) {
 	ctx = tenancy.WithActor(tenancy.WithDeleted(ctx), tenancy.Actor{Type: tenancy.ActorSystem})
-	n := 0
-	var errs []error
-	for _, d := range domains {
-		if ctx.Err() != nil {
-			return n, errors.Join(append(errs, ctx.Err())...)
-		}
+	return tenancy.Chore(ctx, domains, func(ctx context.Context, d tenancy.Tenant) (bool, error) {
 		did, err := do(tenancy.WithTenant(ctx, d))
-		if err != nil && !errors.Is(err, tenancy.ErrMoving) && !errors.Is(err, tenancy.ErrNotFound) {
-			errs = append(errs, fmt.Errorf("domain %s: %w", d.DomainID, err))
+		if err != nil {
+			err = fmt.Errorf("domain %s: %w", d.DomainID, err)
 		}
-		if did {
-			n++
-		}
-	}
-	return n, errors.Join(errs...)
+		return did, err
+	})
 }

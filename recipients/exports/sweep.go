@@ -34,9 +34,9 @@ const dueSQL = `x.deleted_at IS NULL AND (` + overSQL + ` OR x.object_key <> '' 
 // the cloud keeps the parts of uploads that were never finished, which nobody can read: have it
 // drop them after a day (AbortIncompleteMultipartUpload of S3, and its like).
 func (e *Exporter) Sweep(ctx context.Context) (int, error) {
-	errs := []error{e.sweepTemp()}
+	left := e.sweepTemp()
 	if e.bucket == nil {
-		return 0, errors.Join(errs...)
+		return 0, left
 	}
 	type old struct {
 		tenant tenancy.Tenant
@@ -52,24 +52,16 @@ func (e *Exporter) Sweep(ctx context.Context) (int, error) {
 			return err
 		})
 	if err != nil {
-		return 0, errors.Join(append(errs, fmt.Errorf("exports: find old exports: %w", err))...)
+		return 0, errors.Join(left, fmt.Errorf("exports: find old exports: %w", err))
 	}
-	swept := 0
-	for _, o := range due {
-		if ctx.Err() != nil {
-			return swept, errors.Join(append(errs, ctx.Err())...)
-		}
+	swept, err := tenancy.Chore(ctx, due, func(ctx context.Context, o old) (bool, error) {
 		done, err := e.sweep(tenancy.WithDeleted(tenancy.WithTenant(ctx, o.tenant)), o.id)
-		switch {
-		case errors.Is(err, tenancy.ErrMoving), errors.Is(err, tenancy.ErrNotFound):
-			// Its domain is being moved, or was just now: the next call finds it.
-		case err != nil:
-			errs = append(errs, fmt.Errorf("exports: sweep %s: %w", o.id, err))
-		case done:
-			swept++
+		if err != nil {
+			err = fmt.Errorf("exports: sweep %s: %w", o.id, err)
 		}
-	}
-	return swept, errors.Join(errs...)
+		return done, err
+	})
+	return swept, errors.Join(left, err)
 }
 
 // sweep deletes what is to be deleted of an export, unless somebody was faster or its run goes
