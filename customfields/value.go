@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/stratakit/strata/internal/emailaddr"
+	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/internal/suggest"
 	"github.com/stratakit/strata/tenancy"
 )
@@ -300,9 +301,5 @@ func show(value any) string {
 		}
 		s = string(b)
 	}
-	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
-	if r := []rune(s); len(r) > 80 {
-		return string(r[:80]) + "…"
-	}
-	return s
+	return fault.Shown(s)
 }

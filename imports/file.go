@@ -43,8 +43,7 @@ func (im *Importer) checkFile(ctx context.Context, i Import, s stored) error {
 // permanent marks an error that trying again cannot help: one of a kind that a user can
 // do something about.
 func permanent(err error) error {
-	switch fault.KindOf(err) { //nolint:exhaustive // all the others
-	case fault.Internal, fault.Unavailable, fault.Throttled:
+	if fault.Passing(err) {
 		return err
 	}
 	return bulk.Permanent(err)

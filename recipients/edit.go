@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/internal/suggest"
 	"github.com/stratakit/strata/tenancy"
 )
@@ -76,7 +77,7 @@ func (e Edit) field(v *tenancy.ValidationError, set *customfields.Set, key strin
 	switch _, twice := e.CustomFields[key]; {
 	case f == nil:
 		v.Fields = append(v.Fields, tenancy.FieldError{
-			Field: "customFields." + show(key), Code: "unknown_field", Message: "the workspace has no such field", Suggestion: suggest.Closest(key, set.Keys()),
+			Field: "customFields." + fault.Shown(key), Code: "unknown_field", Message: "the workspace has no such field", Suggestion: suggest.Closest(key, set.Keys()),
 		})
 	case f.Type != want:
 		v.Add("customFields."+key, "wrong_type", fmt.Sprintf("is a field of the type %s, this is for %s", f.Type, want))
@@ -95,7 +96,7 @@ func checkOptions(v *tenancy.ValidationError, f *customfields.Field, options []s
 	for _, o := range options {
 		if !slices.Contains(f.Options, o) && !slices.Contains(f.ArchivedOptions, o) {
 			v.Fields = append(v.Fields, tenancy.FieldError{
-				Field: "customFields." + f.Key, Value: show(o), Code: "unknown_option", Message: "must be one of " + suggest.Quoted(f.Options), Suggestion: suggest.Closest(o, f.Options),
+				Field: "customFields." + f.Key, Value: fault.Shown(o), Code: "unknown_option", Message: "must be one of " + suggest.Quoted(f.Options), Suggestion: suggest.Closest(o, f.Options),
 			})
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/stratakit/strata/audit"
+	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/internal/suggest"
 	"github.com/stratakit/strata/tenancy"
 )
@@ -125,7 +126,7 @@ func (e *Enrollments[T]) enroll(ctx context.Context, s *Store, x *extension, tx 
 		if many {
 			prefix = fmt.Sprintf("[%d].", i)
 		}
-		wrong = append(wrong, prefixed(prefix, e.checkRow(ctx, x, row)))
+		wrong = append(wrong, tenancy.PrefixFields(prefix, e.checkRow(ctx, x, row)))
 	}
 	if err := all(wrong...); err != nil {
 		return err
@@ -235,19 +236,6 @@ func (x *extension) entry(action string, id ID, changed []string) audit.Entry {
 	return e
 }
 
-// prefixed puts a prefix before the fields of a *tenancy.ValidationError.
-func prefixed(prefix string, err error) error {
-	var v *tenancy.ValidationError
-	if prefix == "" || !errors.As(err, &v) {
-		return err
-	}
-	out := &tenancy.ValidationError{Fields: slices.Clone(v.Fields)}
-	for i := range out.Fields {
-		out.Fields[i].Field = prefix + out.Fields[i].Field
-	}
-	return out
-}
-
 // checkRow has the product check a row, and checks what PostgreSQL would refuse.
 func (e *Enrollments[T]) checkRow(ctx context.Context, x *extension, row *T) error {
 	var asked error
@@ -263,10 +251,10 @@ func (e *Enrollments[T]) checkRow(ctx context.Context, x *extension, row *T) err
 			v.Add(c.shown(), "invalid_text", "must be without NUL")
 		case !ok || text == "" && c.nullzero:
 		case !utf8.ValidString(text) || strings.ContainsRune(text, 0):
-			v.Fields = append(v.Fields, tenancy.FieldError{Field: c.shown(), Value: show(text), Code: "invalid_text", Message: "must be valid UTF-8 without NUL"})
+			v.Fields = append(v.Fields, tenancy.FieldError{Field: c.shown(), Value: fault.Shown(text), Code: "invalid_text", Message: "must be valid UTF-8 without NUL"})
 		case c.Options != nil && !slices.Contains(c.Options, text):
 			v.Fields = append(v.Fields, tenancy.FieldError{
-				Field: c.shown(), Value: show(text), Code: "unknown_option", Message: "must be one of " + suggest.Quoted(c.Options),
+				Field: c.shown(), Value: fault.Shown(text), Code: "unknown_option", Message: "must be one of " + suggest.Quoted(c.Options),
 				Suggestion: suggest.Closest(text, c.Options),
 			})
 		}

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 
+	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/internal/suggest"
 	"github.com/stratakit/strata/tenancy"
 )
@@ -147,7 +148,7 @@ func (x *extension) setJSON(row any, values map[string]json.RawMessage) error {
 		}
 		fresh := reflect.New(field.Type()) // or a map would keep what it had
 		if err := json.Unmarshal(text, fresh.Interface()); err != nil {
-			v.Fields = append(v.Fields, tenancy.FieldError{Field: name, Value: show(string(text)), Code: "wrong_type", Message: "must be " + c.wanted()})
+			v.Fields = append(v.Fields, tenancy.FieldError{Field: name, Value: fault.Shown(string(text)), Code: "wrong_type", Message: "must be " + c.wanted()})
 			continue
 		}
 		field.Set(fresh.Elem())

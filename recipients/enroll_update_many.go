@@ -64,7 +64,7 @@ func (e *Enrollments[T]) updateMany(ctx context.Context, s *Store, x *extension,
 		id := enrollmentOf(before[i]).RecipientID
 		columns, changed, err := e.settle(ctx, x, before[i], row)
 		if err != nil {
-			wrong = append(wrong, prefixed(fmt.Sprintf("[%d].", slices.Index(ids, id)), err))
+			wrong = append(wrong, tenancy.PrefixFields(fmt.Sprintf("[%d].", slices.Index(ids, id)), err))
 			continue
 		}
 		if len(columns) == 0 {

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stratakit/strata/customfields/filter"
+	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/internal/suggest"
 	"github.com/stratakit/strata/tenancy"
 )
@@ -139,7 +140,7 @@ func (s *Store) find(ctx context.Context, name string) (*extension, error) {
 func (s *Store) unknownExtension(field, name string) tenancy.FieldError {
 	known := slices.Sorted(maps.Keys(s.extensions.now().byName))
 	return tenancy.FieldError{
-		Field: field, Value: show(name), Code: "unknown_extension", Message: "there is no such extension, want of " + suggest.Quoted(known),
+		Field: field, Value: fault.Shown(name), Code: "unknown_extension", Message: "there is no such extension, want of " + suggest.Quoted(known),
 		Suggestion: suggest.Closest(name, known),
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/customfields/filter"
 	"github.com/stratakit/strata/internal/emailaddr"
+	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -84,7 +85,7 @@ const maxText = 300
 func NormalizeEmail(s string) (string, *tenancy.FieldError) {
 	n, err := emailaddr.Normalize(s)
 	if err != nil {
-		e := &tenancy.FieldError{Field: "email", Value: show(s), Code: "invalid_email", Message: err.Error()}
+		e := &tenancy.FieldError{Field: "email", Value: fault.Shown(s), Code: "invalid_email", Message: err.Error()}
 		if fixed := strings.NewReplacer(",", ".", " ", "", ";", "").Replace(s); fixed != s {
 			if _, err := emailaddr.Normalize(fixed); err == nil {
 				e.Suggestion = fixed
@@ -102,7 +103,7 @@ func normalizeText(field, s string) (string, *tenancy.FieldError) {
 	s = strings.TrimSpace(s)
 	switch {
 	case !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\t' }):
-		return "", &tenancy.FieldError{Field: field, Value: show(s), Code: "invalid_text", Message: "must be valid UTF-8 without control characters"}
+		return "", &tenancy.FieldError{Field: field, Value: fault.Shown(s), Code: "invalid_text", Message: "must be valid UTF-8 without control characters"}
 	case len(s) > maxText && utf8.RuneCountInString(s) > maxText:
 		e := tooLong(field, s)
 		return "", &e
@@ -112,15 +113,7 @@ func normalizeText(field, s string) (string, *tenancy.FieldError) {
 
 // tooLong is said of a text with more than maxText characters.
 func tooLong(field, s string) tenancy.FieldError {
-	return tenancy.FieldError{Field: field, Value: show(s), Code: "too_long", Message: fmt.Sprintf("must have at most %d characters", maxText)}
-}
-
-func show(s string) string {
-	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
-	if r := []rune(s); len(r) > 80 {
-		return string(r[:80]) + "…"
-	}
-	return s
+	return tenancy.FieldError{Field: field, Value: fault.Shown(s), Code: "too_long", Message: fmt.Sprintf("must have at most %d characters", maxText)}
 }
 
 // Columns are the columns that filters may use beside the custom fields.

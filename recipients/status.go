@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/internal/suggest"
 	"github.com/stratakit/strata/tenancy"
 )
@@ -58,7 +59,7 @@ func parseStatus(s string) (Status, *tenancy.FieldError) {
 	s = strings.ToLower(strings.TrimSpace(s))
 	if !slices.Contains(Statuses(), s) {
 		return "", &tenancy.FieldError{
-			Field: "status", Value: show(s), Code: "unknown_status", Message: "must be one of " + strings.Join(Statuses(), ", "),
+			Field: "status", Value: fault.Shown(s), Code: "unknown_status", Message: "must be one of " + strings.Join(Statuses(), ", "),
 			Suggestion: suggest.Closest(s, Statuses()),
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -196,7 +197,7 @@ func takenValues(set *customfields.Set, rows []map[string]any, err error) error 
 		}
 		for i, values := range rows {
 			if text, ok := valueText(values[f.Slot]); ok && text == v.Value {
-				wrong.addField(i, tenancy.FieldError{Field: "customFields." + v.Key, Value: show(v.Value), Code: taken.Code(), Message: customfields.ErrValueTaken.Error()})
+				wrong.addField(i, tenancy.FieldError{Field: "customFields." + v.Key, Value: fault.Shown(v.Value), Code: taken.Code(), Message: customfields.ErrValueTaken.Error()})
 			}
 		}
 	}

@@ -1,7 +1,9 @@
 package tenancy
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/stratakit/strata/internal/fault"
@@ -105,6 +107,20 @@ func (e *ValidationError) OrNil() error {
 		return nil
 	}
 	return e
+}
+
+// PrefixFields puts a prefix before the fields of a *ValidationError, as for what is part of a
+// larger request: "name" becomes "owner.name". Any other error it returns as it is.
+func PrefixFields(prefix string, err error) error {
+	var v *ValidationError
+	if prefix == "" || !errors.As(err, &v) {
+		return err
+	}
+	out := &ValidationError{Fields: slices.Clone(v.Fields)}
+	for i := range out.Fields {
+		out.Fields[i].Field = prefix + out.Fields[i].Field
+	}
+	return out
 }
 
 // Add notes one more thing that is wrong.

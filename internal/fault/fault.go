@@ -59,6 +59,16 @@ func KindOf(err error) Kind {
 	return Internal
 }
 
+// Passing reports whether trying again later may help: err is of a kind about which whoever asked
+// can do nothing.
+func Passing(err error) bool {
+	switch KindOf(err) { //nolint:exhaustive // all the others
+	case Internal, Unavailable, Throttled, Moving:
+		return true
+	}
+	return false
+}
+
 // CodeOf returns the code of the first error in err's chain that has one, and
 // "internal" when none has.
 func CodeOf(err error) string {

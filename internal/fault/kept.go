@@ -40,3 +40,15 @@ func Public(text, code string) string {
 func Storable(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
+
+// maxShown is how many characters Shown leaves.
+const maxShown = 80
+
+// Shown is what an error shows of a text that was given: the beginning, as Storable makes it.
+func Shown(s string) string {
+	s = Storable(s)
+	if r := []rune(s); len(r) > maxShown {
+		return string(r[:maxShown]) + "…"
+	}
+	return s
+}

@@ -34,8 +34,7 @@ var (
 // permanent marks an error that trying again cannot help: one of a kind that a user can do
 // something about.
 func permanent(err error) error {
-	switch fault.KindOf(err) { //nolint:exhaustive // all the others
-	case fault.Internal, fault.Unavailable, fault.Throttled, fault.Moving:
+	if fault.Passing(err) {
 		return err
 	}
 	return bulk.Permanent(err)

@@ -1,6 +1,7 @@
 package exports
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"os"
@@ -61,12 +62,12 @@ func NewExporter(db *tenancy.DB, runner *bulk.Runner, store *recipients.Store, r
 	if cfg != nil {
 		e.cfg = *cfg
 	}
-	setDefault(&e.cfg.InlineLimit, 1000)
-	setDefault(&e.cfg.Keep, 7*24*time.Hour)
-	setDefault(&e.cfg.URLExpiry, 5*time.Minute)
-	setDefault(&e.cfg.Timeout, time.Hour)
-	setDefault(&e.cfg.TempDir, filepath.Join(os.TempDir(), "strata-exports"))
-	setDefault(&e.cfg.Log, slog.Default())
+	e.cfg.InlineLimit = cmp.Or(e.cfg.InlineLimit, 1000)
+	e.cfg.Keep = cmp.Or(e.cfg.Keep, 7*24*time.Hour)
+	e.cfg.URLExpiry = cmp.Or(e.cfg.URLExpiry, 5*time.Minute)
+	e.cfg.Timeout = cmp.Or(e.cfg.Timeout, time.Hour)
+	e.cfg.TempDir = cmp.Or(e.cfg.TempDir, filepath.Join(os.TempDir(), "strata-exports"))
+	e.cfg.Log = cmp.Or(e.cfg.Log, slog.Default())
 	if e.cfg.InlineLimit < 0 || min(e.cfg.Keep, e.cfg.URLExpiry, e.cfg.Timeout) < 0 {
 		return nil, errors.New("exports: a number in the Config is negative")
 	}
@@ -77,13 +78,6 @@ func NewExporter(db *tenancy.DB, runner *bulk.Runner, store *recipients.Store, r
 		return e, nil
 	}
 	return e, runner.Register(Kind, handler{e})
-}
-
-func setDefault[T comparable](v *T, to T) {
-	var zero T
-	if *v == zero {
-		*v = to
-	}
 }
 
 // KeepsFiles reports whether there is a bucket.

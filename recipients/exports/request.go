@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/internal/suggest"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
@@ -69,10 +69,10 @@ func (e *Exporter) plan(ctx context.Context, r Request) (plan, error) {
 	p := plan{Request: r}
 	var v tenancy.ValidationError
 	if !slices.Contains([]Format{CSV, XLSX, JSONL}, r.Format) {
-		v.Fields = append(v.Fields, tenancy.FieldError{Field: "format", Value: show(string(r.Format)), Code: "unknown_format", Message: "must be csv, xlsx or jsonl"})
+		v.Fields = append(v.Fields, tenancy.FieldError{Field: "format", Value: fault.Shown(string(r.Format)), Code: "unknown_format", Message: "must be csv, xlsx or jsonl"})
 	}
 	for field, text := range map[string]string{"filter": r.Filter, "search": r.Search} {
-		if !storable(text) {
+		if text != fault.Storable(text) {
 			v.Add(field, "invalid_text", "must be UTF-8 text without NUL")
 		}
 	}
@@ -122,11 +122,11 @@ func choose(all []column, names []string, set *customfields.Set) ([]column, erro
 			if key, ok := strings.CutPrefix(name, fieldPrefix); ok && slices.Contains(set.Archived, key) {
 				message = "the field is archived"
 			} else if x, _, ok := strings.Cut(name, "."); ok && !strings.HasPrefix(name, fieldPrefix) {
-				message = fmt.Sprintf("there is no such column; those of an extension need it in with: [%q]", show(x))
+				message = fmt.Sprintf("there is no such column; those of an extension need it in with: [%q]", fault.Shown(x))
 			}
-			v.Fields = append(v.Fields, tenancy.FieldError{Field: field, Value: show(name), Code: "unknown_column", Message: message, Suggestion: suggest.Closest(name, known)})
+			v.Fields = append(v.Fields, tenancy.FieldError{Field: field, Value: fault.Shown(name), Code: "unknown_column", Message: message, Suggestion: suggest.Closest(name, known)})
 		case slices.Contains(names[:i], name):
-			v.Fields = append(v.Fields, tenancy.FieldError{Field: field, Value: show(name), Code: "duplicate", Message: "must be there once"})
+			v.Fields = append(v.Fields, tenancy.FieldError{Field: field, Value: fault.Shown(name), Code: "duplicate", Message: "must be there once"})
 		default:
 			chosen = append(chosen, all[at])
 		}
@@ -139,14 +139,3 @@ func choose(all []column, names []string, set *customfields.Set) ([]column, erro
 
 // maxProblems is how many wrong columns are named.
 const maxProblems = 20
-
-// storable reports whether PostgreSQL can hold s.
-func storable(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
-
-func show(s string) string {
-	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
-	if r := []rune(s); len(r) > 80 {
-		return string(r[:80]) + "…"
-	}
-	return s
-}

@@ -96,7 +96,7 @@ func (o *operations) checkEnroll(ctx context.Context, args EnrollArgs) error {
 	if err != nil {
 		return err
 	}
-	return prefixed("data.", x.Check(ctx, args.Data))
+	return tenancy.PrefixFields("data.", x.Check(ctx, args.Data))
 }
 
 func (o *operations) enroll(ctx context.Context, tx *tenancy.Tx, args EnrollArgs, ids []uuid.UUID) (bulk.Outcome, error) {
@@ -138,18 +138,4 @@ func outcome(each recipients.Each, err error) (bulk.Outcome, error) {
 		out.Failed[i] = bulk.Failed{ID: uuid.UUID(f.ID), Err: f.Err}
 	}
 	return out, err
-}
-
-// prefixed puts a prefix before the fields of a *tenancy.ValidationError.
-func prefixed(prefix string, err error) error {
-	var v *tenancy.ValidationError
-	if !errors.As(err, &v) {
-		return err
-	}
-	out := &tenancy.ValidationError{}
-	for _, f := range v.Fields {
-		f.Field = prefix + f.Field
-		out.Fields = append(out.Fields, f)
-	}
-	return out
 }

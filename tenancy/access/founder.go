@@ -26,10 +26,7 @@ func (f *Founder) AddOwnerTx(ctx context.Context, tx *tenancy.Tx, owner tenancy.
 	in := NewMember{ActorID: owner.ActorID, Email: owner.Email, Role: CompanyOwner}
 	var v tenancy.ValidationError
 	in.check(&v)
-	for i := range v.Fields {
-		v.Fields[i].Field = "owner." + v.Fields[i].Field
-	}
-	if err := v.OrNil(); err != nil {
+	if err := tenancy.PrefixFields("owner.", v.OrNil()); err != nil {
 		return err
 	}
 	_, err := insertMember(ctx, tx, f.audit, tenancy.Tenant{CompanyID: tx.Tenant().CompanyID}, in)
