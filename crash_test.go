@@ -45,20 +45,10 @@ func child() int {
 }
 
 func workUntilKilled(database, dir string) error {
-	ctx := context.Background()
-	pool, err := pgxpool.New(ctx, database)
-	if err != nil {
-		return err
-	}
-	s, _, err := worker(ctx, pool, nil, dir)
-	if err != nil {
-		return err
-	}
-	if err := s.Start(ctx); err != nil {
-		return err
-	}
-	time.Sleep(time.Minute) // its parent kills it
-	return errors.New("nobody killed it")
+	return tenancytest.UntilKilled(database, func(ctx context.Context, pool *pgxpool.Pool) (*strata.Strata, error) {
+		s, _, err := worker(ctx, pool, nil, dir)
+		return s, err
+	})
 }
 
 // worker is a Strata with small batches and short leases over files in dir.

@@ -2,7 +2,6 @@ package imports_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -19,6 +18,7 @@ import (
 	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/internal/dbtest"
+	"github.com/stratakit/strata/internal/tenancytest"
 	"github.com/stratakit/strata/recipients"
 )
 
@@ -35,25 +35,14 @@ func child() int {
 }
 
 func work(databaseURL, uploads string) error {
-	ctx := context.Background()
-	pool, err := pgxpool.New(ctx, databaseURL)
-	if err != nil {
-		return err
-	}
-	local, err := openUploads(uploads)
-	if err != nil {
-		return err
-	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	s, err := strata.New(ctx, pool, nil, &strata.Config{Bucket: local.Bucket, Log: log, Runner: brief(), Imports: small})
-	if err != nil {
-		return err
-	}
-	if err := s.Start(ctx); err != nil {
-		return err
-	}
-	time.Sleep(time.Minute) // its parent kills it
-	return errors.New("nobody killed it")
+	return tenancytest.UntilKilled(databaseURL, func(ctx context.Context, pool *pgxpool.Pool) (*strata.Strata, error) {
+		local, err := openUploads(uploads)
+		if err != nil {
+			return nil, err
+		}
+		log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		return strata.New(ctx, pool, nil, &strata.Config{Bucket: local.Bucket, Log: log, Runner: brief(), Imports: small})
+	})
 }
 
 // brief makes a death known soon, and processes take turns often.

@@ -21,6 +21,7 @@ import (
 	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/internal/dbtest"
+	"github.com/stratakit/strata/internal/tenancytest"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/recipients/exports"
 	"github.com/stratakit/strata/tenancy"
@@ -40,26 +41,15 @@ func child() int {
 }
 
 func work(databaseURL, dir string) error {
-	ctx := context.Background()
-	pool, err := pgxpool.New(ctx, databaseURL)
-	if err != nil {
-		return err
-	}
-	local, err := openFiles(dir)
-	if err != nil {
-		return err
-	}
-	cfg := runs()
-	cfg.Lease = time.Second
-	s, err := strata.New(ctx, pool, nil, &strata.Config{Bucket: local.Bucket, Log: slog.New(slog.DiscardHandler), Runner: cfg})
-	if err != nil {
-		return err
-	}
-	if err := s.Start(ctx); err != nil {
-		return err
-	}
-	time.Sleep(time.Minute) // its parent kills it
-	return errors.New("nobody killed it")
+	return tenancytest.UntilKilled(databaseURL, func(ctx context.Context, pool *pgxpool.Pool) (*strata.Strata, error) {
+		local, err := openFiles(dir)
+		if err != nil {
+			return nil, err
+		}
+		cfg := runs()
+		cfg.Lease = time.Second
+		return strata.New(ctx, pool, nil, &strata.Config{Bucket: local.Bucket, Log: slog.New(slog.DiscardHandler), Runner: cfg})
+	})
 }
 
 // Who is killed in the middle leaves nothing that anybody sees, and the next one does it.
