@@ -310,7 +310,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		}
 	}
 	w.RequireIsolation(t, tenancytest.Isolation{ // every answer to B is the one for ids that nobody has
-		Handler: w.api.Handler, Routes: w.api.Routes, Values: map[string]string{"jobID": path.Base(job)},
+		Handler: w.api.Handler, Routes: w.api.Routes, Values: map[string]string{"jobID": path.Base(job)}, Bodies: map[string]string{"throttleJob": `{"perSecond": 5}`},
 		Untenanted: []string{"PUT " + importshttp.UploadPath, "GET /openapi.json", "GET /healthz", "GET /readyz"},
 	})
 	require.Equal(t, imports.Previewed, decode[web.Data[imports.Import]](t, w.do(t, "a", "GET", job, ""), 200).Data.Status, "nothing of A was changed")
