@@ -22,9 +22,13 @@ import (
 	"github.com/stratakit/strata"
 	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/imports"
+	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/internal/tenancytest"
+	"github.com/stratakit/strata/internal/web"
+	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
 	"github.com/stratakit/strata/tenancy/access"
+	"github.com/stratakit/strata/tenancy/move"
 )
 
 // site is a whole Strata served over HTTP, with a token for the owner of each company.
@@ -218,6 +222,50 @@ func TestEveryRouteHidesEveryOtherCompany(t *testing.T) {
 	// Nothing of A was changed by all that.
 	x.ok(t, http.MethodGet, "/domains/"+x.A.DomainID.String()+"/recipients/"+recipient, "", nil)
 	x.ok(t, http.MethodGet, "/companies/"+x.A.CompanyID.String(), "", nil)
+}
+
+// Whoever still has the tenant from before a domain went to another company, as a process has
+// that did not hear of it yet, is shown nothing of it on any route.
+func TestNoRouteShowsADomainThatHasMoved(t *testing.T) {
+	t.Parallel()
+	x := openSite(t)
+	x.ok(t, http.MethodPost, "/workspaces/"+x.A.WorkspaceID.String()+"/custom-fields", `{"key":"tier","type":"text"}`, nil)
+	job := x.importOne(t, people)
+	var list struct{ Data []struct{ ID string } }
+	x.ok(t, http.MethodGet, "/domains/"+x.A.DomainID.String()+"/recipients", "", &list)
+	ask := func(rt web.Route) (*httptest.ResponseRecorder, error) {
+		r := httptest.NewRequestWithContext(x.A.Ctx, rt.Method, "/", strings.NewReader("{}"))
+		for name, value := range map[string]string{"domainID": x.A.DomainID.String(), "id": list.Data[0].ID, "jobID": job, "key": "tier", "actorID": x.A.Actor.ID} {
+			r.SetPathValue(name, value)
+		}
+		w := httptest.NewRecorder()
+		return w, rt.Handle(w, r)
+	}
+	var routes []web.Route
+	for _, rt := range x.s.Routes(x.cfg) {
+		if !strings.Contains(rt.Path, "{domainID}") || !rt.Reads() || rt.ContentType == "text/event-stream" {
+			continue
+		}
+		if _, err := ask(rt); err == nil { // some are for what is not there here
+			routes = append(routes, rt)
+		}
+	}
+	require.Greater(t, len(routes), 10)
+
+	_, err := x.s.Mover.Start(tenancy.WithActor(x.A.Ctx, tenancy.Actor{ID: "root", Type: tenancy.ActorAdmin}), x.B.WorkspaceID)
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		m, err := x.s.Mover.Get(x.A.Ctx)
+		require.NoError(t, err)
+		return m.State == move.Done
+	}, time.Minute, 10*time.Millisecond)
+	for _, rt := range routes {
+		w, err := ask(rt)
+		require.Error(t, err, "%s %s: %s", rt.Method, rt.Path, w.Body)
+		require.Equal(t, fault.NotFound, fault.KindOf(err), "%s %s: %s", rt.Method, rt.Path, err)
+		require.Empty(t, w.Body.String(), rt.Path)
+	}
+	require.ErrorIs(t, x.s.Recipients.Stream(x.A.Ctx, recipients.Query{}, func(recipients.Recipient) error { panic("shown") }), tenancy.ErrNotFound)
 }
 
 // Of whom the product says no role, memberships decide, on every route.

@@ -197,6 +197,15 @@ func (a *audience) end() {
 	}
 }
 
+// keep ends the watches of those who cannot see what is at p.
+func (a *audience) keep(p place) {
+	for w := range a.watches {
+		if !w.sees(p) {
+			w.end()
+		}
+	}
+}
+
 func (a *audience) offer(p Progress) {
 	for w := range a.watches {
 		w.offer(p)
@@ -261,6 +270,7 @@ func (h *hub) loop(ctx context.Context) {
 	var listening sync.WaitGroup
 	listening.Go(func() { h.runner.cache.listen(ctx) })
 	defer listening.Wait()
+	defer h.wakeUp() // what woke it may have been for the loop after it
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	pause := time.NewTimer(0)

@@ -2,6 +2,7 @@ package bulk_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -170,4 +171,60 @@ func TestSlowReader(t *testing.T) {
 	require.Less(t, len(all), 50)
 	require.Equal(t, bulk.StateCompleted, all[len(all)-1].Status)
 	reach(t, whole, func(p bulk.Progress) bool { return p.Status == bulk.StateCompleted })
+}
+
+// Whoever begins to watch as the last of the others leaves is not answered with their end.
+func TestWatchAsTheLastLeaves(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	answers, err := w.runner(t, &addOne{size: 10}, quick()).LateLook(w.A.Ctx)
+	require.NoError(t, err)
+	require.False(t, answers, "the next loop does")
+}
+
+// A stream is open for as long as its reader likes: when the domain goes to another company,
+// it ends, and tells nothing of what happens there.
+func TestAWatchEndsWhenItsDomainMoves(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	r := w.runner(t, &addOne{size: 10}, quick())
+	t.Cleanup(func() { stop(t, r) })
+	before := w.submit(t, w.A.Ctx, r, 10)
+	all, err := r.WatchDomain(w.A.Ctx, time.Time{})
+	require.NoError(t, err)
+	require.Equal(t, before.ID, (<-all).JobID)
+	one, err := r.Watch(w.A.Ctx, before.ID)
+	require.NoError(t, err)
+	require.Equal(t, before.ID, (<-one).JobID)
+
+	w.change(t, `UPDATE strata.runs SET company_id = $2, workspace_id = $3 WHERE domain_id = $1`, w.A.DomainID, w.B.CompanyID, w.B.WorkspaceID)
+	require.NoError(t, w.DB.InTx(w.A.CompanyCtx, func(tx *tenancy.Tx) error {
+		var name string
+		if err := tx.QueryRow(t.Context(), `DELETE FROM strata.domains WHERE id = $1 RETURNING domain_name`, w.A.DomainID).Scan(&name); err != nil {
+			return err
+		}
+		return errors.Join(tx.As(w.A.CompanyCtx, tenancy.Tenant{CompanyID: w.B.CompanyID}, func(ctx context.Context, tx *tenancy.Tx) error {
+			_, err := tx.Exec(ctx, `INSERT INTO strata.domains (company_id, workspace_id, id, domain_name) VALUES ($1, $2, $3, $4)`, w.B.CompanyID, w.B.WorkspaceID, w.A.DomainID, name)
+			return errors.Join(err, w.Audit.RecordChange(tenancy.WithActor(ctx, w.B.Actor), tx, tenancy.Change{Action: "domain.moved_in"}))
+		}), w.Audit.RecordChange(w.A.CompanyCtx, tx, tenancy.Change{Action: "domain.moved_out"}))
+	}))
+	w.resolver.Forget(t.Context(), w.A.CompanyID)
+	there := tenancy.WithActor(tenancy.WithTenant(t.Context(), tenancy.Tenant{CompanyID: w.B.CompanyID, WorkspaceID: w.B.WorkspaceID, DomainID: w.A.DomainID}), w.B.Actor)
+	theirs := w.submit(t, there, r, 10)
+	for _, news := range []<-chan bulk.Progress{all, one} {
+		for p := range news { // until it is closed
+			require.Equal(t, before.ID, p.JobID)
+		}
+	}
+	_, err = r.WatchDomain(w.A.Ctx, time.Time{})
+	require.ErrorIs(t, err, bulk.ErrNotFound)
+	for _, id := range []bulk.RunID{before.ID, theirs.ID} {
+		_, err = r.Watch(w.A.Ctx, id)
+		require.ErrorIs(t, err, bulk.ErrNotFound)
+		_, err = r.Get(w.A.Ctx, id)
+		require.ErrorIs(t, err, tenancy.ErrNotFound)
+	}
+	news, err := r.WatchDomain(there, time.Time{})
+	require.NoError(t, err)
+	require.Contains(t, []bulk.RunID{before.ID, theirs.ID}, (<-news).JobID)
 }

@@ -35,13 +35,17 @@ func (h *hub) look(ctx context.Context) {
 	for _, c := range said {
 		h.heard(c)
 	}
-	q := h.ask(said)
+	q := h.ask(ctx, said)
 	if len(q.runs)+len(q.domains) == 0 {
 		return
 	}
 	reading, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	runs, err := h.runner.progress(reading, q)
+	var places map[tenancy.DomainID]place
+	if err == nil {
+		places, err = h.runner.places(reading, q.domains) // after the runs: what was moved between is noticed
+	}
 	if err != nil {
 		h.runner.cfg.Log.DebugContext(ctx, "cannot read the progress of runs", "error", err)
 		for _, joining := range q.joining {
@@ -51,7 +55,7 @@ func (h *hub) look(ctx context.Context) {
 		}
 		return
 	}
-	h.answer(q, runs)
+	h.answer(q, runs, places)
 }
 
 // watched returns the ids of the runs that are watched.
@@ -67,11 +71,15 @@ func (h *hub) watched() []RunID {
 
 // ask says what to ask PostgreSQL, given what Redis said: of runs about which Redis knows
 // nothing, or nothing new for a while, or that they have ended; of those that somebody
-// begins to watch; and of domains that are watched as a whole.
-func (h *hub) ask(said map[RunID]cached) question {
+// begins to watch; and of domains that are watched as a whole. Whoever came after the last of
+// a loop's watches had left is the next loop's to answer: that one's reading would be cancelled.
+func (h *hub) ask(ctx context.Context, said map[RunID]cached) question {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	q := question{since: map[tenancy.DomainID]time.Time{}, joining: map[subject][]*watch{}}
+	if ctx.Err() != nil {
+		return q
+	}
 	for s, k := range h.runs {
 		c, ok := said[s.run]
 		d := h.rooms[s.domain]
@@ -97,13 +105,21 @@ func (h *hub) ask(said map[RunID]cached) question {
 }
 
 // answer tells what PostgreSQL said.
-func (h *hub) answer(q question, runs []Run) {
+func (h *hub) answer(q question, runs []Run, places map[tenancy.DomainID]place) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	for domain, d := range h.rooms {
+		if p, ok := places[domain]; ok { // else somebody has come since
+			d.keep(p)
+		}
+	}
 	found := make(map[subject]Run, len(runs))
 	for _, run := range runs {
 		s := subject{run.DomainID, run.ID}
 		found[s] = run
+		if k := h.runs[s]; k != nil {
+			k.keep(run.place())
+		}
 		if run.State.Final() {
 			h.ended(s, run.Progress())
 		} else {
@@ -116,7 +132,7 @@ func (h *hub) answer(q question, runs []Run) {
 			k.end()
 		}
 		for _, w := range q.joining[s] {
-			if !ok || run.Level != w.level {
+			if !ok || run.Level != w.tenant.Level() || !w.sees(run.place()) {
 				w.first <- ErrNotFound
 				continue
 			}
@@ -129,6 +145,10 @@ func (h *hub) answer(q question, runs []Run) {
 	}
 	for _, domain := range q.domains {
 		for _, w := range q.joining[subject{domain: domain}] {
+			if !w.sees(places[domain]) {
+				w.first <- ErrNotFound
+				continue
+			}
 			h.join(w, h.present(domain, w.since, runs)...)
 		}
 	}
@@ -209,6 +229,29 @@ func (h *hub) join(w *watch, first ...Progress) {
 		w.offer(p)
 	}
 	w.first <- nil
+}
+
+func (r Run) place() place { return place{r.CompanyID, r.WorkspaceID} }
+
+// places returns where domains are now.
+func (r *Runner) places(ctx context.Context, domains []tenancy.DomainID) (map[tenancy.DomainID]place, error) {
+	if len(domains) == 0 {
+		return nil, nil
+	}
+	places := make(map[tenancy.DomainID]place, len(domains))
+	err := r.db.ReadTrusted(ctx, `SELECT id, company_id, workspace_id FROM strata.domains WHERE id = ANY($1)`, []any{domains}, func(rows pgx.Rows) error {
+		var id tenancy.DomainID
+		var p place
+		_, err := pgx.ForEachRow(rows, []any{&id, &p.company, &p.workspace}, func() error {
+			places[id] = p
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("bulk: read where domains are: %w", err)
+	}
+	return places, nil
 }
 
 const progressColumns = `id, kind, level, company_id, workspace_id, r.domain_id, state, total, processed, opened, rate, started_at, finished_at, version`

@@ -11,8 +11,8 @@ import (
 
 // Watch tells how a run that Get returns goes: where it is now, then every change that
 // is noticed, at most five in a second. A slow reader gets the newest only. The channel is
-// closed after the final state, when ctx ends, or by Stop. It returns ErrNotFound for a run
-// that is not there.
+// closed after the final state, when ctx ends, by Stop, and when the domain is moved to
+// another workspace. It returns ErrNotFound for a run that is not there.
 //
 // Processed never goes back, but for two: the end is exact, also of a run that failed while
 // Open worked; and a run whose id is submitted again starts over. Of the watches of that,
@@ -33,18 +33,19 @@ func (r *Runner) Watch(ctx context.Context, id RunID) (<-chan Progress, error) {
 		}
 		s.domain = run.DomainID
 	}
-	return r.hub.begin(newWatch(ctx, s, t.Level()))
+	return r.hub.begin(newWatch(ctx, s, t))
 }
 
 // WatchDomain is Watch for all runs of ctx's domain that have not ended, for those that
 // ended since then, unless since is zero, and for those that begin later; one that begins
-// and ends within moments may go unnoticed. The channel is closed when ctx ends, or by Stop.
+// and ends within moments may go unnoticed. The channel is closed when ctx ends, by Stop, and
+// when the domain is moved to another workspace; of one that was, it returns ErrNotFound.
 func (r *Runner) WatchDomain(ctx context.Context, since time.Time) (<-chan Progress, error) {
 	t, err := tenancy.DomainFrom(ctx)
 	if err != nil {
 		return nil, err
 	}
-	w := newWatch(ctx, subject{domain: t.DomainID}, tenancy.LevelDomain)
+	w := newWatch(ctx, subject{domain: t.DomainID}, t)
 	w.since = since
 	return r.hub.begin(w)
 }
@@ -52,8 +53,8 @@ func (r *Runner) WatchDomain(ctx context.Context, since time.Time) (<-chan Progr
 // watch is one reader.
 type watch struct {
 	subject subject
-	level   tenancy.Level // of the runs that it may be told of
-	since   time.Time     // what ended since then is told too, unless it is zero
+	tenant  tenancy.Tenant // who may be told of what is there
+	since   time.Time      // what ended since then is told too, unless it is zero
 	out     chan Progress
 	first   chan error      // gets one value when the first state is there, or is not to be had
 	ctx     context.Context // a watch lasts as long as it
@@ -68,13 +69,25 @@ type watch struct {
 	changed chan struct{}
 }
 
-func newWatch(ctx context.Context, s subject, level tenancy.Level) *watch {
+func newWatch(ctx context.Context, s subject, t tenancy.Tenant) *watch {
 	w := &watch{
-		subject: s, level: level, out: make(chan Progress), first: make(chan error, 1), changed: make(chan struct{}, 1),
+		subject: s, tenant: t, out: make(chan Progress), first: make(chan error, 1), changed: make(chan struct{}, 1),
 		told: map[RunID]Progress{}, newest: map[RunID]Progress{},
 	}
 	w.ctx, w.cancel = context.WithCancel(ctx)
 	return w
+}
+
+// place is where a domain is.
+type place struct {
+	company   tenancy.CompanyID
+	workspace tenancy.WorkspaceID
+}
+
+// sees reports whether the reader's tenant is of where something is now. A reader that came
+// before its domain was moved stays for as long as its connection.
+func (w *watch) sees(p place) bool {
+	return w.tenant.CompanyID == p.company && (w.tenant.WorkspaceID.IsZero() || w.tenant.WorkspaceID == p.workspace)
 }
 
 // offer gives the reader p in place of what is older and was not read yet. A final state

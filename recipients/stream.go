@@ -3,11 +3,13 @@ package recipients
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/tenancy"
 )
 
 // Stream calls fn with every recipient that a Query is about, on all of its pages, in the order
@@ -15,7 +17,7 @@ import (
 // written meanwhile. Of the Query it takes Deleted, Filter, Search and With. It holds one
 // recipient at a time, which is fn's to keep, and a connection until fn has had the last: fn
 // must not wait for another one. There is no time limit but that of ctx, and that of
-// PostgreSQL's statement_timeout. Errors: *filter.Error, *tenancy.ValidationError, ErrTimeout,
+// PostgreSQL's statement_timeout. Errors: tenancy.ErrNotFound, *filter.Error, *tenancy.ValidationError, ErrTimeout,
 // what fn returned, at which it ends.
 func (s *Store) Stream(ctx context.Context, q Query, fn func(Recipient) error) error {
 	w, err := s.where(ctx, q)
@@ -28,24 +30,36 @@ func (s *Store) Stream(ctx context.Context, q Query, fn func(Recipient) error) e
 	if w.fields, err = s.fields.Set(ctx); err != nil {
 		return err
 	}
-	// A filter may join an extension that With names too: each has its own scope.
+	t, err := tenancy.DomainFrom(ctx)
+	if err != nil {
+		return err
+	}
+	// Whether the domain is where ctx has it is asked in the statement itself: what fn was given
+	// cannot be taken back. A filter may join an extension that With names too: each has its own
+	// scope.
+	n, workspace := len(w.args), &t.WorkspaceID
+	if workspace.IsZero() { // it is not known
+		workspace = nil
+	}
 	err = s.db.ReadTrusted(ctx, `SELECT `+recipientColumns+w.with.columns()+`
-		FROM (SELECT r.* FROM strata.recipients r`+w.joins+` WHERE `+w.sql+`) r`+w.with.joins()+` ORDER BY r.id`, w.args, func(rows pgx.Rows) error {
-		for rows.Next() {
-			joined, put := w.with.scan()
-			r, err := scanRecipient(w.fields, rows, joined...)
-			if err != nil {
-				return err
+		FROM (SELECT r.* FROM strata.recipients r`+w.joins+` WHERE `+w.sql+`) r`+w.with.joins()+`
+		WHERE EXISTS (SELECT FROM strata.domains WHERE id = $1 AND `+fmt.Sprintf("company_id = $%d AND coalesce(workspace_id = $%d, true)", n+1, n+2)+`) ORDER BY r.id`,
+		append(w.args, t.CompanyID, workspace), func(rows pgx.Rows) error {
+			for rows.Next() {
+				joined, put := w.with.scan()
+				r, err := scanRecipient(w.fields, rows, joined...)
+				if err != nil {
+					return err
+				}
+				if err := put(&r); err != nil {
+					return err
+				}
+				if err := fn(r); err != nil {
+					return err
+				}
 			}
-			if err := put(&r); err != nil {
-				return err
-			}
-			if err := fn(r); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+			return nil
+		})
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "57014" && ctx.Err() == nil {
 		return ErrTimeout

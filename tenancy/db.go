@@ -129,7 +129,8 @@ const scopeSQL = `SELECT set_config('role', $1, true), set_config('strata.compan
 // Read runs one SELECT as RoleApp in the scope of ctx's tenant, in one round trip:
 // PostgreSQL runs a batch as one implicit transaction, so the settings end with it.
 // It calls scan once with the rows; scan loops, Read closes. It returns ErrNoTenant
-// without a tenant, else the statement's or scan's error.
+// without a tenant, ErrNotFound when a domain of the tenant is not where the tenant has it,
+// whatever scan was given, else the statement's or scan's error.
 func (db *DB) Read(ctx context.Context, q string, args []any, scan func(pgx.Rows) error) error {
 	t, err := TenantFrom(ctx)
 	if err != nil {
@@ -159,6 +160,10 @@ func (db *DB) read(ctx context.Context, role string, t Tenant, q string, args []
 		b.Queue(scopeSQL, settings(role, t)...)
 	}
 	b.Queue(db.SQL(q), args...)
+	place := placeOf(ctx, t)
+	if place != nil {
+		b.Queue(db.SQL(placeSQL), place...)
+	}
 	results := db.pool.SendBatch(ctx, &b)
 	defer func() {
 		if closeErr := results.Close(); err == nil { // Close repeats the error of a statement
@@ -177,5 +182,12 @@ func (db *DB) read(ctx context.Context, role string, t Tenant, q string, args []
 		return err
 	}
 	rows.Close()
-	return rows.Err()
+	if err := rows.Err(); err != nil || place == nil {
+		return err
+	}
+	there, err := results.Exec()
+	if err == nil && there.RowsAffected() == 0 {
+		return ErrNotFound
+	}
+	return err
 }

@@ -13,7 +13,8 @@ import (
 // The fence keeps writes out of a domain while its rows change their company or workspace
 // (package move), and writes of a tenant that is out of date for good. It stands in
 // PostgreSQL and not in the Resolver: what a process has cached may be half a minute old.
-// Reads do not meet it: they go by the domain's id, which stays.
+// Reads go on while a domain is moved. Only what has a tenant from before finds nothing once
+// it is done: rows keep their domain's id, and would else be shown to the company they left.
 
 // WithDeleted returns a context whose transactions may also be in a domain that is deleted:
 // for what ends or clears away what a domain has left.
@@ -33,6 +34,22 @@ func (db *DB) enterSQL(ctx context.Context, t Tenant) string {
 	}
 	return db.SQL(fmt.Sprintf("SELECT strata.enter_domain('%s', %s, '%s', %t)",
 		t.CompanyID, workspace, t.DomainID, ctx.Value(withDeletedKey) != nil))
+}
+
+// placeSQL returns one row if the domain is where the tenant has it, deleted or not. A read
+// asks it after its data: each statement has a snapshot of its own, and a move that is done
+// between the two must not be overlooked.
+const placeSQL = `SELECT FROM strata.domains WHERE company_id = $1 AND id = $2 AND ($3::uuid IS NULL OR workspace_id = $3)`
+
+// placeOf returns the arguments of placeSQL, nil where there is nothing to ask.
+func placeOf(ctx context.Context, t Tenant) []any {
+	if t.Level() < LevelDomain || fence.Passes(ctx) {
+		return nil
+	}
+	if t.WorkspaceID.IsZero() {
+		return []any{t.CompanyID, t.DomainID, nil}
+	}
+	return []any{t.CompanyID, t.DomainID, t.WorkspaceID}
 }
 
 // fenceError turns what enter_domain raised into the error that it stands for.

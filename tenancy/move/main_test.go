@@ -13,6 +13,7 @@ import (
 
 	"github.com/stratakit/strata"
 	"github.com/stratakit/strata/internal/dbtest"
+	"github.com/stratakit/strata/internal/fence"
 	"github.com/stratakit/strata/internal/tenancytest"
 	"github.com/stratakit/strata/tenancy"
 	"github.com/stratakit/strata/tenancy/move"
@@ -160,7 +161,7 @@ func (w *world) count(t *testing.T, ctx context.Context, q string, args ...any) 
 // at returns how many rows of the domain of A a table has that name this place.
 func (w *world) at(t *testing.T, table string, p move.Place) int {
 	t.Helper()
-	return w.count(t, w.A.Ctx, fmt.Sprintf(`SELECT count(*) FROM %s WHERE domain_id = $1 AND company_id = $2 AND workspace_id = $3`, table), w.A.DomainID, p.CompanyID, p.WorkspaceID)
+	return w.count(t, fence.Pass(w.A.Ctx), fmt.Sprintf(`SELECT count(*) FROM %s WHERE domain_id = $1 AND company_id = $2 AND workspace_id = $3`, table), w.A.DomainID, p.CompanyID, p.WorkspaceID)
 }
 
 // until waits for the latest move of the domain of A to be in a state.

@@ -137,6 +137,8 @@ func TestMoveToAnotherCompany(t *testing.T) {
 	require.Equal(t, "company-1.example", d.DomainName)
 	_, err = w.Recipients.Update(w.A.Ctx, before.ID, recipients.Change{})
 	require.ErrorIs(t, err, tenancy.ErrNotFound)
+	_, err = w.Recipients.Get(w.A.Ctx, before.ID)
+	require.ErrorIs(t, err, tenancy.ErrNotFound, "to read either")
 	tenant := w.resolved(t, w.B.WorkspaceID)
 	require.Equal(t, w.B.CompanyID, tenant.CompanyID)
 	ctx := tenancy.WithActor(tenancy.WithTenant(t.Context(), tenant), w.B.Actor)

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stratakit/strata/internal/fault"
+	"github.com/stratakit/strata/internal/fence"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -80,7 +81,8 @@ func setDefault[T comparable](v *T, to T) {
 
 // Get returns the latest move of the domain of ctx's tenant. A move belongs to the company
 // that the domain came from: to any other it is not there, and ErrNotFound, unless the
-// platform asks. Nobody else is told to which other company a domain goes.
+// platform asks. Nobody else is told to which other company a domain goes. A tenant from
+// before the move will do: whoever waits for the end of it has no other.
 func (m *Mover) Get(ctx context.Context) (Move, error) {
 	rec, err := m.latest(ctx)
 	if err != nil {
@@ -112,7 +114,7 @@ func (m *Mover) latest(ctx context.Context) (*record, error) {
 		company, read = nil, m.db.ReadTrusted
 	}
 	var rec *record
-	err = read(ctx, `SELECT `+moveColumns+` FROM strata.moves WHERE domain_id = $1 AND ($2::uuid[] IS NULL OR company_id = ANY ($2))
+	err = read(fence.Pass(ctx), `SELECT `+moveColumns+` FROM strata.moves WHERE domain_id = $1 AND ($2::uuid[] IS NULL OR company_id = ANY ($2))
 		ORDER BY state IN ('done', 'cancelled'), id DESC LIMIT 1`, []any{t.DomainID, company}, func(rows pgx.Rows) (err error) {
 		rec, err = one(rows, nil)
 		return err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stratakit/strata/internal/fence"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -38,7 +39,7 @@ func (s *Store) Preview(ctx context.Context, from, to tenancy.Tenant) ([]Differe
 	if err != nil {
 		return nil, err
 	}
-	there, err := readOwners(tenancy.WithTenant(ctx, to), s.db, to)
+	there, err := readOwners(fence.Pass(tenancy.WithTenant(ctx, to)), s.db, to) // where the domain is not yet
 	if err != nil {
 		return nil, err
 	}
