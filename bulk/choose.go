@@ -128,7 +128,7 @@ func (r *Runner) outOfTurn(l *life, rec *record) bool {
 const dueSQL = `WITH RECURSIVE processing AS MATERIALIZED (
 		SELECT company_id, domain_id, id, kind, lease_until FROM strata.runs WHERE queue = $1 AND state = 'processing'
 	), working AS MATERIALIZED (
-		SELECT * FROM processing WHERE id <> $9
+		SELECT * FROM processing WHERE id IS DISTINCT FROM $9
 	), walk AS (
 		(SELECT domain_id FROM strata.runs WHERE queue = $1 AND state = 'queued' AND domain_id > $3 ORDER BY domain_id LIMIT 1)
 		UNION ALL

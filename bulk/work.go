@@ -151,10 +151,10 @@ func (s *session) slice(ctx context.Context) error {
 }
 
 // A slice ends early when it is another's turn. To go on later costs an Open, and a first batch
-// that may have to find its place: no more of the time than a tenth.
+// that may have to find its place: no more of the time than a fifth.
 const (
 	turnAtLeast  = time.Second
-	turnPerStart = 10
+	turnPerStart = 4
 )
 
 // batches does the batches of opened work, and reports whether the slice is over: else the
