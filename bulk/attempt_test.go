@@ -122,7 +122,7 @@ func TestKilledOnTheLastAttempt(t *testing.T) {
 	h := &addOne{size: 10}
 	r := w.runner(t, h, cfg)
 	run := w.submit(t, w.A.Ctx, r, 100)
-	cmd, _ := w.heldChild(t)
+	cmd, _ := w.heldChild(t, heldVariable+"=1")
 	start(t, r)
 	require.NoError(t, cmd.Process.Kill())
 	require.Error(t, cmd.Wait(), "killed")

@@ -30,6 +30,7 @@ type chooser struct {
 	turns []ref
 	until time.Time
 	after tenancy.DomainID // the last domain that was looked at, when there were more
+	asked time.Time        // when a run that is worked on last asked whether it still is its turn
 
 	turn   int64               // counts the runs that were claimed
 	served map[uuid.UUID]int64 // of a company or a domain: its last turn
@@ -61,14 +62,9 @@ func (r *Runner) pick(l *life) *record {
 	defer c.mu.Unlock()
 	for looked := false; !l.stopped(); {
 		if !looked && (len(c.turns) == 0 || time.Now().After(c.until)) {
-			var err error
-			if c.turns, c.after, err = r.due(l.work); err != nil {
-				if l.work.Err() == nil {
-					r.cfg.Log.ErrorContext(l.work, "cannot look for runs that are due", "error", err)
-				}
+			if !r.look(l.work, RunID{}) {
 				return nil
 			}
-			c.until = time.Now().Add(chosenFor)
 			looked = c.after.IsZero() // to the end
 		}
 		if len(c.turns) == 0 {
@@ -87,14 +83,52 @@ func (r *Runner) pick(l *life) *record {
 	return nil
 }
 
+// look remembers whose turn it is, as if the run called leaving stood in line too.
+func (r *Runner) look(ctx context.Context, leaving RunID) (ok bool) {
+	c := &r.chooser
+	turns, after, err := r.due(ctx, leaving)
+	if err != nil {
+		if ctx.Err() == nil {
+			r.cfg.Log.ErrorContext(ctx, "cannot look for runs that are due", "error", err)
+		}
+		return false
+	}
+	c.turns, c.after, c.until = turns, after, time.Now().Add(chosenFor)
+	return true
+}
+
+// outOfTurn reports whether a run that is worked on is to make room: all slots of this
+// process are taken, and if it stood in line it would be another's turn. One run of a process
+// may ask in turnAtLeast, so that not all of them make room for the same one.
+func (r *Runner) outOfTurn(l *life, rec *record) bool {
+	if len(r.slots) < cap(r.slots) {
+		return false
+	}
+	c := &r.chooser
+	if !c.mu.TryLock() { // somebody chooses: a lease does not wait for that
+		return false
+	}
+	defer c.mu.Unlock()
+	now := r.cfg.Now()
+	if now.Sub(c.asked) < turnAtLeast {
+		return false
+	}
+	c.asked = now
+	ctx, cancel := context.WithTimeout(l.work, r.longest())
+	defer cancel()
+	return r.look(ctx, rec.ID) && len(c.turns) > 0 && c.turns[0].RunID != rec.ID
+}
+
 // dueSQL finds the runs that are due, in the order of their turns. First comes the company
 // that would have the fewest runs in work with this one, of several the one whose last turn
 // here was longest ago, then that of the run that has waited for longest; within a company its
 // domains are treated alike. The domains that wait are walked along the index, so that
 // it does not matter how many runs one of them has: of each only as many are read as it may
-// have in work.
-const dueSQL = `WITH RECURSIVE working AS MATERIALIZED (
+// have in work. The run $9, if there is one, counts as one that began to wait just now.
+const dueSQL = `WITH RECURSIVE processing AS MATERIALIZED (
 		SELECT company_id, domain_id, id, kind, lease_until FROM strata.runs WHERE queue = $1 AND state = 'processing'
+	), working AS MATERIALIZED (
+		SELECT * FROM processing WHERE id IS DISTINCT FROM $9
 	), walk AS (
 		(SELECT domain_id FROM strata.runs WHERE queue = $1 AND state = 'queued' AND domain_id > $3 ORDER BY domain_id LIMIT 1)
 		UNION ALL
@@ -112,6 +146,8 @@ const dueSQL = `WITH RECURSIVE working AS MATERIALIZED (
 		UNION ALL
 		SELECT company_id, domain_id, id, lease_until FROM working WHERE lease_until < now() AND kind = ANY ($2)
 		UNION ALL
+		SELECT company_id, domain_id, id, now() FROM processing WHERE id = $9
+		UNION ALL
 		SELECT company_id, domain_id, id, next_attempt_at FROM strata.runs WHERE queue = $1 AND state = 'paused' AND cancel_requested AND kind = ANY ($2)
 	), in_domain AS (
 		SELECT *, (SELECT count(*) FROM working w WHERE w.domain_id = due.domain_id) + row_number() OVER (PARTITION BY domain_id ORDER BY since) AS of_domain,
@@ -125,8 +161,9 @@ const dueSQL = `WITH RECURSIVE working AS MATERIALIZED (
 	FROM (SELECT (SELECT domain_id FROM waiting ORDER BY domain_id OFFSET $5 - 1) AS after) more LEFT JOIN turns t ON true
 	ORDER BY t.of_company, t.company_turn, t.since LIMIT $6`
 
-// due returns the runs whose turn it is, and which domain the next look begins after.
-func (r *Runner) due(ctx context.Context) (turns []ref, next tenancy.DomainID, err error) {
+// due returns the runs whose turn it is, as if the one called leaving stood in line too, and
+// which domain the next look begins after.
+func (r *Runner) due(ctx context.Context, leaving RunID) (turns []ref, next tenancy.DomainID, err error) {
 	c := &r.chooser
 	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
@@ -134,7 +171,7 @@ func (r *Runner) due(ctx context.Context) (turns []ref, next tenancy.DomainID, e
 	for _, id := range served {
 		turn = append(turn, c.served[id])
 	}
-	err = r.db.ReadTrusted(ctx, dueSQL, []any{r.cfg.Queue, r.kinds(), uuid.UUID(c.after), r.cfg.MaxPerDomain, lookedAt, chosenAtOnce, served, turn}, func(rows pgx.Rows) error {
+	err = r.db.ReadTrusted(ctx, dueSQL, []any{r.cfg.Queue, r.kinds(), uuid.UUID(c.after), r.cfg.MaxPerDomain, lookedAt, chosenAtOnce, served, turn, leaving}, func(rows pgx.Rows) error {
 		for rows.Next() {
 			var company *tenancy.CompanyID
 			var domain, last *tenancy.DomainID

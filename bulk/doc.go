@@ -29,8 +29,8 @@
 //
 // # Whose turn it is
 //
-// Companies take turns, and within a company its domains: whoever queues a thousand runs does
-// not hold up others. At most Config.MaxPerDomain runs of one domain are worked on at once, in
+// Companies take turns, and within a company its domains: whoever queues a thousand runs, or one
+// of a million rows, does not hold up others. At most Config.MaxPerDomain runs of one domain are worked on at once, in
 // all processes together. Runner.Throttle limits how fast a run goes.
 //
 // # When it goes wrong

@@ -18,7 +18,7 @@ func TestFrozenProcess(t *testing.T) {
 	w := open(t)
 	r := w.runner(t, &addOne{size: 10}, quick())
 	run := w.submit(t, w.A.Ctx, r, 100)
-	cmd, in := w.heldChild(t)
+	cmd, in := w.heldChild(t, heldVariable+"=1")
 	require.NoError(t, cmd.Process.Signal(syscall.SIGSTOP))
 
 	start(t, r)
@@ -32,4 +32,29 @@ func TestFrozenProcess(t *testing.T) {
 	require.Equal(t, done, still)
 	w.exact(t, still, 100)
 	require.Equal(t, []bulk.State{bulk.StateCompleted}, w.finishes(t, run.ID))
+}
+
+// So does one that stands still in Open, whether that notices or not.
+func TestFrozenInOpen(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"told", "unaware"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			w := openPrepared(t)
+			r := w.runner(t, w.preparing(), quick())
+			run := w.submit(t, w.A.Ctx, r, 100)
+			cmd, in := w.heldChild(t, openingVariable+"="+how)
+			require.NoError(t, cmd.Process.Signal(syscall.SIGSTOP))
+
+			start(t, r)
+			done := await(t, w.A.Ctx, r, run.ID, bulk.StateCompleted)
+			require.NoError(t, in.Close())
+			require.NoError(t, cmd.Process.Signal(syscall.SIGCONT))
+			require.NoError(t, cmd.Wait(), "it ends in order")
+			still, err := r.Get(w.A.Ctx, run.ID)
+			require.NoError(t, err)
+			require.Equal(t, done, still)
+			w.tookOver(t, r, still, map[string]int{"child": openedByChild, "test": 100 - openedByChild}, 1)
+		})
+	}
 }

@@ -33,6 +33,11 @@ const childVariable = "STRATA_BULK_CHILD"
 // output, go on when its input ends, and end when that batch has.
 const heldVariable = "STRATA_BULK_CHILD_HELD"
 
+// openingVariable makes such a process stand still in the middle of an Open, likewise; that then
+// goes on as if nothing had happened, at once or, when the value is "told", once its context
+// has ended.
+const openingVariable = "STRATA_BULK_CHILD_OPENING"
+
 // operationVariable makes such a process do the runs of operations.
 const operationVariable = "STRATA_BULK_CHILD_OPERATION"
 
@@ -43,6 +48,9 @@ func child() int {
 	do := work
 	if os.Getenv(heldVariable) != "" {
 		do = held
+	}
+	if os.Getenv(openingVariable) != "" {
+		do = opening
 	}
 	if os.Getenv(operationVariable) != "" {
 		do = operate
@@ -94,14 +102,19 @@ func held(url string) error {
 	return r.Stop(context.Background())
 }
 
-// begin starts a Runner in a process of its own.
-func begin(url string, h bulk.Handler, cfg bulk.Config) (*bulk.Runner, error) {
-	ctx := context.Background()
-	pool, err := pgxpool.New(ctx, url)
+// connect is what a process of its own has for a DB.
+func connect(url string) (*tenancy.DB, error) {
+	pool, err := pgxpool.New(context.Background(), url)
 	if err != nil {
 		return nil, err
 	}
-	db, err := tenancy.NewDB(pool, nil)
+	return tenancy.NewDB(pool, nil)
+}
+
+// begin starts a Runner in a process of its own.
+func begin(url string, h bulk.Handler, cfg bulk.Config) (*bulk.Runner, error) {
+	ctx := context.Background()
+	db, err := connect(url)
 	if err != nil {
 		return nil, err
 	}
@@ -190,12 +203,12 @@ func TestOperationKilledAgainAndAgain(t *testing.T) {
 	require.Len(t, page.Items, 3)
 }
 
-// heldChild starts a process that stands still in the third batch of the run that is due, with
-// a lease of a second, and returns once it does.
-func (w *world) heldChild(t *testing.T) (*exec.Cmd, io.WriteCloser) {
+// heldChild starts a process that stands still in the run that is due, where env says, with a
+// lease of a second, and returns once it does.
+func (w *world) heldChild(t *testing.T, env string) (*exec.Cmd, io.WriteCloser) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), childVariable+"="+dbtest.PoolURL(t, w.Pool), heldVariable+"=1")
+	cmd.Env = append(os.Environ(), childVariable+"="+dbtest.PoolURL(t, w.Pool), env)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)

@@ -129,7 +129,8 @@ func (r *Runner) giveBack(ctx context.Context, rec *record, outcome AttemptOutco
 		if _, err := r.leave(ctx, tx, now, outcome, nil, `state = 'queued', next_attempt_at = now() + $8::interval`, wait); err != nil {
 			return fmt.Errorf("bulk: give back: %w", err)
 		}
-		if wait > 0 { // a run that waits is found by the poll
+		// A run that waits is found by the poll, and who ends a slice looks for the next itself.
+		if wait > 0 || outcome == AttemptSliced {
 			return nil
 		}
 		return r.enqueue(ctx, tx, rec.ref(), rec.queue)

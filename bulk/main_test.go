@@ -161,6 +161,24 @@ func quick() bulk.Config {
 	}
 }
 
+// clock is a Config.Now that moves when a test says so.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) pass(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
 // runner returns a Runner that is not started.
 func (w *world) runner(t *testing.T, h bulk.Handler, cfg bulk.Config) *bulk.Runner {
 	t.Helper()

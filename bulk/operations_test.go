@@ -88,8 +88,13 @@ func openShop(t *testing.T, cfg *bulk.OperationsConfig) *shop {
 // process returns a Runner with the operations, that is not started.
 func (s *shop) process(t *testing.T, cfg *bulk.OperationsConfig) (*bulk.Runner, *bulk.Operations) {
 	t.Helper()
-	quick := quick()
-	runner, err := bulk.NewRunner(s.DB, s.Redis, s.Audit, s.resolver, &quick)
+	return s.processOf(t, quick(), cfg)
+}
+
+// processOf is process with a Runner of rc.
+func (s *shop) processOf(t *testing.T, rc bulk.Config, cfg *bulk.OperationsConfig) (*bulk.Runner, *bulk.Operations) {
+	t.Helper()
+	runner, err := bulk.NewRunner(s.DB, s.Redis, s.Audit, s.resolver, &rc)
 	require.NoError(t, err)
 	var c bulk.OperationsConfig
 	if cfg != nil {

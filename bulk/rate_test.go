@@ -2,7 +2,6 @@ package bulk_test
 
 import (
 	"context"
-	"sync"
 	"testing"
 	"time"
 
@@ -65,20 +64,9 @@ func TestRate(t *testing.T) {
 func TestRateGoesOn(t *testing.T) {
 	t.Parallel()
 	w := open(t)
-	var mu sync.Mutex
-	now := time.Now()
-	pass := func(d time.Duration) {
-		mu.Lock()
-		defer mu.Unlock()
-		now = now.Add(d)
-	}
+	clock := &clock{now: time.Now()}
 	cfg := quick()
-	cfg.Slice = 3 * time.Second
-	cfg.Now = func() time.Time {
-		mu.Lock()
-		defer mu.Unlock()
-		return now
-	}
+	cfg.Slice, cfg.Now = 3*time.Second, clock.Now
 	var rates []float64
 	h := &addOne{
 		size: 10,
@@ -86,11 +74,11 @@ func TestRateGoesOn(t *testing.T) {
 			if run.Processed > 0 {
 				rates = append(rates, run.Rate)
 			}
-			pass(time.Hour) // it stood in line
+			clock.pass(time.Hour) // it stood in line
 			return nil
 		},
 		done: func(context.Context, *tenancy.Tx, int64) error {
-			pass(time.Second)
+			clock.pass(time.Second)
 			return nil
 		},
 	}

@@ -95,7 +95,11 @@ type Handler interface {
 	// rollback need not undo it: the run stays ours while Open tells how far it is
 	// (Run.Report) at least once in Config.Hang. ctx ends, within a second or so, when the
 	// run is to be paused or cancelled; that is then done, whatever Open returns. It is called
-	// again after every slice, every error and in every process that takes over.
+	// again after every slice, every error and in every process that takes over: what it does
+	// by itself must bear being done anew. A process that was frozen in it and has lost the run
+	// goes on beside the one that took over, until ctx ends within a second or so; what it
+	// returns is not used. A transaction of its own keeps its locks while it is frozen, unless
+	// that has an idle_in_transaction_session_timeout.
 	Open(ctx context.Context, run Run) (Work, error)
 	// Finish runs inside the transaction that makes the state final: completed, failed
 	// or cancelled, as run.State says. It can be called without Open, and for a cancelled

@@ -33,7 +33,9 @@ type Config struct {
 	// connection of the pool, and one more is taken for listening, unless the pool's
 	// connections go through a pooler such as PgBouncer. Default 4.
 	MaxWorkers int
-	// Slice is how long a run is worked on before others get their turn. Default 60 s.
+	// Slice is how long a run is worked on before it stands in line again. When all workers of
+	// the process are taken and others wait whose turn it is, that is sooner: after a second, or
+	// four times what its Open and first batch took. Default 60 s.
 	Slice time.Duration
 	// Hang is how long one batch, and Open without a Run.Report, may take: what takes longer
 	// is broken off and is a failed attempt. Default 10 min.

@@ -41,7 +41,7 @@ func checkThrottle(perSecond int) error {
 const shortWait = 2 * time.Second
 
 // longest is how long a run waits in its slot at most, with its lease.
-func (s *session) longest() time.Duration { return min(shortWait, s.cfg.Lease/3) }
+func (r *Runner) longest() time.Duration { return min(shortWait, r.cfg.Lease/3) }
 
 // hold waits, or until work has to end.
 func (s *session) hold(ctx context.Context, wait time.Duration) {

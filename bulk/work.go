@@ -14,9 +14,11 @@ type session struct {
 	life *life
 	rec  *record // what the run's row said last
 
-	began   time.Time // when the first batch did
-	last    time.Time // when the last one was done
-	commits int       // batches that committed
+	claimed time.Time
+	began   time.Time     // when the first batch did
+	turn    time.Duration // how long it is worked on at least; 0 until the first batch is done
+	last    time.Time     // when the last one was done
+	commits int           // batches that committed
 	pace    pace
 }
 
@@ -36,7 +38,7 @@ func (r *Runner) process(l *life, rec *record) {
 	ctx, cancel := context.WithCancel(l.work)
 	defer cancel()
 	r.cache.put(ctx, rec.Run)
-	s := &session{Runner: r, life: l, rec: rec}
+	s := &session{Runner: r, life: l, rec: rec, claimed: r.cfg.Now()}
 	if err := s.run(ctx); errors.Is(err, tenancy.ErrMoving) {
 		// Not now. Nothing can be written down meanwhile: the lease runs out by itself.
 		r.cfg.Log.InfoContext(ctx, "a run waits for its domain to be moved", "run", rec.ID, "domain", rec.DomainID)
@@ -148,6 +150,13 @@ func (s *session) slice(ctx context.Context) error {
 	}
 }
 
+// A slice ends early when it is another's turn. To go on later costs an Open, and a first batch
+// that may have to find its place: no more of the time than a fifth.
+const (
+	turnAtLeast  = time.Second
+	turnPerStart = 4
+)
+
 // batches does the batches of opened work, and reports whether the slice is over: else the
 // work is to be opened again.
 func (s *session) batches(ctx context.Context, w Work) (over bool, err error) {
@@ -159,11 +168,14 @@ func (s *session) batches(ctx context.Context, w Work) (over bool, err error) {
 		if ended || err != nil {
 			return true, err
 		}
-		wait := s.pace.wait(s.cfg.Now())
+		if s.turn == 0 {
+			s.turn = max(turnAtLeast, turnPerStart*s.cfg.Now().Sub(s.claimed))
+		}
+		wait, worked := s.pace.wait(s.cfg.Now()), s.cfg.Now().Sub(s.began)
 		switch {
 		case s.life.stopped():
 			return true, s.letGo(ctx, AttemptInterrupted, wait)
-		case wait > s.longest() || s.cfg.Now().Sub(s.began) >= s.cfg.Slice:
+		case wait > s.longest(), worked >= s.cfg.Slice, worked >= s.turn && s.outOfTurn(s.life, s.rec):
 			return true, s.letGo(ctx, AttemptSliced, wait)
 		}
 		s.hold(ctx, wait)
