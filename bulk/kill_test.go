@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stratakit/strata/audit"
@@ -41,6 +42,9 @@ const openingVariable = "STRATA_BULK_CHILD_OPENING"
 // operationVariable makes such a process do the runs of operations.
 const operationVariable = "STRATA_BULK_CHILD_OPERATION"
 
+// chaosVariable names the Redis of such a process that does the runs of TestChaos.
+const chaosVariable = "STRATA_BULK_CHILD_CHAOS"
+
 // childBatches is how many batches such a process does at most.
 const childBatches = 50
 
@@ -54,6 +58,9 @@ func child() int {
 	}
 	if os.Getenv(operationVariable) != "" {
 		do = operate
+	}
+	if os.Getenv(chaosVariable) != "" {
+		do = chaosWorker
 	}
 	if err := do(os.Getenv(childVariable)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -74,7 +81,7 @@ func work(url string) error {
 	}}
 	cfg := quick()
 	cfg.Lease, cfg.MaxFailures = time.Second, 50 // a kill can come before the first batch
-	if _, err := begin(url, h, cfg); err != nil {
+	if _, err := begin(url, nil, cfg, adding(h)); err != nil {
 		return err
 	}
 	time.Sleep(time.Minute) // its parent kills it
@@ -94,7 +101,7 @@ func held(url string) error {
 	}}
 	cfg := quick()
 	cfg.Lease, cfg.Poll = time.Second, time.Hour // it takes nothing over from itself
-	r, err := begin(url, h, cfg)
+	r, err := begin(url, nil, cfg, adding(h))
 	if err != nil {
 		return err
 	}
@@ -111,8 +118,8 @@ func connect(url string) (*tenancy.DB, error) {
 	return tenancy.NewDB(pool, nil)
 }
 
-// begin starts a Runner in a process of its own.
-func begin(url string, h bulk.Handler, cfg bulk.Config) (*bulk.Runner, error) {
+// begin starts a Runner in a process of its own, without Redis unless client is one.
+func begin(url string, client redis.UniversalClient, cfg bulk.Config, register func(*bulk.Runner) error) (*bulk.Runner, error) {
 	ctx := context.Background()
 	db, err := connect(url)
 	if err != nil {
@@ -122,30 +129,30 @@ func begin(url string, h bulk.Handler, cfg bulk.Config) (*bulk.Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	resolver, err := tenancy.NewResolver(db, nil, nil)
+	resolver, err := tenancy.NewResolver(db, client, nil)
 	if err != nil {
 		return nil, err
 	}
 	cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	r, err := bulk.NewRunner(db, nil, recorder, resolver, &cfg)
+	r, err := bulk.NewRunner(db, client, recorder, resolver, &cfg)
 	if err != nil {
 		return nil, err
 	}
-	if h == nil {
-		err = sell(r)
-	} else {
-		err = r.Register("add_one", h)
-	}
-	if err != nil {
+	if err := register(r); err != nil {
 		return nil, err
 	}
 	return r, r.Start(ctx)
 }
 
+// adding registers a handler as what it is in these tests.
+func adding(h bulk.Handler) func(*bulk.Runner) error {
+	return func(r *bulk.Runner) error { return r.Register("add_one", h) }
+}
+
 func operate(url string) error {
 	cfg := quick()
 	cfg.Lease, cfg.MaxFailures = time.Second, 50
-	if _, err := begin(url, nil, cfg); err != nil {
+	if _, err := begin(url, nil, cfg, sell); err != nil {
 		return err
 	}
 	time.Sleep(time.Minute) // its parent kills it

@@ -61,7 +61,7 @@ func opening(url string) error {
 	h.done = func(context.Context, *tenancy.Tx, int64) error { return errors.New("a batch of who lost its run") }
 	cfg := quick()
 	cfg.Lease, cfg.MaxWorkers, cfg.MaxFailures = time.Second, 1, 50 // with one worker it takes nothing over from itself
-	r, err := begin(url, h, cfg)
+	r, err := begin(url, nil, cfg, adding(h))
 	if err != nil {
 		return err
 	}
