@@ -2,9 +2,14 @@ package bulk_test
 
 import (
 	"context"
+	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stratakit/strata/bulk"
@@ -96,4 +101,58 @@ func TestRiverJobsAreExpendable(t *testing.T) {
 		w.exact(t, await(t, w.A.Ctx, r, run.ID, bulk.StateCompleted), 30)
 		require.Equal(t, []bulk.State{bulk.StateCompleted}, w.finishes(t, run.ID))
 	}
+}
+
+// A River job that is cancelled while its run is worked on ends, and the run does not. When it
+// is tried again it finds nothing to do.
+func TestRunOutlivesItsRiverJob(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	operator, err := river.NewClient(riverpgxv5.New(w.Pool), &river.Config{Schema: w.DB.RiverSchema()})
+	require.NoError(t, err)
+	// job waits for the only River job to be in a state.
+	job := func(state rivertype.JobState, attempt int) (found *rivertype.JobRow, err error) {
+		for began := time.Now(); time.Since(began) < within; time.Sleep(10 * time.Millisecond) {
+			list, err := operator.JobList(t.Context(), river.NewJobListParams().States(state))
+			if err != nil {
+				return nil, err
+			}
+			if len(list.Jobs) == 1 && list.Jobs[0].Attempt == attempt {
+				return list.Jobs[0], nil
+			}
+		}
+		return nil, fmt.Errorf("no River job is %s at attempt %d", state, attempt)
+	}
+	var outlived atomic.Bool
+	h := &addOne{size: 10}
+	h.before = func(ctx context.Context, _ *tenancy.Tx, after int64) error {
+		if after > 0 {
+			return nil
+		}
+		running, err := job(rivertype.JobStateRunning, 1)
+		if err == nil {
+			_, err = operator.JobCancel(ctx, running.ID)
+		}
+		if err == nil { // the worker has returned, without an error
+			_, err = job(rivertype.JobStateCompleted, 1)
+		}
+		outlived.Store(err == nil)
+		return err
+	}
+	cfg := quick()
+	cfg.Poll, cfg.Slice = time.Hour, time.Hour // only River wakes
+	r := w.runner(t, h, cfg)
+	start(t, r)
+	run := w.submit(t, w.A.Ctx, r, 30)
+	w.exact(t, await(t, w.A.Ctx, r, run.ID, bulk.StateCompleted), 30)
+	require.True(t, outlived.Load())
+
+	ended, err := job(rivertype.JobStateCompleted, 1)
+	require.NoError(t, err)
+	_, err = operator.JobRetry(t.Context(), ended.ID)
+	require.NoError(t, err)
+	_, err = job(rivertype.JobStateCompleted, 2)
+	require.NoError(t, err)
+	require.Equal(t, []bulk.State{bulk.StateCompleted}, w.finishes(t, run.ID))
+	w.exact(t, await(t, w.A.Ctx, r, run.ID, bulk.StateCompleted), 30)
 }
