@@ -65,6 +65,11 @@ var heavy = []struct {
 		regexp.MustCompile(`^github\.com/(xuri|richardlehane|tiendc)/`),
 		"spreadsheets are for exports",
 	},
+	{
+		regexp.MustCompile(`^/(tenancy|audit|billing|bulk|customfields|recipients|imports)(/|$)|^$`),
+		regexp.MustCompile(`^riverqueue\.com/|^github\.com/riverqueue/apiframe`),
+		"a page for operators is for the program that mounts it",
+	},
 }
 
 type goPackage struct {

@@ -5,6 +5,8 @@
 //	go run ./examples/server          # prints ids, a token and what to type
 //	go run ./examples/server -json    # the same facts as one line of JSON
 //
+// Its operators have River UI at /river/.
+//
 // Environment: ADDR (default :8080), DATABASE_URL and REDIS_URL (otherwise servers are
 // found or started), STRATA_DEV_TOKENS (token=userID:companyID:role,...).
 package main
@@ -125,6 +127,10 @@ func run(ctx context.Context, dataDir string, asJSON bool) (err error) {
 	if err != nil {
 		return err
 	}
+	ui, err := riverUI(ctx, s, tokens, log)
+	if err != nil {
+		return err
+	}
 	if err := s.Start(ctx); err != nil {
 		return err
 	}
@@ -132,7 +138,7 @@ func run(ctx context.Context, dataDir string, asJSON bool) (err error) {
 		fmt.Printf("PostgreSQL  %s\nRedis       %s\n\n", servers.Postgres.Source, servers.Redis.Source)
 	}
 	announce(f, asJSON)
-	err = serve(ctx, listener, handler, s.Runner)
+	err = serve(ctx, listener, beside(handler, ui), s.Runner)
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	return errors.Join(err, s.Stop(stopping))
@@ -220,6 +226,7 @@ func announce(f facts, asJSON bool) {
   workspace  %[3]s
   domain     %[4]s
   token      %[5]s   (a development token of the company's owner)
+  operator   %[6]s   (one of an administrator of the platform)
 
 Try:
 
@@ -227,8 +234,9 @@ Try:
   curl -s -H 'Authorization: Bearer %[5]s' %[1]s/domains/%[4]s/recipients -d '{"email":"ada@example.com","name":"Ada"}'
   curl -s -H 'Authorization: Bearer %[5]s' -G %[1]s/domains/%[4]s/recipients --data-urlencode 'filter=email.endsWith("@example.com")'
 
-The whole API: %[1]s/openapi.json. Stop with Ctrl-C.
-`, f.Addr, f.CompanyID, f.WorkspaceID, f.DomainID, f.Token)
+The whole API: %[1]s/openapi.json. Background jobs, in a browser: %[1]s%[7]s/
+(any name, and the operator's token as password). Stop with Ctrl-C.
+`, f.Addr, f.CompanyID, f.WorkspaceID, f.DomainID, f.Token, f.AdminToken, riverPath)
 }
 
 // reachable is an address a client on this machine can use.
