@@ -41,7 +41,7 @@ func TestFrozenInOpen(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			w := openPrepared(t)
-			r := w.runner(t, w.preparing(), quick())
+			r := w.preparer(t)
 			run := w.submit(t, w.A.Ctx, r, 100)
 			cmd, in := w.heldChild(t, openingVariable+"="+how)
 			require.NoError(t, cmd.Process.Signal(syscall.SIGSTOP))
