@@ -69,8 +69,8 @@ func (s *Store) rewrite(ctx context.Context, tx *tenancy.Tx, writes []write) err
 	_, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.recipients r SET name = w.name, status = w.status, status_reason = w.reason,
 			status_changed_at = CASE WHEN w.status = r.status THEN r.status_changed_at ELSE now() END,
 			custom_fields = jsonb_strip_nulls(r.custom_fields || w.patch), version = r.version + 1, updated_at = now()
-		FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::jsonb[]) AS w (id, name, status, reason, patch)
-		WHERE r.domain_id = $1 AND r.id = ANY ($2) AND r.id = w.id`), tx.Tenant().DomainID, ids, names, statuses, reasons, patches)
+		FROM `+fmt.Sprintf(written, `$2::uuid[], $3::text[], $4::text[], $5::text[], $6::jsonb[]`, `id, name, status, reason, patch`)+`
+		WHERE r.domain_id = w.domain_id AND r.id = w.id`), tx.Tenant().DomainID, ids, names, statuses, reasons, patches)
 	if err != nil {
 		return customfields.Taken(fmt.Errorf("recipients: change: %w", err))
 	}

@@ -172,6 +172,12 @@ func (h *held) named(set *customfields.Set) Recipient {
 	return r
 }
 
+// written is what an UPDATE joins to the rows it writes: arrays, and what their elements are
+// called. OFFSET 0 keeps from the planner which domain it is, and so that it takes a domain it
+// has not met for empty, reads all of that for the join, or compares each row with each: it
+// looks every row up by its key.
+const written = `(SELECT $1::uuid AS domain_id, u.* FROM unnest(%s) AS u (%s) OFFSET 0) w`
+
 // write writes recipients of a call with some rows, and returns them by their rows.
 func (s *Store) write(ctx context.Context, tx *tenancy.Tx, set *customfields.Set, rows int, writes []write) (map[int]Recipient, error) {
 	if len(writes) == 0 {
@@ -194,14 +200,12 @@ func (s *Store) write(ctx context.Context, tx *tenancy.Tx, set *customfields.Set
 		patches[i] = string(customfields.AppendJSON(nil, w.patch))
 		values[w.row], byID[w.id] = w.patch, w.row
 	}
-	// The ids stand there twice: PostgreSQL, which takes a domain that it has not met for
-	// empty, would otherwise read all of it for the join.
 	out := make(map[int]Recipient, n)
 	err := tx.Read(ctx, `UPDATE strata.recipients r SET email = w.email, email_norm = w.email_norm, name = w.name, status = w.status, status_reason = w.reason,
 			status_changed_at = CASE WHEN w.status = r.status THEN r.status_changed_at ELSE now() END,
 			custom_fields = jsonb_strip_nulls(r.custom_fields || w.patch), version = r.version + 1, updated_at = now()
-		FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::jsonb[]) AS w (id, email, email_norm, name, status, reason, patch)
-		WHERE r.domain_id = $1 AND r.id = ANY ($2) AND r.id = w.id RETURNING `+recipientColumns,
+		FROM `+fmt.Sprintf(written, `$2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::jsonb[]`, `id, email, email_norm, name, status, reason, patch`)+`
+		WHERE r.domain_id = w.domain_id AND r.id = w.id RETURNING `+recipientColumns,
 		[]any{tx.Tenant().DomainID, ids, emails, norms, names, statuses, reasons, patches}, func(found pgx.Rows) error {
 			written, err := pgx.CollectRows(found, func(row pgx.CollectableRow) (Recipient, error) { return scanRecipient(set, row) })
 			for _, r := range written {

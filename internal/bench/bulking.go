@@ -19,7 +19,7 @@ type bulkChange struct {
 }
 
 func bulkChanges() []bulkChange {
-	statuses := []string{"inactive", "active"}
+	statuses := []string{"active", "inactive"} // whatever is made is active
 	return []bulkChange{
 		{
 			"a custom field",

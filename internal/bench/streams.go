@@ -62,7 +62,7 @@ func (s streaming) measure(ctx context.Context, w *world, n int) (r row, err err
 	if s.redis {
 		client = w.redis
 	}
-	runner, err := bulk.NewRunner(w.strata.DB, client, w.strata.Audit, w.strata.Resolver, &bulk.Config{Queue: "streams " + tenant.DomainID.String()})
+	runner, err := bulk.NewRunner(w.strata.DB, client, w.strata.Audit, w.strata.Resolver, &bulk.Config{Queue: "streams-" + tenant.DomainID.String()})
 	if err != nil {
 		return r, err
 	}

@@ -100,7 +100,7 @@ func startWorker(ctx context.Context, w *world, domain tenancy.DomainID, withRed
 	if err != nil {
 		return nil, err
 	}
-	of := workerOf{Postgres: w.postgresURL, Queue: "streams " + domain.String()}
+	of := workerOf{Postgres: w.postgresURL, Queue: "streams-" + domain.String()}
 	if withRedis {
 		of.Redis = w.redisURL
 	}
@@ -149,7 +149,7 @@ func runWorker(in io.Reader, out *json.Encoder) error {
 			return false, err
 		}
 		stop = append(stop, resolver.Close)
-		runner, err := bulk.NewRunner(db, client, recorder, resolver, &bulk.Config{Queue: of.Queue, MaxWorkers: 100})
+		runner, err := bulk.NewRunner(db, client, recorder, resolver, &bulk.Config{Queue: of.Queue, MaxWorkers: 100, MaxPerDomain: 100})
 		if err != nil {
 			return false, err
 		}
