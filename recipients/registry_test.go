@@ -319,9 +319,11 @@ func TestStatementsDoNotGrowWithRows(t *testing.T) {
 			}
 		}
 	}
-	list(1)() // fills the memory of custom fields
-	require.Equal(t, count(list(1)), count(list(200)))
-	require.Equal(t, count(func() { _, _ = s.List(ctx, recipients.Query{}) }), count(func() {
+	least := func(do func()) int64 { // the memory of custom fields is filled anew now and then
+		return min(count(do), count(do), count(do))
+	}
+	require.Equal(t, least(list(1)), least(list(200)))
+	require.Equal(t, least(func() { _, _ = s.List(ctx, recipients.Query{}) }), least(func() {
 		_, err := s.List(ctx, recipients.Query{With: []string{"email", "course"}})
 		require.NoError(t, err)
 	}), "the joins are part of the statement")
