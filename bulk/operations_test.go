@@ -422,6 +422,9 @@ func TestOperationBatchesFollowTheirTime(t *testing.T) {
 	t.Parallel()
 	sizes := func(cfg bulk.OperationsConfig, rows int) []int {
 		s := openShop(t, &cfg)
+		one := quick()
+		one.Slice = time.Hour // another would begin anew
+		s.runner, s.ops = s.processOf(t, one, &cfg)
 		s.fill(t, s.A.Ctx, rows)
 		res := s.queue(t, all)
 		start(t, s.runner)
