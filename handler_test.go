@@ -177,16 +177,22 @@ func TestImportOverHTTPAlone(t *testing.T) {
 	require.Equal(t, 409, status)
 }
 
+// openFilled is openSite with a custom field, an import and its recipients in the domain of A.
+func openFilled(t *testing.T) (x *site, job, recipient string) {
+	t.Helper()
+	x = openSite(t)
+	x.ok(t, http.MethodPost, "/workspaces/"+x.A.WorkspaceID.String()+"/custom-fields", `{"key":"tier","type":"text"}`, nil)
+	job = x.importOne(t, people)
+	var list struct{ Data []struct{ ID string } }
+	x.ok(t, http.MethodGet, "/domains/"+x.A.DomainID.String()+"/recipients", "", &list)
+	return x, job, list.Data[0].ID
+}
+
 // With credentials of its own, company B gets the same 404 for everything of A's on
 // every route, whether it is there or not.
 func TestEveryRouteHidesEveryOtherCompany(t *testing.T) {
 	t.Parallel()
-	x := openSite(t)
-	x.ok(t, http.MethodPost, "/workspaces/"+x.A.WorkspaceID.String()+"/custom-fields", `{"key":"tier","type":"text"}`, nil)
-	job := x.importOne(t, people)
-	var list struct{ Data []struct{ ID string } }
-	x.ok(t, http.MethodGet, "/domains/"+x.A.DomainID.String()+"/recipients", "", &list)
-	recipient := list.Data[0].ID
+	x, job, recipient := openFilled(t)
 
 	of := func(c *tenancytest.Company) *strings.Replacer {
 		return strings.NewReplacer("{companyID}", c.CompanyID.String(), "{workspaceID}", c.WorkspaceID.String(), "{domainID}", c.DomainID.String(),
@@ -228,14 +234,10 @@ func TestEveryRouteHidesEveryOtherCompany(t *testing.T) {
 // that did not hear of it yet, is shown nothing of it on any route.
 func TestNoRouteShowsADomainThatHasMoved(t *testing.T) {
 	t.Parallel()
-	x := openSite(t)
-	x.ok(t, http.MethodPost, "/workspaces/"+x.A.WorkspaceID.String()+"/custom-fields", `{"key":"tier","type":"text"}`, nil)
-	job := x.importOne(t, people)
-	var list struct{ Data []struct{ ID string } }
-	x.ok(t, http.MethodGet, "/domains/"+x.A.DomainID.String()+"/recipients", "", &list)
+	x, job, recipient := openFilled(t)
 	ask := func(rt web.Route) (*httptest.ResponseRecorder, error) {
 		r := httptest.NewRequestWithContext(x.A.Ctx, rt.Method, "/", strings.NewReader("{}"))
-		for name, value := range map[string]string{"domainID": x.A.DomainID.String(), "id": list.Data[0].ID, "jobID": job, "key": "tier", "actorID": x.A.Actor.ID} {
+		for name, value := range map[string]string{"domainID": x.A.DomainID.String(), "id": recipient, "jobID": job, "key": "tier", "actorID": x.A.Actor.ID} {
 			r.SetPathValue(name, value)
 		}
 		w := httptest.NewRecorder()

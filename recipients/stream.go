@@ -34,32 +34,32 @@ func (s *Store) Stream(ctx context.Context, q Query, fn func(Recipient) error) e
 	if err != nil {
 		return err
 	}
-	// Whether the domain is where ctx has it is asked in the statement itself: what fn was given
-	// cannot be taken back. A filter may join an extension that With names too: each has its own
-	// scope.
-	n, workspace := len(w.args), &t.WorkspaceID
-	if workspace.IsZero() { // it is not known
-		workspace = nil
+	var workspace *tenancy.WorkspaceID // nil: it is not known
+	if !t.WorkspaceID.IsZero() {
+		workspace = &t.WorkspaceID
 	}
+	// Whether the domain is where ctx has it is asked in the statement itself: what fn was given
+	// cannot be taken back.
+	there := fmt.Sprintf(`EXISTS (SELECT FROM strata.domains WHERE id = $1 AND company_id = $%d AND coalesce(workspace_id = $%d, true))`, len(w.args)+1, len(w.args)+2)
+	w.args = append(w.args, t.CompanyID, workspace)
+	// A filter may join an extension that With names too: each has its own scope.
 	err = s.db.ReadTrusted(ctx, `SELECT `+recipientColumns+w.with.columns()+`
-		FROM (SELECT r.* FROM strata.recipients r`+w.joins+` WHERE `+w.sql+`) r`+w.with.joins()+`
-		WHERE EXISTS (SELECT FROM strata.domains WHERE id = $1 AND `+fmt.Sprintf("company_id = $%d AND coalesce(workspace_id = $%d, true)", n+1, n+2)+`) ORDER BY r.id`,
-		append(w.args, t.CompanyID, workspace), func(rows pgx.Rows) error {
-			for rows.Next() {
-				joined, put := w.with.scan()
-				r, err := scanRecipient(w.fields, rows, joined...)
-				if err != nil {
-					return err
-				}
-				if err := put(&r); err != nil {
-					return err
-				}
-				if err := fn(r); err != nil {
-					return err
-				}
+		FROM (SELECT r.* FROM strata.recipients r`+w.joins+` WHERE `+w.sql+`) r`+w.with.joins()+` WHERE `+there+` ORDER BY r.id`, w.args, func(rows pgx.Rows) error {
+		for rows.Next() {
+			joined, put := w.with.scan()
+			r, err := scanRecipient(w.fields, rows, joined...)
+			if err != nil {
+				return err
 			}
-			return nil
-		})
+			if err := put(&r); err != nil {
+				return err
+			}
+			if err := fn(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "57014" && ctx.Err() == nil {
 		return ErrTimeout

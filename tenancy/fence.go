@@ -22,10 +22,15 @@ func WithDeleted(ctx context.Context) context.Context {
 	return context.WithValue(ctx, withDeletedKey, true)
 }
 
+// fenced reports whether what is in the scope of t has to ask where its domain is.
+func fenced(ctx context.Context, t Tenant) bool {
+	return t.Level() == LevelDomain && !fence.Passes(ctx)
+}
+
 // enterSQL is what a transaction in the scope of t begins with, after its settings. The
 // ids are rendered from 16 bytes each, so there is nothing in the text to escape.
 func (db *DB) enterSQL(ctx context.Context, t Tenant) string {
-	if t.Level() < LevelDomain || fence.Passes(ctx) {
+	if !fenced(ctx, t) {
 		return ""
 	}
 	workspace := "NULL"
@@ -43,13 +48,14 @@ const placeSQL = `SELECT FROM strata.domains WHERE company_id = $1 AND id = $2 A
 
 // placeOf returns the arguments of placeSQL, nil where there is nothing to ask.
 func placeOf(ctx context.Context, t Tenant) []any {
-	if t.Level() < LevelDomain || fence.Passes(ctx) {
+	if !fenced(ctx, t) {
 		return nil
 	}
-	if t.WorkspaceID.IsZero() {
-		return []any{t.CompanyID, t.DomainID, nil}
+	var workspace any // nil: it is not known
+	if !t.WorkspaceID.IsZero() {
+		workspace = t.WorkspaceID
 	}
-	return []any{t.CompanyID, t.DomainID, t.WorkspaceID}
+	return []any{t.CompanyID, t.DomainID, workspace}
 }
 
 // fenceError turns what enter_domain raised into the error that it stands for.
