@@ -123,6 +123,9 @@ func encode(m map[string]any) (string, error) {
 		b, err = json.Marshal(map[string]any{"truncated": true, "bytes": len(b)})
 		return string(b), err
 	}
+	if flat(m) {
+		return noNUL.Replace(string(b)), nil
+	}
 	d := json.NewDecoder(bytes.NewReader(b)) // makes U+FFFD of half a pair, which jsonb refuses
 	d.UseNumber()
 	var decoded map[string]any
@@ -131,6 +134,19 @@ func encode(m map[string]any) (string, error) {
 	}
 	b, err = json.Marshal(readable(decoded, maxDepth))
 	return noNUL.Replace(string(b)), err
+}
+
+// flat reports whether m is what most metadata is, texts and lists of them: its JSON is
+// readable as it is.
+func flat(m map[string]any) bool {
+	for _, v := range m {
+		switch v.(type) {
+		case string, []string, bool:
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // readable replaces what jsonb does not hold or nobody could read back: a number that is

@@ -55,7 +55,46 @@ const (
 // It returns ErrNoAction, ErrStatus, ErrOtherTenant, tenancy.ErrNoTenant, an error for
 // metadata that is no JSON, or what PostgreSQL said: let it roll the transaction back.
 func (r *Recorder) RecordTx(ctx context.Context, tx *tenancy.Tx, entries ...Entry) error {
-	if len(entries) == 0 {
+	p, err := Prepare(entries...)
+	if err != nil {
+		return err
+	}
+	return r.RecordPreparedTx(ctx, tx, p)
+}
+
+// Prepared are entries that are checked and encoded.
+type Prepared struct {
+	ids                                                               []ID
+	actions, resourceTypes, resourceIDs, statuses, messages, metadata []string
+}
+
+// Prepare does what RecordTx does before it writes, so that many entries cost their transaction
+// less. Errors: ErrNoAction, ErrStatus, one for metadata that is no JSON.
+func Prepare(entries ...Entry) (Prepared, error) {
+	n := len(entries)
+	p := Prepared{
+		ids: make([]ID, n), actions: make([]string, n), resourceTypes: make([]string, n), resourceIDs: make([]string, n),
+		statuses: make([]string, n), messages: make([]string, n), metadata: make([]string, n),
+	}
+	for i, e := range entries {
+		e, err := e.checked()
+		if err != nil {
+			return Prepared{}, err
+		}
+		p.ids[i], p.actions[i], p.resourceTypes[i], p.resourceIDs[i] = tenancy.NewID[Entry](), e.Action, e.ResourceType, e.ResourceID
+		p.statuses[i], p.messages[i] = string(e.Status), e.ErrorMessage
+		if p.metadata[i], err = encode(e.Metadata); err != nil {
+			return Prepared{}, fmt.Errorf("audit %s: metadata: %w", e.Action, err)
+		}
+	}
+	return p, nil
+}
+
+// RecordPreparedTx is RecordTx of entries that are prepared. They are written once: their ids are
+// theirs already.
+func (r *Recorder) RecordPreparedTx(ctx context.Context, tx *tenancy.Tx, p Prepared) error {
+	n := len(p.ids)
+	if n == 0 {
 		return nil
 	}
 	t, err := tenancy.TenantFrom(ctx)
@@ -65,27 +104,6 @@ func (r *Recorder) RecordTx(ctx context.Context, tx *tenancy.Tx, entries ...Entr
 	if t.CompanyID != tx.Tenant().CompanyID {
 		return ErrOtherTenant
 	}
-	var (
-		n             = len(entries)
-		ids           = make([]ID, n)
-		actions       = make([]string, n)
-		resourceTypes = make([]string, n)
-		resourceIDs   = make([]string, n)
-		statuses      = make([]string, n)
-		messages      = make([]string, n)
-		metadata      = make([]string, n)
-	)
-	for i, e := range entries {
-		e, err := e.checked()
-		if err != nil {
-			return err
-		}
-		ids[i], actions[i], resourceTypes[i], resourceIDs[i] = tenancy.NewID[Entry](), e.Action, e.ResourceType, e.ResourceID
-		statuses[i], messages[i] = string(e.Status), e.ErrorMessage
-		if metadata[i], err = encode(e.Metadata); err != nil {
-			return fmt.Errorf("audit %s: metadata: %w", e.Action, err)
-		}
-	}
 	a := tenancy.ActorFrom(ctx)
 	args := []any{
 		t.CompanyID, t.WorkspaceID, t.DomainID, r.now().UTC().Truncate(time.Microsecond),
@@ -94,10 +112,10 @@ func (r *Recorder) RecordTx(ctx context.Context, tx *tenancy.Tx, entries ...Entr
 	}
 	statement := insertOne
 	if n == 1 {
-		args = append(args, ids[0], actions[0], resourceTypes[0], resourceIDs[0], statuses[0], messages[0], metadata[0])
+		args = append(args, p.ids[0], p.actions[0], p.resourceTypes[0], p.resourceIDs[0], p.statuses[0], p.messages[0], p.metadata[0])
 	} else {
 		statement = insertMany
-		args = append(args, ids, actions, resourceTypes, resourceIDs, statuses, messages, metadata)
+		args = append(args, p.ids, p.actions, p.resourceTypes, p.resourceIDs, p.statuses, p.messages, p.metadata)
 	}
 	if _, err := tx.Exec(ctx, tx.SQL(statement), args...); err != nil {
 		return fmt.Errorf("audit: %w", err)

@@ -26,6 +26,7 @@ type applying struct {
 	op   *operation
 	args any
 
+	prepared applyPrepared // of all rows, to be tried first
 	did
 	internal int // rows that failed and nobody knows why
 }
@@ -35,9 +36,10 @@ type applying struct {
 const systematic = 16
 
 // apply does an operation on rows. What single rows are refused for is in what it returns;
-// an error is not about rows.
-func (o *Operations) apply(ctx context.Context, tx *tenancy.Tx, op *operation, args any, ids []uuid.UUID) (did, error) {
-	a := &applying{Operations: o, tx: tx, op: op, args: args}
+// an error is not about rows. prepared is nil, or what does all of them, of which there are no
+// more than an operation takes.
+func (o *Operations) apply(ctx context.Context, tx *tenancy.Tx, op *operation, args any, ids []uuid.UUID, prepared applyPrepared) (did, error) {
+	a := &applying{Operations: o, tx: tx, op: op, args: args, prepared: prepared}
 	for part := range slices.Chunk(ids, op.max) {
 		if err := a.try(ctx, part); err != nil {
 			return did{}, err
@@ -52,7 +54,13 @@ func (a *applying) try(ctx context.Context, ids []uuid.UUID) error {
 	var cause error
 	err := a.tx.Savepoint(ctx, func(tx *tenancy.Tx) error {
 		cause = safely("Apply", func() (err error) {
-			if out, err = a.op.apply(ctx, tx, a.args, ids); err != nil {
+			if do := a.prepared; do != nil {
+				a.prepared = nil
+				out, err = do(ctx, tx)
+			} else {
+				out, err = a.op.apply(ctx, tx, a.args, ids)
+			}
+			if err != nil {
 				return err
 			}
 			return out.check(ids)

@@ -66,6 +66,11 @@ type Operation[A any] struct {
 	// fewer rows, until the one that is wrong is found. An error that is no row's, such as a
 	// deadlock, a connection that is gone, or one made by Permanent, ends the batch.
 	Apply func(ctx context.Context, tx *tenancy.Tx, args A, ids []uuid.UUID) (Outcome, error)
+	// Prepare may do what Apply does before it writes, outside of any transaction: a run calls it
+	// for the next rows while it writes those before, and then what it returns in place of
+	// Apply, unless that took too long. What it returns has to find out what has changed since.
+	// Nil: there is nothing to prepare.
+	Prepare func(ctx context.Context, args A, ids []uuid.UUID) (func(ctx context.Context, tx *tenancy.Tx) (Outcome, error), error)
 }
 
 // Outcome is what Apply did.
@@ -118,7 +123,12 @@ type operation struct {
 	read  func(raw []byte) (args any, canonical []byte, err error)
 	check func(ctx context.Context, args any) error
 	apply func(ctx context.Context, tx *tenancy.Tx, args any, ids []uuid.UUID) (Outcome, error)
+	// prepare is nil without one.
+	prepare func(ctx context.Context, args any, ids []uuid.UUID) (applyPrepared, error)
 }
+
+// applyPrepared is Apply of rows that are prepared.
+type applyPrepared = func(ctx context.Context, tx *tenancy.Tx) (Outcome, error)
 
 // Register adds an operation, and its runs to those that the Runner does.
 func Register[A any](o *Operations, op Operation[A]) error {
@@ -145,6 +155,11 @@ func Register[A any](o *Operations, op Operation[A]) error {
 		apply: func(ctx context.Context, tx *tenancy.Tx, args any, ids []uuid.UUID) (Outcome, error) {
 			return op.Apply(ctx, tx, args.(A), ids)
 		},
+	}
+	if op.Prepare != nil {
+		erased.prepare = func(ctx context.Context, args any, ids []uuid.UUID) (applyPrepared, error) {
+			return op.Prepare(ctx, args.(A), ids)
+		}
 	}
 	if err := o.runner.Register(erased.kind, &operator{o, erased}); err != nil {
 		return err

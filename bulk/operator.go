@@ -27,11 +27,12 @@ type operating struct {
 	args  any
 	after int64 // the place of the last target that was done
 	size  int
+	ahead ahead
 }
 
 // Open reads the arguments. They were checked when they were given; what has changed since
 // is found with each row.
-func (h *operator) Open(_ context.Context, run Run) (Work, error) {
+func (h *operator) Open(ctx context.Context, run Run) (Work, error) {
 	w := &operating{operator: h, run: run, size: min(firstBatch, h.op.max)}
 	var stored runArgs
 	err := json.Unmarshal(run.Args, &stored)
@@ -44,6 +45,7 @@ func (h *operator) Open(_ context.Context, run Run) (Work, error) {
 	if err != nil {
 		return nil, Permanent(fmt.Errorf("bulk: open a run of %s: %w", h.op.kind, err))
 	}
+	w.ahead.begin(ctx)
 	return w, nil
 }
 
@@ -52,15 +54,20 @@ func (h *operator) Finish(context.Context, *tenancy.Tx, Run) error { return nil 
 
 // Batch does the next targets.
 func (w *operating) Batch(ctx context.Context, tx *tenancy.Tx) (Batch, error) {
-	ids, err := nextTargets(ctx, tx, w.run, w.after, w.size)
-	if err != nil {
-		return Batch{}, err
+	next := w.ahead.take(w.after)
+	ids := next.ids
+	if ids == nil {
+		var err error
+		if ids, err = nextTargets(ctx, tx.Read, w.run, w.after, w.size); err != nil {
+			return Batch{}, err
+		}
 	}
 	if len(ids) == 0 && w.after < w.run.Total {
 		return Batch{}, Permanent(errors.New("bulk: the targets of the run are gone"))
 	}
 	start := w.runner.cfg.Now()
-	done, err := w.apply(ctx, tx, w.op, w.args, ids)
+	w.prepare(w.after+int64(len(ids)), w.size)
+	done, err := w.apply(ctx, tx, w.op, w.args, ids, next.do)
 	if err != nil {
 		return Batch{}, err
 	}
@@ -77,8 +84,11 @@ func (w *operating) Batch(ctx context.Context, tx *tenancy.Tx) (Batch, error) {
 	}, nil
 }
 
-// Close releases nothing.
-func (w *operating) Close() error { return nil }
+// Close ends what is being prepared.
+func (w *operating) Close() error {
+	w.ahead.end()
+	return nil
+}
 
 // nextSize is how many rows take the time that a batch is to take, when so many took so
 // long: at most twice as many, and at least half.

@@ -180,7 +180,7 @@ func (o *Operations) submit(ctx context.Context, tx *tenancy.Tx, p *prepared) (R
 	if err := running(ctx, tx, RunID{}, p.op.kind, p.key); err != nil {
 		return Result{}, err
 	}
-	did, err := o.apply(ctx, tx, p.op, p.args, ids)
+	did, err := o.apply(ctx, tx, p.op, p.args, ids, nil)
 	if err != nil {
 		return Result{}, err
 	}

@@ -31,9 +31,9 @@ func storeTargets(ctx context.Context, tx *tenancy.Tx, run Run, ids []uuid.UUID)
 }
 
 // nextTargets returns up to n targets of a run behind the first after of them.
-func nextTargets(ctx context.Context, tx *tenancy.Tx, run Run, after int64, n int) ([]uuid.UUID, error) {
+func nextTargets(ctx context.Context, read reader, run Run, after int64, n int) ([]uuid.UUID, error) {
 	var ids []uuid.UUID
-	err := tx.Read(ctx, `SELECT ids[$3::bigint - first + 2:] FROM strata.run_targets
+	err := read(ctx, `SELECT ids[$3::bigint - first + 2:] FROM strata.run_targets
 		WHERE domain_id = $1 AND run_id = $2 AND first > $3::bigint + 1 - $4::bigint AND first <= $3::bigint + $5::bigint ORDER BY first`,
 		[]any{run.DomainID, run.ID, after, perRow, n}, func(rows pgx.Rows) error {
 			var part []uuid.UUID
@@ -48,3 +48,6 @@ func nextTargets(ctx context.Context, tx *tenancy.Tx, run Run, after int64, n in
 	}
 	return ids[:min(n, len(ids))], nil
 }
+
+// reader is Read of a transaction or of a DB.
+type reader func(ctx context.Context, sql string, args []any, scan func(pgx.Rows) error) error

@@ -2,7 +2,10 @@ package recipients
 
 import (
 	"context"
+	"errors"
 	"fmt"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/customfields"
@@ -17,16 +20,34 @@ func (s *Store) EditEachTx(ctx context.Context, tx *tenancy.Tx, ids []ID, e Edit
 	return inSavepoint(ctx, tx, func(tx *tenancy.Tx) (Each, error) { return s.editEach(ctx, tx, ids, e) })
 }
 
-func (s *Store) editEach(ctx context.Context, tx *tenancy.Tx, ids []ID, e Edit) (out Each, err error) {
+func (s *Store) editEach(ctx context.Context, tx *tenancy.Tx, ids []ID, e Edit) (Each, error) {
 	set, err := s.beginEach(ctx, tx, ids)
 	if err != nil {
-		return out, err
+		return Each{}, err
 	}
 	rows, err := s.hold(ctx, tx, `r.id = ANY ($2) AND `+live, ids)
 	if err != nil {
-		return out, err
+		return Each{}, err
 	}
-	writes, record := make([]write, 0, len(rows)), make([]audit.Entry, 0, len(rows))
+	edits, err := edit(set, rows, e)
+	if err != nil {
+		return Each{}, err
+	}
+	if _, err := s.rewrite(ctx, tx, edits.writes); err != nil {
+		return Each{}, err
+	}
+	return edits.each, s.audit.RecordPreparedTx(ctx, tx, edits.record)
+}
+
+// edits are what an edit makes of recipients.
+type edits struct {
+	each   Each
+	writes rewrites
+	record audit.Prepared
+}
+
+func edit(set *customfields.Set, rows []held, e Edit) (out edits, err error) {
+	record := make([]audit.Entry, 0, len(rows))
 	for i := range rows {
 		w := writing(i, &rows[i])
 		var v tenancy.ValidationError
@@ -35,44 +56,110 @@ func (s *Store) editEach(ctx context.Context, tx *tenancy.Tx, ids []ID, e Edit) 
 		}
 		switch err := v.OrNil(); {
 		case err != nil:
-			out.fail(w.id, err)
+			out.each.fail(w.id, err)
 		case !w.changes():
-			out.Unchanged++
+			out.each.Unchanged++
 		default:
-			writes, record = append(writes, w), append(record, entry("recipient.updated", w.id, w.changed))
+			out.writes.add(w)
+			record = append(record, entry("recipient.updated", w.id, w.changed))
 		}
 	}
-	out.Changed = len(writes)
-	if err := s.rewrite(ctx, tx, writes); err != nil {
-		return out, err
-	}
-	return out, s.audit.RecordTx(ctx, tx, record...)
+	out.each.Changed = len(out.writes.ids)
+	out.record, err = audit.Prepare(record...)
+	return out, err
 }
 
-// rewrite is write for what keeps its address and need not be returned.
-func (s *Store) rewrite(ctx context.Context, tx *tenancy.Tx, writes []write) error {
-	if len(writes) == 0 {
-		return nil
+// PreparedEdit is an edit of some recipients as they were when it was prepared.
+type PreparedEdit struct {
+	store *Store
+	set   *customfields.Set
+	ids   []ID
+	edit  Edit
+	edits edits
+}
+
+// PrepareEdit does what EditEachTx does before it writes, without a lock and in no transaction:
+// so that it can go on while another one writes. Errors are of the database and of the tenant.
+func (s *Store) PrepareEdit(ctx context.Context, ids []ID, e Edit) (*PreparedEdit, error) {
+	t, err := tenancy.DomainFrom(ctx)
+	if err != nil {
+		return nil, err
 	}
-	var (
-		n        = len(writes)
-		ids      = make([]ID, n)
-		names    = make([]string, n)
-		statuses = make([]string, n)
-		reasons  = make([]string, n)
-		patches  = make([]string, n)
-	)
-	for i, w := range writes {
-		ids[i], names[i], statuses[i], reasons[i] = w.id, w.name, string(w.status), w.reason
-		patches[i] = string(customfields.AppendJSON(nil, w.patch))
+	set, err := s.fields.Set(ctx)
+	if err != nil {
+		return nil, err
 	}
-	_, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.recipients r SET name = w.name, status = w.status, status_reason = w.reason,
+	p := &PreparedEdit{store: s, set: set, ids: ids, edit: e}
+	var rows []held
+	err = s.db.ReadTrusted(ctx, heldSQL(`r.id = ANY ($2) AND `+live), []any{t.DomainID, ids}, func(found pgx.Rows) (err error) {
+		rows, err = collectHeld(found)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("recipients: prepare an edit: %w", err)
+	}
+	p.edits, err = edit(set, rows, e)
+	return p, err
+}
+
+// EditTx is EditEachTx of the recipients that it was prepared for. What was made of them is
+// written when neither they nor the custom fields have changed since; else they are edited as
+// they are now.
+func (p *PreparedEdit) EditTx(ctx context.Context, tx *tenancy.Tx) (Each, error) {
+	set, err := p.store.beginEach(ctx, tx, p.ids)
+	if err != nil {
+		return Each{}, err
+	}
+	if set.Version != p.set.Version {
+		return p.store.EditEachTx(ctx, tx, p.ids, p.edit)
+	}
+	out, err := inSavepoint(ctx, tx, func(tx *tenancy.Tx) (Each, error) {
+		n, err := p.store.rewrite(ctx, tx, p.edits.writes)
+		switch {
+		case err != nil:
+			return Each{}, err
+		case n != int64(p.edits.each.Changed):
+			return Each{}, errChangedSince
+		}
+		return p.edits.each, p.store.audit.RecordPreparedTx(ctx, tx, p.edits.record)
+	})
+	if errors.Is(err, errChangedSince) {
+		return p.store.EditEachTx(ctx, tx, p.ids, p.edit)
+	}
+	return out, err
+}
+
+var errChangedSince = errors.New("recipients: they have changed since the edit was prepared")
+
+// rewrites are what becomes of recipients that keep their address, each of one version.
+type rewrites struct {
+	ids      []ID
+	versions []int64
+	names    []string
+	statuses []string
+	reasons  []string
+	patches  []string
+}
+
+func (r *rewrites) add(w write) {
+	r.ids, r.versions = append(r.ids, w.id), append(r.versions, w.before.Version)
+	r.names, r.statuses, r.reasons = append(r.names, w.name), append(r.statuses, string(w.status)), append(r.reasons, w.reason)
+	r.patches = append(r.patches, string(customfields.AppendJSON(nil, w.patch)))
+}
+
+// rewrite is write for what keeps its address and need not be returned. It returns how many
+// were of their version.
+func (s *Store) rewrite(ctx context.Context, tx *tenancy.Tx, r rewrites) (int64, error) {
+	if len(r.ids) == 0 {
+		return 0, nil
+	}
+	tag, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.recipients r SET name = w.name, status = w.status, status_reason = w.reason,
 			status_changed_at = CASE WHEN w.status = r.status THEN r.status_changed_at ELSE now() END,
 			custom_fields = jsonb_strip_nulls(r.custom_fields || w.patch), version = r.version + 1, updated_at = now()
-		FROM `+fmt.Sprintf(written, `$2::uuid[], $3::text[], $4::text[], $5::text[], $6::jsonb[]`, `id, name, status, reason, patch`)+`
-		WHERE r.domain_id = w.domain_id AND r.id = w.id`), tx.Tenant().DomainID, ids, names, statuses, reasons, patches)
+		FROM `+fmt.Sprintf(written, `$2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::jsonb[]`, `id, version, name, status, reason, patch`)+`
+		WHERE r.domain_id = w.domain_id AND r.id = w.id AND r.version = w.version`), tx.Tenant().DomainID, r.ids, r.versions, r.names, r.statuses, r.reasons, r.patches)
 	if err != nil {
-		return customfields.Taken(fmt.Errorf("recipients: change: %w", err))
+		return 0, customfields.Taken(fmt.Errorf("recipients: change: %w", err))
 	}
-	return nil
+	return tag.RowsAffected(), nil
 }

@@ -86,18 +86,25 @@ const (
 // hold locks recipients against every other writer, in the order of their ids: $2 of the
 // condition is among.
 func (s *Store) hold(ctx context.Context, tx *tenancy.Tx, condition string, among any) (rows []held, err error) {
-	err = tx.Read(ctx, `SELECT `+recipientColumns+`, r.email_norm FROM strata.recipients r
-		WHERE r.domain_id = $1 AND `+condition+` ORDER BY r.id FOR NO KEY UPDATE`, []any{tx.Tenant().DomainID, among}, func(found pgx.Rows) (err error) {
-		rows, err = pgx.CollectRows(found, func(row pgx.CollectableRow) (h held, err error) {
-			err = h.scan(row, &h.CustomFields, &h.emailNorm)
-			return h, err
-		})
+	err = tx.Read(ctx, heldSQL(condition)+` ORDER BY r.id FOR NO KEY UPDATE`, []any{tx.Tenant().DomainID, among}, func(found pgx.Rows) (err error) {
+		rows, err = collectHeld(found)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("recipients: lock: %w", err)
 	}
 	return rows, nil
+}
+
+func heldSQL(condition string) string {
+	return `SELECT ` + recipientColumns + `, r.email_norm FROM strata.recipients r WHERE r.domain_id = $1 AND ` + condition
+}
+
+func collectHeld(found pgx.Rows) ([]held, error) {
+	return pgx.CollectRows(found, func(row pgx.CollectableRow) (h held, err error) {
+		err = h.scan(row, &h.CustomFields, &h.emailNorm)
+		return h, err
+	})
 }
 
 // holdIDs locks those of ids that are which, and returns them in the order of ids, with what

@@ -54,7 +54,7 @@ func New(store *recipients.Store, runner *bulk.Runner, cfg *bulk.OperationsConfi
 	}
 	o := &operations{store}
 	return ops, errors.Join(
-		bulk.Register(ops, bulk.Operation[SetArgs]{Name: Set, Check: o.checkSet, Apply: o.set}),
+		bulk.Register(ops, bulk.Operation[SetArgs]{Name: Set, Check: o.checkSet, Apply: o.set, Prepare: o.prepareSet}),
 		bulk.Register(ops, bulk.Operation[none]{Name: Delete, Apply: o.delete}),
 		bulk.Register(ops, bulk.Operation[none]{Name: Restore, OfDeleted: true, Apply: o.restore}),
 		bulk.Register(ops, bulk.Operation[EnrollArgs]{Name: Enroll, Check: o.checkEnroll, Apply: o.enroll}),

@@ -60,6 +60,18 @@ func (o *operations) set(ctx context.Context, tx *tenancy.Tx, args SetArgs, ids 
 	return outcome(o.store.EditEachTx(ctx, tx, recipientIDs(ids), edit))
 }
 
+func (o *operations) prepareSet(ctx context.Context, args SetArgs, ids []uuid.UUID) (func(ctx context.Context, tx *tenancy.Tx) (bulk.Outcome, error), error) {
+	edit, wrong := args.edit()
+	if err := wrong.OrNil(); err != nil {
+		return nil, err
+	}
+	p, err := o.store.PrepareEdit(ctx, recipientIDs(ids), edit)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, tx *tenancy.Tx) (bulk.Outcome, error) { return outcome(p.EditTx(ctx, tx)) }, nil
+}
+
 // edit is what the arguments say, and what of it cannot be read.
 func (a SetArgs) edit() (e recipients.Edit, wrong *tenancy.ValidationError) {
 	wrong = &tenancy.ValidationError{}
