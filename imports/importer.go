@@ -29,6 +29,9 @@ type Config struct {
 	MaxFileSize int64
 	// UploadExpiry is how long an upload URL works. Default 15 min.
 	UploadExpiry time.Duration
+	// SignUpload is what the object store needs: s3files.SignUpload, gcsfiles.SignUpload or
+	// azurefiles.SignUpload. Default nil, for files in a local directory.
+	SignUpload SignUpload
 	// BatchRows is how many rows one transaction reads or commits. Default 5,000.
 	BatchRows int
 	// Keep is how long the file and the staged rows of a finished or abandoned import

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"path"
 	"strings"
@@ -35,6 +36,12 @@ type Upload struct {
 	ExpiresAt time.Time         `json:"expiresAt"`
 }
 
+// SignUpload makes the URL of an upload as strict as an object store can: for a new object of
+// size bytes, of the content type of o, and no other. It changes o, which has the method, the expiry
+// and the content type, and returns the headers that a client has to send beside Content-Type and
+// Content-Length.
+type SignUpload func(o *blob.SignedURLOptions, size int64) (headers map[string]string)
+
 // CreateUpload begins an import whose file a client will PUT to the returned URL.
 // Errors: *tenancy.ValidationError, ErrTooLarge.
 func (im *Importer) CreateUpload(ctx context.Context, in NewUpload) (Upload, error) {
@@ -46,11 +53,16 @@ func (im *Importer) CreateUpload(ctx context.Context, in NewUpload) (Upload, err
 		return Upload{}, err
 	}
 	expires := im.cfg.Now().Add(im.cfg.UploadExpiry)
-	u, err := im.bucket.SignedURL(ctx, objectKey, &blob.SignedURLOptions{Method: http.MethodPut, Expiry: im.cfg.UploadExpiry, ContentType: in.ContentType})
+	headers := map[string]string{"Content-Type": in.ContentType}
+	o := &blob.SignedURLOptions{Method: http.MethodPut, Expiry: im.cfg.UploadExpiry, ContentType: in.ContentType}
+	if im.cfg.SignUpload != nil {
+		maps.Copy(headers, im.cfg.SignUpload(o, in.Size))
+	}
+	u, err := im.bucket.SignedURL(ctx, objectKey, o)
 	if err != nil {
 		return Upload{}, fmt.Errorf("imports: sign the upload URL: %w", err)
 	}
-	return Upload{ID: imp.ID, URL: u, Headers: map[string]string{"Content-Type": in.ContentType}, ExpiresAt: expires.UTC().Truncate(time.Second)}, nil
+	return Upload{ID: imp.ID, URL: u, Headers: headers, ExpiresAt: expires.UTC().Truncate(time.Second)}, nil
 }
 
 // CreateFromReader begins an import with a file that the program has itself. Errors:
