@@ -25,8 +25,8 @@ type preparedRows struct {
 
 func (a *ahead) begin(ctx context.Context) { a.ctx, a.cancel = context.WithCancel(ctx) }
 
-// prepare begins with the n targets behind a place, unless those before are still at it.
-func (w *operating) prepare(after int64, n int) {
+// lookAhead begins with the n targets behind a place, unless those before are still at it.
+func (w *operating) lookAhead(after int64, n int) {
 	if w.op.prepare == nil || w.ahead.running != nil || after >= w.run.Total {
 		return
 	}

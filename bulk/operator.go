@@ -66,7 +66,7 @@ func (w *operating) Batch(ctx context.Context, tx *tenancy.Tx) (Batch, error) {
 		return Batch{}, Permanent(errors.New("bulk: the targets of the run are gone"))
 	}
 	start := w.runner.cfg.Now()
-	w.prepare(w.after+int64(len(ids)), w.size)
+	w.lookAhead(w.after+int64(len(ids)), w.size)
 	done, err := w.apply(ctx, tx, w.op, w.args, ids, next.do)
 	if err != nil {
 		return Batch{}, err
