@@ -184,7 +184,7 @@ func TestEveryTableIsGuarded(t *testing.T) {
 		"blueprint_counters", "blueprint_tasks", "custom_field_runs", "custom_field_uniques", "domain_checks", "field_indexes", "field_uses",
 		"goose_access", "goose_audit", "goose_billing", "goose_blueprint", "goose_bulk", "goose_customfields", "goose_exports", "goose_imports", "goose_indexes", "goose_library", "goose_lifecycle", "goose_move", "goose_persons",
 		"goose_recipients", "goose_settings", "goose_tenancy",
-		"idempotency_keys", "import_rows", "moves", "person_keys", "person_matches", "recipient_counts", "recipient_extensions", "run_attempts", "run_batches", "run_failures", "run_targets", "run_workers", "runs", "schema_lines", "tenant_tables",
+		"idempotency_keys", "import_changes", "import_rows", "moves", "person_keys", "person_matches", "recipient_counts", "recipient_extensions", "run_attempts", "run_batches", "run_failures", "run_targets", "run_workers", "runs", "schema_lines", "tenant_tables",
 	}, unguarded)
 
 	change := func(entries ...audit.Entry) error {

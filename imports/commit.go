@@ -74,10 +74,13 @@ func (w *commitWork) Close() error { return nil }
 //
 // Defaults go into what is inserted, and not into what such a row changes. That it was judged
 // new is seen in its version there, so that the others need no look at the batch.
+//
+// What it changes is kept for Undo. A recipient that is to be updated is locked first, so that
+// what it was is known: with $9 also one whose row was judged new.
 func commitSQL(p plan) string {
 	fields, version, given := `custom_fields`, `1`, `excluded.custom_fields`
 	if len(p.Defaults) > 0 {
-		fields = `CASE verdict WHEN 'new' THEN $9::jsonb || custom_fields ELSE custom_fields END`
+		fields = `CASE verdict WHEN 'new' THEN $10::jsonb || custom_fields ELSE custom_fields END`
 		version = `CASE verdict WHEN 'new' THEN 1 ELSE 2 END`
 		given = `CASE excluded.version WHEN 1 THEN (SELECT b.custom_fields FROM batch b WHERE b.email_norm = excluded.email_norm) ELSE excluded.custom_fields END`
 	}
@@ -86,26 +89,33 @@ func commitSQL(p plan) string {
 		return `INSERT INTO strata.recipients AS r (domain_id, id, company_id, workspace_id, email, email_norm, name, status, custom_fields, version)
 			SELECT $1, ($5::uuid[])[n], $6, $7, email, email_norm, coalesce(name, ''), coalesce(status, 'active'), ` + fields + `, ` + version + `
 			FROM batch WHERE there AND ` + which + ` ORDER BY n
-			ON CONFLICT (domain_id, email_norm) WHERE deleted_at IS NULL DO UPDATE SET ` + m.set() + ` WHERE NOT ` + m.same() + ` RETURNING r.version = 1 AS inserted`
+			ON CONFLICT (domain_id, email_norm) WHERE deleted_at IS NULL DO UPDATE SET ` + m.set() + ` WHERE NOT ` + m.same() + ` RETURNING r.id, r.version = 1 AS inserted`
 	}
 	// Whether the file says something about the status is not seen in the row to insert.
-	written := `silent AS (` + insert(`status IS NULL`, `NULL`) + `), written AS (SELECT inserted FROM silent)`
+	written := `silent AS (` + insert(`status IS NULL`, `NULL`) + `), written AS (SELECT * FROM silent)`
 	if slices.Contains(p.Targets, "status") {
 		written = `silent AS (` + insert(`status IS NULL`, `NULL`) + `), given AS (` + insert(`status IS NOT NULL`, `excluded.status`) + `),
-			written AS (SELECT inserted FROM silent UNION ALL SELECT inserted FROM given)`
+			written AS (SELECT * FROM silent UNION ALL SELECT * FROM given)`
 	}
 	return `
 	WITH batch AS MATERIALIZED (
-		SELECT row_no, verdict, email, email_norm, name, status, custom_fields, row_number() OVER (ORDER BY email_norm) AS n,
-			CASE WHEN row_no = ANY ($8::int[]) THEN NULL WHEN verdict = 'new' THEN true ELSE (
-				SELECT true FROM strata.recipients r
-				WHERE r.domain_id = $1 AND r.id = next.recipient_id AND r.email_norm = next.email_norm AND r.deleted_at IS NULL FOR UPDATE) END AS there
-		FROM (SELECT * FROM strata.import_rows WHERE domain_id = $1 AND import_id = $2 AND verdict IN ('new', 'update') AND email_norm > $3
-			ORDER BY email_norm LIMIT $4) next
-	), ` + written + `
-	SELECT count(*), coalesce(max(email_norm), $3), coalesce(array_agg(row_no) FILTER (WHERE there IS NULL AND row_no <> ALL ($8)), '{}'),
-		(SELECT count(*) FILTER (WHERE inserted) FROM written), (SELECT count(*) FILTER (WHERE NOT inserted) FROM written)
+		SELECT *, row_no <> ALL ($8) AND (verdict = 'new' OR (was).id IS NOT NULL) AS there
+		FROM (SELECT row_no, verdict, email, email_norm, name, status, custom_fields, row_number() OVER (ORDER BY email_norm) AS n,
+				CASE WHEN row_no <> ALL ($8) AND (verdict = 'update' OR $9) THEN (
+					SELECT r FROM strata.recipients r
+					WHERE r.domain_id = $1 AND r.id = coalesce(next.recipient_id, (` + recipientAt(`next.email_norm`) + `)) AND r.email_norm = next.email_norm AND r.deleted_at IS NULL FOR UPDATE) END AS was
+			FROM (SELECT * FROM strata.import_rows WHERE domain_id = $1 AND import_id = $2 AND verdict IN ('new', 'update') AND email_norm > $3
+				ORDER BY email_norm LIMIT $4) next) looked
+	), ` + written + `, ` + p.Conflict.keep() + `
+	SELECT count(*), coalesce(max(email_norm), $3), coalesce(array_agg(row_no) FILTER (WHERE NOT there AND row_no <> ALL ($8)), '{}'),
+		(SELECT count(*) FILTER (WHERE inserted) FROM written), (SELECT count(*) FILTER (WHERE NOT inserted) FROM written), (SELECT count(*) FROM changed)
 	FROM batch`
+}
+
+// recipientAt is SQL for the id of the first recipient at or after an address: a look along
+// the unique index, which has one plan only.
+func recipientAt(address string) string {
+	return `SELECT at.id FROM strata.recipients at WHERE at.domain_id = $1 AND at.email_norm >= ` + address + ` AND at.deleted_at IS NULL ORDER BY at.email_norm LIMIT 1`
 }
 
 // Batch commits the next rows. Where an earlier attempt failed the first batch only takes
@@ -125,26 +135,14 @@ func (w *commitWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, err
 	if err != nil {
 		return bulk.Batch{}, err
 	}
-	ids := make([]recipients.ID, w.im.cfg.BatchRows)
-	for i := range ids {
-		ids[i] = tenancy.NewID[recipients.Recipient]()
-	}
-	t := tx.Tenant()
-	var rows, inserted, updated int64
-	var gone []int32
-	var next commitCursor
-	args := []any{t.DomainID, w.id, w.cursor.After, w.im.cfg.BatchRows, ids, t.CompanyID, t.WorkspaceID, append([]int32{}, taken...)}
-	if w.defaults != nil {
-		args = append(args, w.defaults)
-	}
-	err = tx.QueryRow(ctx, tx.SQL(w.sql), args...).
-		Scan(&rows, &next.After, &gone, &inserted, &updated)
+	did, err := w.write(ctx, tx, taken)
 	if err != nil {
 		return bulk.Batch{}, fmt.Errorf("write recipients: %w", err)
 	}
-	if err := w.markGone(ctx, tx, gone); err != nil {
+	if err := w.markGone(ctx, tx, did.gone); err != nil {
 		return bulk.Batch{}, err
 	}
+	rows, inserted, updated := did.rows, did.inserted, did.updated
 	counters := map[string]int64{countInserted: inserted, countUpdated: updated, countSkipped: rows - inserted - updated}
 	if rows > 0 {
 		if err := w.im.audit.RecordTx(ctx, tx, audit.Entry{
@@ -159,8 +157,46 @@ func (w *commitWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, err
 			return bulk.Batch{}, err
 		}
 	}
-	w.cursor = next
-	return bulk.Batch{Cursor: next, Processed: rows, Counters: counters, Done: rows < int64(w.im.cfg.BatchRows)}, nil
+	w.cursor.After = did.last
+	return bulk.Batch{Cursor: w.cursor, Processed: rows, Counters: counters, Done: rows < int64(w.im.cfg.BatchRows)}, nil
+}
+
+// written is what a batch did.
+type written struct {
+	rows, inserted, updated int64
+	last                    string  // address
+	gone                    []int32 // rows whose recipient is
+}
+
+// errMet is that a row judged new has met a recipient that nobody had locked.
+var errMet = errors.New("somebody made a recipient just now")
+
+// write writes the next rows without those that are taken. It begins with the belief that
+// nobody has made the recipients of rows judged new meanwhile, and otherwise starts again.
+func (w *commitWork) write(ctx context.Context, tx *tenancy.Tx, taken []int32) (did written, err error) {
+	ids := make([]recipients.ID, w.im.cfg.BatchRows)
+	for i := range ids {
+		ids[i] = tenancy.NewID[recipients.Recipient]()
+	}
+	t := tx.Tenant()
+	for try := range 4 {
+		args := []any{t.DomainID, w.id, w.cursor.After, w.im.cfg.BatchRows, ids, t.CompanyID, t.WorkspaceID, append([]int32{}, taken...), try > 0}
+		if w.defaults != nil {
+			args = append(args, w.defaults)
+		}
+		err = tx.Savepoint(ctx, func(tx *tenancy.Tx) error {
+			var changed int64
+			err := tx.QueryRow(ctx, tx.SQL(w.sql), args...).Scan(&did.rows, &did.last, &did.gone, &did.inserted, &did.updated, &changed)
+			if err == nil && changed != did.updated {
+				err = errMet
+			}
+			return err
+		})
+		if !errors.Is(err, errMet) {
+			break
+		}
+	}
+	return did, err
 }
 
 // markGone puts the reason why they were skipped to rows whose recipient is gone.
@@ -232,8 +268,9 @@ func (h commitHandler) Finish(ctx context.Context, tx *tenancy.Tx, run bulk.Run)
 		return err
 	}
 	status := map[bulk.State]Status{bulk.StateCompleted: Done, bulk.StateFailed: Failed, bulk.StateCancelled: Cancelled}[run.State]
-	_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.imports SET status = $3, inserted = $4, updated = $5, skipped = $6, error = $7, updated_at = now() WHERE domain_id = $1 AND id = $2`),
-		tx.Tenant().DomainID, id, string(status), run.Counters[countInserted], run.Counters[countUpdated], run.Counters[countSkipped], run.PublicError())
+	_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.imports SET status = $3, inserted = $4, updated = $5, skipped = $6, processed = $7, error = $8,
+			committed_at = now(), updated_at = now() WHERE domain_id = $1 AND id = $2`),
+		tx.Tenant().DomainID, id, string(status), run.Counters[countInserted], run.Counters[countUpdated], run.Counters[countSkipped], run.Processed, run.PublicError())
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func (im *Importer) reserve(ctx context.Context, tx *tenancy.Tx, n int64) (billi
 }
 
 // Cancel stops an import that is not finished. What a commit has written stays, and the
-// counters say how much it was. A run that is being worked on ends after its batch; until
+// counters say how much it was; so does what an undo has taken back. A run that is being worked on ends after its batch; until
 // then the returned Import has the status it had. Errors: ErrNotFound, *StateError.
 func (im *Importer) Cancel(ctx context.Context, id ID) (Import, error) {
 	if _, err := tenancy.DomainFrom(ctx); err != nil {
@@ -81,10 +81,10 @@ func (im *Importer) Cancel(ctx context.Context, id ID) (Import, error) {
 				return err
 			}
 			return im.record(ctx, tx, "import.cancelled", id, nil)
-		case Validating, Processing:
+		case Validating, Processing, Undoing:
 			running = true
 			return nil
-		case Done, Failed, Cancelled:
+		case Done, Failed, Cancelled, Undone:
 		}
 		return &StateError{id, now.Status, "cancelled"}
 	})
@@ -104,6 +104,13 @@ func (im *Importer) Cancel(ctx context.Context, id ID) (Import, error) {
 func (im *Importer) setStatus(ctx context.Context, tx *tenancy.Tx, id ID, status Status, message string) error {
 	_, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.imports SET status = $3, error = $4, updated_at = now() WHERE domain_id = $1 AND id = $2`),
 		tx.Tenant().DomainID, id, string(status), message)
+	return err
+}
+
+// ended is setStatus for what a run that has ended leaves behind.
+func (im *Importer) ended(ctx context.Context, tx *tenancy.Tx, run bulk.Run, status Status) error {
+	_, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.imports SET status = $3, error = $4, processed = $5, updated_at = now() WHERE domain_id = $1 AND id = $2`),
+		tx.Tenant().DomainID, run.ID, string(status), run.PublicError(), run.Processed)
 	return err
 }
 

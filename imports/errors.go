@@ -20,6 +20,9 @@ var (
 	// ErrSwept is returned for the file and the rows of an import that were deleted after
 	// their time (Config.Keep).
 	ErrSwept error = fault.New(fault.NotFound, "import_swept", "the file and its rows have been deleted after their time: upload it again")
+	// ErrUndoExpired is returned by Undo when what the import changed is not kept any more
+	// (Config.UndoFor).
+	ErrUndoExpired error = fault.New(fault.Conflict, "undo_expired", "what the import changed is not kept any more, so that it cannot be undone")
 	// ErrFieldsChanged is returned by Commit when the workspace's custom fields have
 	// changed since the rows were checked.
 	ErrFieldsChanged error = fault.New(fault.Conflict, "fields_changed", "the custom fields have changed since the file was checked: process it again")

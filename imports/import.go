@@ -25,6 +25,8 @@ const (
 	Done       Status = "done"
 	Failed     Status = "failed"
 	Cancelled  Status = "cancelled"
+	Undoing    Status = "undoing" // taking back what was written
+	Undone     Status = "undone"
 )
 
 // Import is one file on its way to becoming recipients.
@@ -57,6 +59,12 @@ type Import struct {
 	Inserted int64 `json:"inserted"`
 	Updated  int64 `json:"updated"`
 	Skipped  int64 `json:"skipped"` // the recipient changed since the preview so that there was nothing to do
+
+	// What Undo did: of Inserted + Updated so many were taken back, or left alone because the
+	// recipient was edited since. UndoUntil is how long it can be undone; nil is not at all.
+	Reverted  int64      `json:"reverted"`
+	Kept      int64      `json:"kept"`
+	UndoUntil *time.Time `json:"undoUntil"`
 
 	Error     string    `json:"error"`
 	CreatedAt time.Time `json:"createdAt"`

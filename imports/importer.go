@@ -21,6 +21,7 @@ import (
 const (
 	KindProcess = "import.process"
 	KindCommit  = "import.commit"
+	KindUndo    = "import.undo"
 )
 
 // Config configures an Importer. The zero value is legal.
@@ -37,6 +38,10 @@ type Config struct {
 	// Keep is how long the file and the staged rows of a finished or abandoned import
 	// stay. Default 7 days.
 	Keep time.Duration
+	// UndoFor is how long after its commit an import can be undone, and how long is kept
+	// what it changed: of each recipient which one it is, and of one that was updated what the
+	// import has replaced. Default 30 days.
+	UndoFor time.Duration
 	// Log receives what goes wrong in the background. Default slog.Default().
 	Log *slog.Logger
 	// Now is the clock. Default time.Now.
@@ -70,7 +75,8 @@ func NewImporter(db *tenancy.DB, runner *bulk.Runner, fields *customfields.Regis
 	setDefault(&im.cfg.UploadExpiry, 15*time.Minute)
 	setDefault(&im.cfg.BatchRows, 5_000)
 	setDefault(&im.cfg.Keep, 7*24*time.Hour)
-	if im.cfg.MaxFileSize < 0 || im.cfg.BatchRows < 0 || min(im.cfg.UploadExpiry, im.cfg.Keep) < 0 {
+	setDefault(&im.cfg.UndoFor, 30*24*time.Hour)
+	if im.cfg.MaxFileSize < 0 || im.cfg.BatchRows < 0 || min(im.cfg.UploadExpiry, im.cfg.Keep, im.cfg.UndoFor) < 0 {
 		return nil, errors.New("imports: a number in the Config is negative")
 	}
 	if im.cfg.Log == nil {
@@ -79,10 +85,12 @@ func NewImporter(db *tenancy.DB, runner *bulk.Runner, fields *customfields.Regis
 	if im.cfg.Now == nil {
 		im.cfg.Now = time.Now
 	}
-	if err := runner.Register(KindProcess, processHandler{im}); err != nil {
-		return nil, err
+	for kind, handler := range map[string]bulk.Handler{KindProcess: processHandler{im}, KindCommit: commitHandler{im}, KindUndo: undoHandler{im}} {
+		if err := runner.Register(kind, handler); err != nil {
+			return nil, err
+		}
 	}
-	return im, runner.Register(KindCommit, commitHandler{im})
+	return im, nil
 }
 
 func setDefault[T comparable](v *T, to T) {
@@ -95,8 +103,8 @@ func setDefault[T comparable](v *T, to T) {
 // MaxFileSize returns the largest file that is accepted, in bytes.
 func (im *Importer) MaxFileSize() int64 { return im.cfg.MaxFileSize }
 
-const importColumns = `id, status, file_name, size, plan, total, new, changed, unchanged, duplicate, invalid, inserted, updated, skipped, error, created_at, updated_at,
-	object_key, etag, fields_version, reservation_id`
+const importColumns = `id, status, file_name, size, plan, total, new, changed, unchanged, duplicate, invalid, inserted, updated, skipped, reverted, kept, error, created_at, updated_at,
+	processed, committed_at, object_key, etag, fields_version, reservation_id`
 
 // stored is what else the row of an import holds.
 type stored struct {
@@ -105,6 +113,8 @@ type stored struct {
 	plan          plan
 	fieldsVersion int64
 	reservation   billing.ReservationID
+	processed     *int64     // nil while it is worked on
+	committedAt   *time.Time // nil unless what was changed is kept
 }
 
 func one(rows pgx.Rows, err error) (Import, stored, error) {
@@ -115,7 +125,8 @@ func one(rows pgx.Rows, err error) (Import, stored, error) {
 	imp, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (i Import, err error) {
 		var rawPlan []byte
 		if err := row.Scan(&i.ID, &i.Status, &i.FileName, &i.Size, &rawPlan, &i.TotalRows, &i.New, &i.Changed, &i.Unchanged, &i.Duplicate, &i.Invalid,
-			&i.Inserted, &i.Updated, &i.Skipped, &i.Error, &i.CreatedAt, &i.UpdatedAt, &s.objectKey, &s.etag, &s.fieldsVersion, &s.reservation); err != nil {
+			&i.Inserted, &i.Updated, &i.Skipped, &i.Reverted, &i.Kept, &i.Error, &i.CreatedAt, &i.UpdatedAt,
+			&s.processed, &s.committedAt, &s.objectKey, &s.etag, &s.fieldsVersion, &s.reservation); err != nil {
 			return i, err
 		}
 		if err := json.Unmarshal(rawPlan, &s.plan); err != nil {
@@ -134,14 +145,22 @@ func one(rows pgx.Rows, err error) (Import, stored, error) {
 
 // Get returns an import with its progress, or ErrNotFound.
 func (im *Importer) Get(ctx context.Context, id ID) (Import, error) {
-	imp, _, err := im.read(ctx, id)
+	imp, s, err := im.read(ctx, id)
 	if err != nil {
 		return imp, err
+	}
+	if hasCommitted(imp) && im.mayUndo(s) {
+		until := s.committedAt.Add(im.cfg.UndoFor).UTC()
+		imp.UndoUntil = &until
 	}
 	switch imp.Status {
 	case Previewed, Done:
 		imp.ProcessedRows = imp.TotalRows
-	case Validating, Processing, Failed, Cancelled:
+	case Validating, Processing, Failed, Cancelled, Undoing, Undone:
+		if s.processed != nil {
+			imp.ProcessedRows = *s.processed
+			return imp, nil
+		}
 		run, err := im.runner.Get(ctx, bulk.RunID(id))
 		if errors.Is(err, bulk.ErrNotFound) { // cancelled before it was processed
 			return imp, nil

@@ -39,6 +39,7 @@ type bundle struct {
 	store    *recipients.Store
 	runner   *bulk.Runner
 	importer *imports.Importer
+	resolver *tenancy.Resolver
 	local    *imports.LocalStore
 	dir      string // of local
 }
@@ -77,10 +78,10 @@ func (b *bundle) wire(t *testing.T, work bulk.Config, cfg *imports.Config) {
 	require.NoError(t, err)
 	b.store, err = recipients.NewStore(b.DB, b.fields, b.Limits, b.Audit, nil)
 	require.NoError(t, err)
-	resolver, err := tenancy.NewResolver(b.DB, nil, nil)
+	b.resolver, err = tenancy.NewResolver(b.DB, nil, nil)
 	require.NoError(t, err)
-	t.Cleanup(resolver.Close)
-	b.runner, err = bulk.NewRunner(b.DB, b.Redis, b.Audit, resolver, &work)
+	t.Cleanup(b.resolver.Close)
+	b.runner, err = bulk.NewRunner(b.DB, b.Redis, b.Audit, b.resolver, &work)
 	require.NoError(t, err)
 	b.importer, err = imports.NewImporter(b.DB, b.runner, b.fields, b.Limits, b.Audit, b.local.Bucket, cfg)
 	require.NoError(t, err)
@@ -484,9 +485,12 @@ func TestImportsNeverCrossTenants(t *testing.T) {
 		require.ErrorIs(t, err, imports.ErrNotFound, name)
 		var out bytes.Buffer
 		require.ErrorIs(t, b.importer.WriteErrorReport(ctx, imp.ID, &out), imports.ErrNotFound, name)
+		_, err = b.importer.Undo(ctx, imp.ID)
+		require.ErrorIs(t, err, imports.ErrNotFound, name)
+		require.ErrorIs(t, b.importer.WriteUndoReport(ctx, imp.ID, &out), imports.ErrNotFound, name)
 		require.Zero(t, out.Len())
 		require.NoError(t, b.DB.InTx(ctx, func(tx *tenancy.Tx) error {
-			rows, err := tx.Query(ctx, `SELECT (SELECT count(*) FROM strata.imports) + (SELECT count(*) FROM strata.import_rows)`)
+			rows, err := tx.Query(ctx, `SELECT (SELECT count(*) FROM strata.imports) + (SELECT count(*) FROM strata.import_rows) + (SELECT count(*) FROM strata.import_changes)`)
 			require.NoError(t, err)
 			n, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int])
 			require.NoError(t, err)
@@ -498,6 +502,12 @@ func TestImportsNeverCrossTenants(t *testing.T) {
 	n, err := b.store.Count(b.B.Ctx, "")
 	require.NoError(t, err)
 	require.Zero(t, n)
+	for name, ctx := range map[string]context.Context{"another company": b.B.Ctx, "another domain": sibling} {
+		_, err := b.importer.Undo(ctx, imp.ID)
+		require.ErrorIs(t, err, imports.ErrNotFound, name)
+		require.Zero(t, one[int](ctx, t, b, `SELECT count(*)::int FROM strata.import_changes`), name)
+	}
+	require.Equal(t, 1, one[int](b.A.Ctx, t, b, `SELECT count(*)::int FROM strata.import_changes`))
 }
 
 // The file that is committed is the one that was previewed.

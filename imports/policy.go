@@ -49,3 +49,27 @@ func (m merge) set() string {
 	return `name = ` + m.name + `, status = ` + m.status + `, status_reason = CASE WHEN ` + m.status + ` = r.status THEN r.status_reason ELSE 'import' END,
 		status_changed_at = CASE WHEN ` + m.status + ` = r.status THEN r.status_changed_at ELSE now() END, custom_fields = ` + m.fields + `, version = r.version + 1, updated_at = now()`
 }
+
+// keep are parts of the statement of a commit, in which batch has the rows and written what
+// was done: they write down what it changes. A recipient that an import changes twice, as one
+// does that a corrected report goes on with, is kept as it was first; where somebody else changed
+// it in between, its version says that it was edited.
+func (c Conflict) keep() string {
+	m := c.merge(`b.name`, `b.status`, `b.custom_fields`)
+	return `made AS (
+		INSERT INTO strata.import_changes (domain_id, import_id, recipient_id, company_id, workspace_id, was, version)
+		SELECT $1, $2, id, $6, $7, 0, 1 FROM written WHERE inserted
+	), changed AS (
+		INSERT INTO strata.import_changes AS c (domain_id, import_id, recipient_id, company_id, workspace_id, was, version, name, status, status_reason, status_changed_at, custom_fields)
+		SELECT $1, $2, r.id, $6, $7, r.version, r.version + 1, CASE WHEN ` + m.name + ` <> r.name THEN r.name END,
+			CASE WHEN ` + m.status + ` <> r.status THEN r.status END, CASE WHEN ` + m.status + ` <> r.status THEN r.status_reason END, CASE WHEN ` + m.status + ` <> r.status THEN r.status_changed_at END,
+			CASE WHEN ` + m.fields + ` <> r.custom_fields THEN r.custom_fields END
+		FROM batch b, LATERAL (SELECT (b.was).*) r
+		WHERE b.there AND r.id IS NOT NULL AND NOT ` + m.same() + `
+		ON CONFLICT (domain_id, import_id, recipient_id) DO UPDATE SET rows = c.rows + 1, version = CASE c.version WHEN excluded.was THEN excluded.version ELSE c.version END,
+			name = coalesce(c.name, excluded.name), custom_fields = coalesce(c.custom_fields, excluded.custom_fields), status = coalesce(c.status, excluded.status),
+			status_reason = CASE WHEN c.status IS NULL THEN excluded.status_reason ELSE c.status_reason END,
+			status_changed_at = CASE WHEN c.status IS NULL THEN excluded.status_changed_at ELSE c.status_changed_at END
+		RETURNING 1
+	)`
+}

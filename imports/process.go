@@ -128,9 +128,9 @@ func (h processHandler) Finish(ctx context.Context, tx *tenancy.Tx, run bulk.Run
 	id := ID(run.ID)
 	switch run.State {
 	case bulk.StateFailed:
-		return h.im.setStatus(ctx, tx, id, Failed, run.PublicError())
+		return h.im.ended(ctx, tx, run, Failed)
 	case bulk.StateCancelled:
-		return h.im.setStatus(ctx, tx, id, Cancelled, "")
+		return h.im.ended(ctx, tx, run, Cancelled)
 	case bulk.StateCompleted, bulk.StateQueued, bulk.StateProcessing, bulk.StatePaused:
 	}
 	_, err := tx.Exec(ctx, tx.SQL(`

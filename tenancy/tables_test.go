@@ -73,5 +73,5 @@ func TestRegisterTable(t *testing.T) {
 		require.NotEmpty(t, table.Key)
 		own = append(own, table.Name)
 	}
-	require.Equal(t, []string{"custom_field_uniques", "import_rows", "imports", "person_completions", "person_credits", "person_keys", "recipient_counts", "recipient_exports", "recipients", "run_attempts", "run_batches", "run_failures", "run_targets", "runs"}, own)
+	require.Equal(t, []string{"custom_field_uniques", "import_changes", "import_rows", "imports", "person_completions", "person_credits", "person_keys", "recipient_counts", "recipient_exports", "recipients", "run_attempts", "run_batches", "run_failures", "run_targets", "runs"}, own)
 }

@@ -1,5 +1,5 @@
 // Package importshttp serves imports: the upload URL, the upload itself when files are
-// kept in a local directory, processing, preview, commit, cancel and the error report.
+// kept in a local directory, processing, preview, commit, cancel, undo and the reports.
 //
 // The jobId of every answer is the import's id, and also the id of the job that works on
 // it: its progress streams from /domains/{domainID}/jobs/{jobID}/progress (package
@@ -8,6 +8,7 @@ package importshttp
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 
@@ -102,6 +103,14 @@ func (a *API) Routes() []web.Route {
 		{
 			Method: http.MethodPost, Path: base + "/{jobID}/cancel", Name: "cancelImport", Summary: "Stop an import; what is committed stays",
 			Permission: manage, Response: web.Data[imports.Import]{}, Handle: a.cancel,
+		},
+		{
+			Method: http.MethodPost, Path: base + "/{jobID}/undo", Name: "undoImport", Summary: "Take back what an import has committed, but for what was edited since",
+			Permission: manage, Response: state{}, Status: http.StatusAccepted, Handle: a.undo,
+		},
+		{
+			Method: http.MethodGet, Path: base + "/{jobID}/undo.csv", Name: "importUndoReport", Summary: "The recipients that an undo has left alone, with the reasons",
+			Permission: read, ContentType: "text/csv", Response: "", Long: true, Handle: a.undoReport,
 		},
 		{
 			Method: http.MethodGet, Path: base + "/{jobID}/errors.csv", Name: "importErrors", Summary: "The rows that cannot be imported, with the reasons",
@@ -219,7 +228,28 @@ func (a *API) cancel(w http.ResponseWriter, r *http.Request) error {
 	return web.WriteData(w, http.StatusOK, imp)
 }
 
+func (a *API) undo(w http.ResponseWriter, r *http.Request) error {
+	importID, err := id(r)
+	if err != nil {
+		return err
+	}
+	imp, err := a.importer.Undo(r.Context(), importID)
+	if err != nil {
+		return err
+	}
+	return web.WriteJSON(w, http.StatusAccepted, state{imp.ID, imp.Status})
+}
+
 func (a *API) errors(w http.ResponseWriter, r *http.Request) error {
+	return a.file(w, r, "errors.csv", a.importer.WriteErrorReport)
+}
+
+func (a *API) undoReport(w http.ResponseWriter, r *http.Request) error {
+	return a.file(w, r, "undo.csv", a.importer.WriteUndoReport)
+}
+
+// file answers with a CSV file that write streams.
+func (a *API) file(w http.ResponseWriter, r *http.Request, name string, write func(context.Context, imports.ID, io.Writer) error) error {
 	importID, err := id(r)
 	if err != nil {
 		return err
@@ -228,6 +258,6 @@ func (a *API) errors(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
-	w.Header().Set("Content-Disposition", `attachment; filename="errors.csv"`)
-	return a.importer.WriteErrorReport(r.Context(), importID, w)
+	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
+	return write(r.Context(), importID, w)
 }

@@ -43,7 +43,7 @@ func measureImport(ctx context.Context, w *world, o options) ([]row, error) {
 
 // importOnce imports into an empty table.
 func importOnce(ctx context.Context, w *world, file []byte, rows int) (process, commit time.Duration, err error) {
-	if err := w.exec(ctx, `TRUNCATE strata.recipients, strata.recipient_counts, strata.imports, strata.import_rows CASCADE`, `CHECKPOINT`); err != nil {
+	if err := w.exec(ctx, `TRUNCATE strata.recipients, strata.recipient_counts, strata.imports, strata.import_rows, strata.import_changes CASCADE`, `CHECKPOINT`); err != nil {
 		return 0, 0, err
 	}
 	ctx, _, err = w.company(ctx)

@@ -55,11 +55,11 @@ type Company struct {
 
 // unguardedSQL lists the tables that may change without an audit entry in the same
 // transaction, because a row in them is no mutation a user asked for: the audit trail
-// itself, the record of migrations, leases, cursors and attempts of runs, moves and changes of custom fields, staging of imports,
+// itself, the record of migrations, leases, cursors and attempts of runs, moves and changes of custom fields, staging of imports and what they changed,
 // keys of requests, checks of domain names, attempts at blueprints and what products count
 // for them, the keys and progress of matching persons, the lists of tables and of extensions, what is known of indexes, how many recipients there are.
 const unguardedSQL = `SELECT tablename FROM pg_tables WHERE schemaname = 'strata' AND (tablename LIKE 'goose\_%'
-	OR tablename IN ('audit_entries', 'schema_lines', 'runs', 'run_batches', 'run_targets', 'run_failures', 'run_attempts', 'run_workers', 'import_rows', 'idempotency_keys', 'domain_checks', 'custom_field_uniques',
+	OR tablename IN ('audit_entries', 'schema_lines', 'runs', 'run_batches', 'run_targets', 'run_failures', 'run_attempts', 'run_workers', 'import_changes', 'import_rows', 'idempotency_keys', 'domain_checks', 'custom_field_uniques',
 		'moves', 'tenant_tables', 'recipient_extensions', 'blueprint_tasks', 'blueprint_counters', 'custom_field_runs', 'field_indexes', 'field_uses', 'person_keys', 'person_matches', 'recipient_counts'))`
 
 // Template is the database every test begins with: migrated, and with a guard that
