@@ -18,4 +18,16 @@
 // place in the file, so that a process can die anywhere and another goes on exactly
 // there. The room that new recipients take in the plan is reserved before the first is
 // written and given back if it is not used.
+//
+// # Undo
+//
+// A commit keeps what it changes (Config.UndoFor), so that [Importer.Undo] can take it back in
+// a run of its own:
+//
+//	imp, err = importer.Undo(ctx, imp.ID)
+//
+// Recipients that were inserted are removed as if they had never been; those that were updated
+// get their name, status, with its reason and time, and custom fields of before. Their version
+// and updatedAt go on: a client that holds a version never finds another content under it.
+// A recipient that was edited since stays as it is, and is listed by [Importer.WriteUndoReport].
 package imports

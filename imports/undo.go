@@ -35,7 +35,7 @@ func (im *Importer) Undo(ctx context.Context, id ID) (Import, error) {
 			return ErrUndoExpired
 		}
 		left := now.Inserted + now.Updated - now.Reverted
-		if _, err := im.runner.SubmitTx(ctx, tx, bulk.Submission{Kind: KindUndo, ID: bulk.RunID(id), Total: left}); err != nil {
+		if _, err := im.runner.SubmitTx(ctx, tx, bulk.Submission{Kind: KindUndo, ID: bulk.RunID(id), Args: undoArgs{now.Reverted}, Total: left}); err != nil {
 			return err
 		}
 		if err := im.record(ctx, tx, "import.undo", id, map[string]any{"rows": left}); err != nil {

@@ -2,6 +2,7 @@ package imports
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -17,6 +18,11 @@ import (
 // undoHandler takes back what a commit did. Each batch is one transaction with the recipients,
 // what was kept of them, their place in the plan, its audit entry and its cursor.
 type undoHandler struct{ im *Importer }
+
+// undoArgs are the arguments of its runs; the import is the run's id.
+type undoArgs struct {
+	Reverted int64 `json:"reverted"` // by earlier ones, that were cancelled or failed
+}
 
 // undoCursor is a place among the recipients. They are gone through again as long as that
 // brings back more: one may wait for a unique value that another one has to give back first.
@@ -310,9 +316,13 @@ func (w *undoWork) resume(ctx context.Context, tx *tenancy.Tx) error {
 // Finish counts what was taken back, and what was left alone: a database constraint holds
 // an import that is undone to their sum.
 func (h undoHandler) Finish(ctx context.Context, tx *tenancy.Tx, run bulk.Run) error {
+	var args undoArgs
+	if err := json.Unmarshal(run.Args, &args); err != nil {
+		return err
+	}
 	status := map[bulk.State]Status{bulk.StateCompleted: Undone, bulk.StateFailed: Failed, bulk.StateCancelled: Cancelled}[run.State]
-	_, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.imports SET status = $3, reverted = reverted + $4, error = $5, updated_at = now(), kept = (
+	_, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.imports SET status = $3, reverted = $4, error = $5, updated_at = now(), kept = (
 			SELECT coalesce(sum(rows), 0) FROM strata.import_changes WHERE domain_id = $1 AND import_id = $2 AND kept IS NOT NULL)
-		WHERE domain_id = $1 AND id = $2`), tx.Tenant().DomainID, run.ID, string(status), run.Counters[countReverted], run.PublicError())
+		WHERE domain_id = $1 AND id = $2`), tx.Tenant().DomainID, run.ID, string(status), args.Reverted+run.Counters[countReverted], run.PublicError())
 	return err
 }
