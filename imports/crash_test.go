@@ -1,11 +1,13 @@
 package imports_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -141,20 +143,39 @@ func (b *bundle) exact(ctx context.Context, t *testing.T, id imports.ID) {
 
 func TestKilledInTheMiddle(t *testing.T) {
 	t.Parallel()
+	for name, pack := range map[string]func(t *testing.T, file string) []byte{
+		"plain":       func(_ *testing.T, file string) []byte { return []byte(file) },
+		"UTF-16, zip": func(t *testing.T, file string) []byte { return zipped(t, "x.csv", encoded(t, "utf-16le", file)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			killedInTheMiddle(t, name != "plain", pack)
+		})
+	}
+}
+
+func killedInTheMiddle(t *testing.T, copied bool, pack func(t *testing.T, file string) []byte) {
 	b := setup(t, &small) // only submits
 	ctx := b.A.Ctx
-	file := b.crashFile(ctx, t)
+	file := pack(t, b.crashFile(ctx, t))
 	b.slowly(t)
-	imp, err := b.importer.CreateFromReader(ctx, "people.csv", strings.NewReader(file))
+	imp, err := b.importer.CreateFromReader(ctx, "people.csv", bytes.NewReader(file))
 	require.NoError(t, err)
 	_, err = b.importer.Process(ctx, imp.ID, imports.ProcessOptions{})
 	require.NoError(t, err)
 	kill := b.spawn(t)
 	b.amid(ctx, t, imp.ID)
 	kill()
+	if copied { // it is made again
+		copies, err := filepath.Glob(filepath.Join(b.dir, "*", "*", "*", "*.csv"))
+		require.NoError(t, err)
+		require.Len(t, copies, 1)
+		require.NoError(t, os.Remove(copies[0]))
+	}
 	kill = b.spawn(t) // finishes without being asked
 	imp = b.until(ctx, t, imp.ID, imports.Previewed)
 	require.Equal(t, []int64{crashRows, crashNew, crashUpdates, 100, 100}, []int64{imp.TotalRows, imp.New, imp.Changed, imp.Duplicate, imp.Invalid})
+	require.Eventually(t, func() bool { return len(b.files(t)) == 1 }, within, time.Millisecond, "the copy is not needed any more")
 	_, err = b.importer.Commit(ctx, imp.ID)
 	require.NoError(t, err)
 	b.amid(ctx, t, imp.ID)

@@ -37,6 +37,9 @@ type Import struct {
 	Size     int64    `json:"size"`
 	Conflict Conflict `json:"conflict,omitempty"`
 
+	// Format is how the file is written, once it was looked at.
+	Format *Format `json:"format,omitempty"`
+
 	// Columns is the file's header, and Mapping what each column became; nil is ignored.
 	Columns []string           `json:"columns,omitempty"`
 	Mapping map[string]*string `json:"mapping,omitempty"`
@@ -69,6 +72,15 @@ type Import struct {
 	Error     string    `json:"error"`
 	CreatedAt time.Time `json:"createdAt"`
 	UpdatedAt time.Time `json:"updatedAt"`
+}
+
+// Format is how a file is written, as it was found by looking or asked for.
+type Format struct {
+	Kind        string `json:"kind"`                  // "csv"
+	Encoding    string `json:"encoding,omitempty"`    // of CSV, such as "utf-8" or "windows-1252"
+	Delimiter   string `json:"delimiter,omitempty"`   // of CSV
+	Compression string `json:"compression,omitempty"` // "gzip" or "zip"
+	HeaderRow   int    `json:"headerRow"`             // the first row is 1
 }
 
 // Preview is what a commit would do.

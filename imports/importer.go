@@ -133,6 +133,7 @@ func one(rows pgx.Rows, err error) (Import, stored, error) {
 			return i, err
 		}
 		if len(s.plan.Targets) > 0 {
+			i.Format = s.plan.Format.public()
 			i.Columns, i.Mapping, i.Conflict = s.plan.Format.Header, s.plan.mapping(), s.plan.Conflict
 		}
 		return i, nil

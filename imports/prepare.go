@@ -3,9 +3,7 @@ package imports
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 
 	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/customfields"
@@ -19,6 +17,12 @@ type ProcessOptions struct {
 	Mapping map[string]*string
 	// Delimiter is one of , ; | and tab. Empty: found by looking.
 	Delimiter string
+	// Encoding is the label of the encoding of a CSV file (WHATWG Encoding Standard, IANA),
+	// such as "windows-1252". Empty: found by looking.
+	Encoding string
+	// HeaderRow is the row with the names of the columns, the first being 1 and rows before it
+	// being passed over. 0: found by looking.
+	HeaderRow int
 	// Conflict is what happens to a recipient that is already there. Default Update.
 	Conflict Conflict
 }
@@ -96,15 +100,7 @@ func (im *Importer) plan(ctx context.Context, objectKey string, size int64, o Pr
 		v.Add("options.conflict", "unknown_policy", "must be update, skip or fill_empty")
 		return plan{}, v
 	}
-	r, err := im.bucket.NewRangeReader(ctx, objectKey, 0, sniffBytes, nil)
-	if err != nil {
-		return plan{}, fmt.Errorf("imports: read the file: %w", err)
-	}
-	beginning, err := io.ReadAll(r)
-	if err := errors.Join(err, r.Close()); err != nil {
-		return plan{}, fmt.Errorf("imports: read the file: %w", err)
-	}
-	f, err := sniff(beginning, int64(len(beginning)) == size, o.Delimiter)
+	f, err := im.source(ctx, objectKey, size, sniffBytes+1).begin(o, im.cfg.MaxFileSize)
 	if err != nil {
 		return plan{}, err
 	}

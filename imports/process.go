@@ -47,12 +47,19 @@ func (h processHandler) Open(ctx context.Context, run bulk.Run) (bulk.Work, erro
 	if err := decodeCursor(run, &cursor); err != nil {
 		return nil, bulk.Permanent(err)
 	}
-	w := &processWork{im: h.im, id: imp.ID, size: imp.Size, cursor: cursor, processed: run.Processed, failed: imp.Status == Failed, policy: s.plan.Conflict}
+	w := &processWork{im: h.im, ctx: ctx, id: imp.ID, size: imp.Size, cursor: cursor, processed: run.Processed, failed: imp.Status == Failed, policy: s.plan.Conflict}
 	if cursor.EOF {
 		return w, nil
 	}
+	text := s.objectKey
+	if !s.plan.Format.plain() {
+		if text, w.size, err = h.im.workingCopy(ctx, imp, s, run); err != nil {
+			return nil, permanent(err)
+		}
+		w.copy = text
+	}
 	w.ahead, err = startReading(ctx, func(ctx context.Context, offset int64) (io.ReadCloser, error) {
-		return h.im.bucket.NewRangeReader(ctx, s.objectKey, offset, -1, nil)
+		return h.im.bucket.NewRangeReader(ctx, text, offset, -1, nil)
 	}, s.plan.Format, j, cursor, h.im.cfg.BatchRows)
 	return w, err
 }
@@ -67,8 +74,10 @@ func decodeCursor(run bulk.Run, v any) error {
 
 type processWork struct {
 	im        *Importer
+	ctx       context.Context // of Open
 	id        ID
-	size      int64
+	copy      string     // the object that is the working copy, if there is one
+	size      int64      // of the text
 	ahead     *readAhead // nil at the end of the file
 	cursor    readCursor
 	processed int64
@@ -79,6 +88,9 @@ type processWork struct {
 func (w *processWork) Close() error {
 	if w.ahead != nil {
 		w.ahead.close()
+	}
+	if w.copy != "" && w.cursor.EOF {
+		w.im.deleteCopy(w.ctx, w.copy)
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 type judge struct {
 	targets []target
 	header  []string
+	noText  string // what is said of a cell that is none
 }
 
 // target is what one column is for.
@@ -26,7 +27,7 @@ type target struct {
 }
 
 func newJudge(p plan, set *customfields.Set) (*judge, error) {
-	j := &judge{header: p.Format.Header, targets: make([]target, len(p.Targets))}
+	j := &judge{header: p.Format.Header, targets: make([]target, len(p.Targets)), noText: noText(p.Format.Encoding)}
 	for i, t := range p.Targets {
 		fieldKey, isField := strings.CutPrefix(t, fieldPrefix)
 		switch {
@@ -70,7 +71,7 @@ func (j *judge) row(rec record) []any {
 	for i := range j.targets {
 		t, cell := &j.targets[i], rec.cells[i]
 		if !storable(cell) { // also in a column that is ignored: the file is not what it seems
-			wrong.add(tenancy.FieldError{Field: t.name, Code: "invalid_text", Message: "must be UTF-8 text without NUL"})
+			wrong.add(tenancy.FieldError{Field: t.name, Code: "invalid_text", Message: j.noText})
 			continue
 		}
 		var problem *tenancy.FieldError

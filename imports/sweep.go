@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -118,23 +117,20 @@ func (im *Importer) sweep(ctx context.Context, id ID) (done bool, err error) {
 	return done && err == nil, err
 }
 
-// deleteFile deletes an uploaded file, if it is there. A directory (fileblob) is written to
-// under <key>.<time>.tmp first: what a process left there that died goes too.
+// deleteFile deletes an uploaded file, if it is there, with its working copies. A directory
+// (fileblob) is written to under <key>.<time>.tmp first: what a process left there that died
+// goes too.
 func deleteFile(ctx context.Context, bucket *blob.Bucket, objectKey string) error {
 	keys := []string{objectKey}
-	var dir os.FileInfo
-	if bucket.As(&dir) {
-		left := bucket.List(&blob.ListOptions{Prefix: objectKey + "."})
-		for {
-			o, err := left.Next(ctx)
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				return err
-			}
-			keys = append(keys, o.Key)
+	for beside := bucket.List(&blob.ListOptions{Prefix: objectKey + "."}); ; {
+		o, err := beside.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			break
 		}
+		if err != nil {
+			return err
+		}
+		keys = append(keys, o.Key)
 	}
 	for _, k := range keys {
 		if err := bucket.Delete(ctx, k); err != nil && gcerrors.Code(err) != gcerrors.NotFound {

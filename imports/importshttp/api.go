@@ -43,7 +43,8 @@ type processRequest struct {
 	Mapping map[string]*string `json:"mapping"`
 	Options struct {
 		Delimiter string           `json:"delimiter"`
-		Encoding  string           `json:"encoding" enum:"utf-8"`
+		Encoding  string           `json:"encoding"`
+		HeaderRow int              `json:"headerRow" validate:"min=0"`
 		Conflict  imports.Conflict `json:"conflict" enum:"update,skip,fill_empty"`
 
 		// What is not there yet may be said to be not wanted.
@@ -55,9 +56,6 @@ type processRequest struct {
 // check refuses what no file is read with.
 func (p processRequest) check() error {
 	var wrong []web.FieldError
-	if e := p.Options.Encoding; e != "" && e != "utf-8" && e != "UTF-8" {
-		wrong = append(wrong, web.FieldError{Field: "options.encoding", Code: "unknown_encoding", Message: "must be utf-8"})
-	}
 	if p.Options.Sheet != "" {
 		wrong = append(wrong, web.FieldError{Field: "options.sheet", Code: "not_supported", Message: "must be empty: only CSV is read, which has no sheets"})
 	}
@@ -173,7 +171,10 @@ func (a *API) process(w http.ResponseWriter, r *http.Request) error {
 	if err := in.check(); err != nil {
 		return err
 	}
-	imp, err := a.importer.Process(r.Context(), importID, imports.ProcessOptions{Mapping: in.Mapping, Delimiter: in.Options.Delimiter, Conflict: in.Options.Conflict})
+	o := in.Options
+	imp, err := a.importer.Process(r.Context(), importID, imports.ProcessOptions{
+		Mapping: in.Mapping, Delimiter: o.Delimiter, Encoding: o.Encoding, HeaderRow: o.HeaderRow, Conflict: o.Conflict,
+	})
 	if err != nil {
 		return err
 	}

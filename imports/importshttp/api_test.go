@@ -215,21 +215,23 @@ func TestProcessRefuses(t *testing.T) {
 	for _, c := range [][]any{
 		{`{"mapping":`, 400, "malformed"},
 		{`{"options":{"sheets":1}}`, 400, "unknown_field", "sheets unknown_field"},
-		{`{"options":{"encoding":"latin1"}}`, 422, "validation_failed", "options.encoding unknown_encoding"},
+		{`{"options":{"encoding":"latin"}}`, 422, "validation_failed", "options.encoding unknown_encoding"},
 		{
 			`{"options":{"encoding":"latin1","sheet":"People","createFields":true}}`, 422, "validation_failed",
-			"options.encoding unknown_encoding", "options.sheet not_supported", "options.createFields not_supported",
+			"options.sheet not_supported", "options.createFields not_supported",
 		},
 		{`{"options":{"createFields":"no"}}`, 422, "validation_failed", "options.createFields wrong_type"},
 		{`{"options":{"conflict":"merge"}}`, 422, "validation_failed", "options.conflict unknown_policy"},
 		{`{"options":{"delimiter":"x"}}`, 422, "bad_delimiter"},
+		{`{"options":{"headerRow":-1}}`, 422, "validation_failed", "options.headerRow out_of_range"},
+		{`{"options":{"headerRow":9}}`, 422, "validation_failed", "options.headerRow out_of_range"},
 		{`{"mapping":{"Name":"name"}}`, 422, "validation_failed", "mapping no_email_column"},
 		{`{"mapping":{"Mail":"email","Name":"email"}}`, 422, "validation_failed", "mapping.Name duplicate"},
 		{`{"mapping":{"Mial":"email","Name":"fields.x"}}`, 422, "validation_failed", "mapping.Mial unknown_column", "mapping.Name unknown_target"},
 	} {
 		refused(t, w.do(t, "a", "POST", job+"/process", c[0].(string)), c[1:]...)
 	}
-	for file, code := range map[string]string{"PK\x03\x04...": "not_csv", "\xff\xfee\x00": "not_utf8", "first,last\nA,B\n": "no_email_column"} {
+	for file, code := range map[string]string{"PK\x03\x04...": "damaged_file", "%PDF-1.7\n": "not_csv", "first,last\nA,B\n": "no_email_column"} {
 		refused(t, w.do(t, "a", "POST", w.upload(t, file)+"/process", ""), 422, code)
 	}
 	for call, method := range map[string]string{"/preview": "GET", "/errors.csv": "GET", "/commit": "POST", "/undo": "POST", "/undo.csv": "GET"} {

@@ -1,0 +1,122 @@
+package imports
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/stratakit/strata/internal/charset"
+	"github.com/stratakit/strata/tenancy"
+)
+
+// layout is what lies between a file and its text: CSV in UTF-8. Files without anything in
+// between are read where they are; of the others a working copy is made first.
+type layout struct {
+	Compression string `json:"compression,omitempty"`
+	Encoding    string `json:"encoding,omitempty"` // "" is UTF-8
+}
+
+// plain reports whether the file is its text.
+func (l layout) plain() bool {
+	return l.Compression == "" && (l.Encoding == "" || l.Encoding == charset.UTF8)
+}
+
+// inspect finds out how a file is written, from its beginning and what is asked for.
+func (s *source) inspect(o ProcessOptions, limit int64) (layout, error) {
+	head, err := s.head(s.all())
+	if err != nil {
+		return layout{}, err
+	}
+	l := layout{}
+	switch {
+	case len(head) == 0:
+		return l, &FileError{"empty_file", "the file is empty: it needs a header and rows"}
+	case bytes.HasPrefix(head, magicGzip):
+		l.Compression = packedGzip
+	case bytes.HasPrefix(head, magicZip):
+		l.Compression = packedZip
+	}
+	if l.Compression != "" {
+		r, err := s.unpack(l.Compression, limit)
+		if err != nil {
+			return l, err
+		}
+		if head, err = s.head(r); err != nil {
+			return l, err
+		}
+	}
+	if err := unreadable(head, l.Compression != ""); err != nil {
+		return l, err
+	}
+	l.Encoding, err = encoding(head, o.Encoding)
+	return l, err
+}
+
+// head reads what is looked at of a text, and one byte more if there is one.
+func (s *source) head(r io.Reader) ([]byte, error) {
+	return io.ReadAll(io.LimitReader(r, sniffBytes+1))
+}
+
+// encoding returns the name of the encoding that is asked for, or that a text seems to have.
+func encoding(head []byte, asked string) (string, error) {
+	if asked == "" {
+		return charset.Detect(head), nil
+	}
+	name, ok := charset.Lookup(asked)
+	if !ok {
+		return "", &tenancy.ValidationError{Fields: []tenancy.FieldError{{
+			Field: "options.encoding", Value: asked, Code: "unknown_encoding", Suggestion: charset.Closest(asked),
+			Message: "must be the name of an encoding, such as utf-8, windows-1252 or shift_jis; empty to have it recognised",
+		}}}
+	}
+	return name, nil
+}
+
+// text returns the text of the file.
+func (s *source) text(l layout, limit int64) (io.Reader, error) {
+	r, err := s.unpack(l.Compression, limit)
+	if err != nil {
+		return nil, err
+	}
+	if l.plain() || l.Encoding == "" {
+		return r, nil
+	}
+	return charset.NewReader(r, l.Encoding), nil
+}
+
+// begin looks at the file and returns how it will be read, and the beginning of its text.
+func (s *source) begin(o ProcessOptions, limit int64) (format, error) {
+	f, err := s.sniffed(o, limit)
+	var v *tenancy.ValidationError
+	if errors.As(err, &v) {
+		return f, err
+	}
+	return f, s.damage(err)
+}
+
+func (s *source) sniffed(o ProcessOptions, limit int64) (format, error) {
+	l, err := s.inspect(o, limit)
+	if err != nil {
+		return format{}, err
+	}
+	r, err := s.text(l, limit)
+	if err != nil {
+		return format{}, err
+	}
+	beginning, err := s.head(r)
+	if err != nil {
+		return format{}, err
+	}
+	whole := len(beginning) <= sniffBytes
+	beginning = beginning[:min(len(beginning), sniffBytes)]
+	return sniff(beginning, whole, l, o)
+}
+
+// noText says of a cell, or of the name of a column, that it is no text in an encoding.
+func noText(encoding string) string {
+	if encoding == "" || encoding == charset.UTF8 {
+		return "must be UTF-8 text without NUL: say with options.encoding which encoding it is in"
+	}
+	return fmt.Sprintf("must be text without NUL in %s, which is how the file is read: say with options.encoding if it is in another", encoding)
+}
