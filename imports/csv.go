@@ -78,7 +78,9 @@ func checkHeader(header []string, encoding string) ([]string, error) {
 	}
 	seen := map[string]int{}
 	for i, name := range out {
-		switch {
+		switch problem := cellProblem("", name); {
+		case problem != nil:
+			return nil, &FileError{"bad_header", fmt.Sprintf("the name of column %d: %s", i+1, problem.Message)}
 		case !storable(name):
 			return nil, &FileError{"not_utf8", fmt.Sprintf("the name of column %d %s, or %s", i+1, noText(encoding), saveAsCSV)}
 		case utf8.RuneCountInString(name) > maxHeaderRunes:

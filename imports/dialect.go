@@ -26,7 +26,10 @@ type format struct {
 
 // public is what is told of a format.
 func (f format) public() *Format {
-	return &Format{Kind: "csv", Encoding: cmp.Or(f.Encoding, charset.UTF8), Delimiter: f.Delimiter, Compression: f.Compression, HeaderRow: f.Row}
+	if f.Kind == kindXLSX {
+		return &Format{Kind: kindXLSX, Sheet: f.Sheet, Sheets: f.Sheets, HeaderRow: f.Row}
+	}
+	return &Format{Kind: kindCSV, Encoding: cmp.Or(f.Encoding, charset.UTF8), Delimiter: f.Delimiter, Compression: f.Compression, HeaderRow: f.Row}
 }
 
 // looked is how many records are looked at to find the delimiter and the header.
@@ -35,7 +38,9 @@ const looked = 50
 // sniff looks at the beginning of a text and returns how it is written, or a *FileError
 // that says why it cannot be imported. whole says that there is no more than that.
 func sniff(beginning []byte, whole bool, l layout, o ProcessOptions) (format, error) {
-	if err := checkText(beginning); err != nil {
+	if l.Kind == kindXLSX {
+		o.Delimiter = ","
+	} else if err := checkText(beginning); err != nil {
 		return format{}, err
 	}
 	text := bytes.TrimPrefix(beginning, utf8BOM)
@@ -43,9 +48,10 @@ func sniff(beginning []byte, whole bool, l layout, o ProcessOptions) (format, er
 	if f.CROnly {
 		text = bytes.ReplaceAll(text, []byte{'\r'}, []byte{'\n'})
 	}
-	text, said := cutSep(text)
-	if f.Delimiter == "" {
-		f.Delimiter = said
+	if l.Kind != kindXLSX {
+		var said string
+		text, said = cutSep(text)
+		f.Delimiter = cmp.Or(f.Delimiter, said)
 	}
 	f.Offset = int64(len(beginning) - len(text))
 	if f.Delimiter == "" {

@@ -1,4 +1,4 @@
-// Package imports brings recipients in from CSV files.
+// Package imports brings recipients in from CSV files and workbooks.
 //
 // An import goes through four steps. The file is uploaded to a signed URL, or handed
 // over by the program; [Importer.Process] reads and checks it into staging;
@@ -13,6 +13,19 @@
 // Every row of the file gets a verdict: new, update, unchanged, duplicate of a later row
 // with the same address, or invalid with everything that is wrong with it. The numbers
 // always add up; a constraint of the database holds a finished import to that.
+//
+// # Files
+//
+// A CSV file may be in any common encoding, with , ; tab or | between cells and any ends of
+// lines, packed by gzip or alone in a zip file. A workbook is XLSX or XLSM. How a file is
+// written is found out by looking at its first mebibyte, told by [Import.Format], and can be
+// said by [ProcessOptions]; [Importer.Process] may be called again with others until the
+// commit. What is wrong with the whole file is a [FileError]; what is wrong with a record
+// costs that record: characters that cannot be decoded, quotes that do not match, more or
+// fewer cells than the header has, more than a mebibyte, cells of a workbook with an error.
+// Nothing is replaced or passed over silently but blank lines and what comes before the
+// header. A file that is not CSV in UTF-8 is copied as that, beside it in the bucket, while it
+// is read.
 //
 // Reading and committing are runs (package bulk): each batch is one transaction with its
 // place in the file, so that a process can die anywhere and another goes on exactly

@@ -76,11 +76,13 @@ type Import struct {
 
 // Format is how a file is written, as it was found by looking or asked for.
 type Format struct {
-	Kind        string `json:"kind"`                  // "csv"
-	Encoding    string `json:"encoding,omitempty"`    // of CSV, such as "utf-8" or "windows-1252"
-	Delimiter   string `json:"delimiter,omitempty"`   // of CSV
-	Compression string `json:"compression,omitempty"` // "gzip" or "zip"
-	HeaderRow   int    `json:"headerRow"`             // the first row is 1
+	Kind        string   `json:"kind"`                  // "csv" or "xlsx"
+	Encoding    string   `json:"encoding,omitempty"`    // of CSV, such as "utf-8" or "windows-1252"
+	Delimiter   string   `json:"delimiter,omitempty"`   // of CSV
+	Compression string   `json:"compression,omitempty"` // of CSV: "gzip" or "zip"
+	Sheet       string   `json:"sheet,omitempty"`       // of a workbook, the one that is read
+	Sheets      []string `json:"sheets,omitempty"`      // of a workbook, all that have rows and columns
+	HeaderRow   int      `json:"headerRow"`             // the first row is 1
 }
 
 // Preview is what a commit would do.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/stratakit/strata/internal/charset"
 	"github.com/stratakit/strata/tenancy"
@@ -13,13 +14,20 @@ import (
 // layout is what lies between a file and its text: CSV in UTF-8. Files without anything in
 // between are read where they are; of the others a working copy is made first.
 type layout struct {
+	Kind        string `json:"kind,omitempty"` // "" is kindCSV
 	Compression string `json:"compression,omitempty"`
 	Encoding    string `json:"encoding,omitempty"` // "" is UTF-8
+
+	// Of a workbook.
+	Sheet  string   `json:"sheet,omitempty"`
+	Sheets []string `json:"sheets,omitempty"`
+	Width  int      `json:"width,omitempty"`  // cells of the header, once it is known
+	Titled int      `json:"titled,omitempty"` // the row that it is
 }
 
 // plain reports whether the file is its text.
 func (l layout) plain() bool {
-	return l.Compression == "" && (l.Encoding == "" || l.Encoding == charset.UTF8)
+	return l.Kind != kindXLSX && l.Compression == "" && (l.Encoding == "" || l.Encoding == charset.UTF8)
 }
 
 // inspect finds out how a file is written, from its beginning and what is asked for.
@@ -35,7 +43,19 @@ func (s *source) inspect(o ProcessOptions, limit int64) (layout, error) {
 	case bytes.HasPrefix(head, magicGzip):
 		l.Compression = packedGzip
 	case bytes.HasPrefix(head, magicZip):
+		w, err := s.workbook(limit)
+		if err != nil {
+			return l, err
+		}
+		if w != nil {
+			return inspectWorkbook(w, o)
+		}
 		l.Compression = packedZip
+	}
+	if o.Sheet != "" {
+		v := &tenancy.ValidationError{}
+		v.Add("options.sheet", "not_supported", "must be empty: the file is no workbook, and has no sheets")
+		return l, v
 	}
 	if l.Compression != "" {
 		r, err := s.unpack(l.Compression, limit)
@@ -75,6 +95,14 @@ func encoding(head []byte, asked string) (string, error) {
 
 // text returns the text of the file.
 func (s *source) text(l layout, limit int64) (io.Reader, error) {
+	if l.Kind == kindXLSX {
+		w, err := s.workbook(limit)
+		if err != nil {
+			return nil, err
+		}
+		rows, err := w.Rows(slices.Index(l.Sheets, l.Sheet))
+		return &sheetText{rows: rows, header: l.Titled, width: l.Width}, err
+	}
 	r, err := s.unpack(l.Compression, limit)
 	if err != nil {
 		return nil, err
@@ -87,6 +115,7 @@ func (s *source) text(l layout, limit int64) (io.Reader, error) {
 
 // begin looks at the file and returns how it will be read, and the beginning of its text.
 func (s *source) begin(o ProcessOptions, limit int64) (format, error) {
+	defer s.done()
 	f, err := s.sniffed(o, limit)
 	var v *tenancy.ValidationError
 	if errors.As(err, &v) {
@@ -110,7 +139,11 @@ func (s *source) sniffed(o ProcessOptions, limit int64) (format, error) {
 	}
 	whole := len(beginning) <= sniffBytes
 	beginning = beginning[:min(len(beginning), sniffBytes)]
-	return sniff(beginning, whole, l, o)
+	f, err := sniff(beginning, whole, l, o)
+	if l.Kind == kindXLSX {
+		f.Titled, f.Width = f.Row, len(f.Header)
+	}
+	return f, err
 }
 
 // noText says of a cell, or of the name of a column, that it is no text in an encoding.

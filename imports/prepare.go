@@ -20,6 +20,9 @@ type ProcessOptions struct {
 	// Encoding is the label of the encoding of a CSV file (WHATWG Encoding Standard, IANA),
 	// such as "windows-1252". Empty: found by looking.
 	Encoding string
+	// Sheet is the name of the sheet of a workbook. Empty: the first that is not hidden and
+	// has rows.
+	Sheet string
 	// HeaderRow is the row with the names of the columns, the first being 1 and rows before it
 	// being passed over. 0: found by looking.
 	HeaderRow int

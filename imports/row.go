@@ -70,6 +70,12 @@ func (j *judge) row(rec record) []any {
 	fields = append(fields, '{')
 	for i := range j.targets {
 		t, cell := &j.targets[i], rec.cells[i]
+		if problem := cellProblem(t.name, cell); problem != nil {
+			if t.core != "" || t.field != nil {
+				wrong.add(*problem)
+			}
+			continue
+		}
 		if !storable(cell) { // also in a column that is ignored: the file is not what it seems
 			wrong.add(tenancy.FieldError{Field: t.name, Code: "invalid_text", Message: j.noText})
 			continue
@@ -165,6 +171,9 @@ const maxRawCell = 32 << 10
 func invalid(rec record, errs []tenancy.FieldError) []any {
 	raw := make([]string, len(rec.cells))
 	for i, c := range rec.cells {
+		if problem := cellProblem("", c); problem != nil {
+			c = problem.Value // what a sheet shows
+		}
 		c = strings.ReplaceAll(strings.ToValidUTF8(c, "\uFFFD"), "\x00", "\uFFFD")
 		if len(c) > maxRawCell {
 			c = strings.ToValidUTF8(c[:maxRawCell], "")

@@ -1,6 +1,7 @@
 package imports
 
 import (
+	"archive/zip"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,16 @@ type source struct {
 
 	held   []block // the one that was used last comes first
 	failed error   // what the bucket said: whatever it led to, the file may be a good one
+
+	zip   *zip.Reader  // once it was opened as one
+	close func() error // of a workbook
+}
+
+// done gives back what reading took.
+func (s *source) done() {
+	if s.close != nil {
+		_ = s.close() // temporary files
+	}
 }
 
 type block struct {

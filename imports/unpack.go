@@ -64,6 +64,9 @@ func (s *source) unpack(compression string, limit int64) (io.Reader, error) {
 
 // openZip reads what a zip file says it holds, and no more than that may be.
 func (s *source) openZip() (*zip.Reader, error) {
+	if s.zip != nil {
+		return s.zip, nil
+	}
 	directory := &meter{r: s, left: maxDirectory}
 	z, err := zip.NewReader(directory, s.size)
 	switch {
@@ -73,6 +76,7 @@ func (s *source) openZip() (*zip.Reader, error) {
 		return nil, err
 	}
 	directory.left = -1 // what is in the files is bounded elsewhere
+	s.zip = z
 	return z, nil
 }
 
@@ -158,7 +162,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 // that they came out of another file.
 func unreadable(b []byte, packed bool) error {
 	if packed && (bytes.HasPrefix(b, magicZip) || bytes.HasPrefix(b, magicGzip)) {
-		return &FileError{"nested_archive", "there is a packed file, or a workbook, in the packed file: upload what is in it"}
+		return &FileError{"nested_archive", "there is a packed file in the packed file, or a workbook: upload that one, workbooks are packed by themselves"}
 	}
 	if bytes.HasPrefix(b, magicOLE) {
 		if bytes.Contains(b, []byte("E\x00n\x00c\x00r\x00y\x00p\x00t\x00e\x00d\x00P\x00a\x00c\x00k\x00a\x00g\x00e\x00")) {

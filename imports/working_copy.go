@@ -55,6 +55,7 @@ func (im *Importer) makeCopy(ctx context.Context, imp Import, s stored, key stri
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // before Close, it discards what was written
 	file := im.source(ctx, s.objectKey, imp.Size, runBlock)
+	defer file.done()
 	text, err := file.text(s.plan.Format.layout, im.cfg.MaxFileSize)
 	if err != nil {
 		return file.damage(err)

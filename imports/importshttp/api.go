@@ -46,19 +46,16 @@ type processRequest struct {
 		Encoding  string           `json:"encoding"`
 		HeaderRow int              `json:"headerRow" validate:"min=0"`
 		Conflict  imports.Conflict `json:"conflict" enum:"update,skip,fill_empty"`
+		Sheet     string           `json:"sheet"`
 
 		// What is not there yet may be said to be not wanted.
-		Sheet        string `json:"sheet"`
-		CreateFields bool   `json:"createFields"`
+		CreateFields bool `json:"createFields"`
 	} `json:"options"`
 }
 
 // check refuses what no file is read with.
 func (p processRequest) check() error {
 	var wrong []web.FieldError
-	if p.Options.Sheet != "" {
-		wrong = append(wrong, web.FieldError{Field: "options.sheet", Code: "not_supported", Message: "must be empty: only CSV is read, which has no sheets"})
-	}
 	if p.Options.CreateFields {
 		wrong = append(wrong, web.FieldError{Field: "options.createFields", Code: "not_supported", Message: "must be false: create the custom fields first, then process the file"})
 	}
@@ -173,7 +170,7 @@ func (a *API) process(w http.ResponseWriter, r *http.Request) error {
 	}
 	o := in.Options
 	imp, err := a.importer.Process(r.Context(), importID, imports.ProcessOptions{
-		Mapping: in.Mapping, Delimiter: o.Delimiter, Encoding: o.Encoding, HeaderRow: o.HeaderRow, Conflict: o.Conflict,
+		Mapping: in.Mapping, Delimiter: o.Delimiter, Encoding: o.Encoding, Sheet: o.Sheet, HeaderRow: o.HeaderRow, Conflict: o.Conflict,
 	})
 	if err != nil {
 		return err
