@@ -105,7 +105,7 @@ func first(text []byte, whole bool, f format, n int) (records []looker, more boo
 // cutSep takes off a first line such as sep=; by which Excel is told the delimiter. As there,
 // it is no row.
 func cutSep(text []byte) (rest []byte, delimiter string) {
-	line, rest, _ := bytes.Cut(text[:min(len(text), 100)], []byte{'\n'})
+	line, _, _ := bytes.Cut(text[:min(len(text), 100)], []byte{'\n'})
 	said := strings.Trim(strings.TrimSuffix(string(line), "\r"), `"`)
 	if len(said) != len("sep=;") || !strings.EqualFold(said[:4], "sep=") {
 		return text, ""

@@ -193,7 +193,7 @@ func TestPackedFilesAreRefused(t *testing.T) {
 		"two files":                      {zipped(t, "x.csv", csv, "y.csv", "z.csv"), "bad_zip", `holds 3 files: "x.csv", "y.csv", "z.csv"`},
 		"no file":                        {zipped(t, "x/", nil), "bad_zip", "holds no file"},
 		"an empty zip":                   {zipEnd(0), "not_csv", "empty zip"},
-		"a zip in a zip":                 {zipped(t, "x.zip", good), "nested_archive", "upload what is in it"},
+		"a zip in a zip":                 {zipped(t, "x.zip", good), "nested_archive", "upload that one"},
 		"a gzip in a zip":                {zipped(t, "x.csv.gz", gzipped(t, csv)), "nested_archive", ""},
 		"a zip in a gzip":                {gzipped(t, good), "nested_archive", ""},
 		"an empty file in a gzip":        {gzipped(t, nil), "empty_file", ""},

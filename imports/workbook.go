@@ -217,7 +217,7 @@ func (t *sheetText) line() error {
 
 // quoted appends a cell.
 func quoted(dst, cell []byte) []byte {
-	if bytes.IndexAny(cell, ",\"\r\n") < 0 {
+	if !bytes.ContainsAny(cell, ",\"\r\n") {
 		return append(dst, cell...)
 	}
 	dst = append(dst, '"')

@@ -218,8 +218,9 @@ func TestProcessRefuses(t *testing.T) {
 		{`{"options":{"encoding":"latin"}}`, 422, "validation_failed", "options.encoding unknown_encoding"},
 		{
 			`{"options":{"encoding":"latin1","sheet":"People","createFields":true}}`, 422, "validation_failed",
-			"options.sheet not_supported", "options.createFields not_supported",
+			"options.createFields not_supported",
 		},
+		{`{"options":{"sheet":"People"}}`, 422, "validation_failed", "options.sheet not_supported"},
 		{`{"options":{"createFields":"no"}}`, 422, "validation_failed", "options.createFields wrong_type"},
 		{`{"options":{"conflict":"merge"}}`, 422, "validation_failed", "options.conflict unknown_policy"},
 		{`{"options":{"delimiter":"x"}}`, 422, "bad_delimiter"},

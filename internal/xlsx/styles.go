@@ -83,10 +83,8 @@ func parseFormat(code string) style {
 			if end := strings.IndexByte(code[i+1:], '"'); end >= 0 {
 				i += end + 1
 			}
-			onlyZeros = false
 		case '\\', '_', '*': // the next character is shown, left free, repeated
 			i++
-			onlyZeros = false
 		case '[':
 			end := strings.IndexByte(code[i:], ']')
 			if end < 0 {
