@@ -89,7 +89,7 @@ func (s *Strata) apis(cfg *HandlerConfig) []web.API {
 		files = cfg.Uploads
 	}
 	if s.Imports != nil {
-		apis = append(apis, importshttp.New(s.Imports, files))
+		apis = append(apis, importshttp.New(s.Imports, files, s.Guard))
 	}
 	return append(apis, exportshttp.New(s.Exports, files))
 }

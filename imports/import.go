@@ -40,9 +40,22 @@ type Import struct {
 	// Format is how the file is written, once it was looked at.
 	Format *Format `json:"format,omitempty"`
 
-	// Columns is the file's header, and Mapping what each column became; nil is ignored.
-	Columns []string           `json:"columns,omitempty"`
-	Mapping map[string]*string `json:"mapping,omitempty"`
+	// Columns is the file's header, and Mapping what each column became; nil is ignored, or
+	// split. The others are as in ProcessOptions: given to Process they say the same again.
+	Columns   []string            `json:"columns,omitempty"`
+	Mapping   map[string]*string  `json:"mapping,omitempty"`
+	Join      map[string][]string `json:"join,omitempty"`
+	Split     map[string][]string `json:"split,omitempty"`
+	Constants map[string]string   `json:"constants,omitempty"`
+	// Formats is how the columns with dates and numbers are read: each in one way throughout.
+	Formats map[string]string `json:"formats,omitempty"`
+
+	// CreatedFields are the keys of the custom fields that were made for the file.
+	CreatedFields []string `json:"createdFields,omitempty"`
+	// Suggestions are what columns were taken for, when no mapping was given, and what a person
+	// should look at. Warnings are what deserves a look before the commit.
+	Suggestions []Suggestion `json:"suggestions,omitempty"`
+	Warnings    []Warning    `json:"warnings,omitempty"`
 
 	// TotalRows counts the rows of the file, ProcessedRows those read or committed so far,
 	// also when that failed or was cancelled.
@@ -85,6 +98,13 @@ type Format struct {
 	HeaderRow   int      `json:"headerRow"`             // the first row is 1
 }
 
+// Warning is something that is not wrong, and may not be what was meant.
+type Warning struct {
+	Code    string `json:"code"`
+	Column  string `json:"column,omitempty"`
+	Message string `json:"message"`
+}
+
 // Preview is what a commit would do.
 type Preview struct {
 	Import
@@ -93,15 +113,27 @@ type Preview struct {
 	SampleData   []SampleRow  `json:"sampleData"`
 	SampleErrors []SampleRow  `json:"sampleErrors"`
 	Limit        *LimitBudget `json:"limit"` // nil once it is committed or cancelled
+	// EstimatedSeconds is about how long a commit takes: it writes new and changed rows as fast
+	// as the file was read and checked, which is as much work of the database. 0 once it is
+	// committed or cancelled.
+	EstimatedSeconds int64 `json:"estimatedSeconds"`
 }
 
 // SampleRow is a row of the file with its verdict.
 type SampleRow struct {
-	Row         int                  `json:"row"`
-	Verdict     string               `json:"verdict"`
-	Data        map[string]any       `json:"data,omitempty"`
-	Errors      []tenancy.FieldError `json:"errors,omitempty"`
-	DuplicateOf int                  `json:"duplicateOf,omitempty"`
+	Row         int            `json:"row"`
+	Verdict     string         `json:"verdict"`
+	Data        map[string]any `json:"data,omitempty"`
+	Errors      []RowError     `json:"errors,omitempty"`
+	DuplicateOf int            `json:"duplicateOf,omitempty"`
+}
+
+// RowError is something that is wrong with a row.
+type RowError struct {
+	// Column is the column of the file; several with a plus between for what is joined, and
+	// empty for what the row as a whole is.
+	Column string `json:"column,omitempty"`
+	tenancy.FieldError
 }
 
 // LimitBudget is what the commit costs of the plan. A nil Limit is no limit.
@@ -110,17 +142,29 @@ type LimitBudget struct {
 	Existing int64  `json:"existing"`
 	Incoming int64  `json:"incoming"`
 	Limit    *int64 `json:"limit"`
+	// Over is how much of the sum is beyond the limit: a commit is refused unless it is 0.
+	Over int64 `json:"over"`
 }
 
 // plan is everything decided when processing starts; it is kept with the import, so
 // that the work can go on in another process.
 type plan struct {
-	Format   format   `json:"format"`
-	Targets  []string `json:"targets"` // by column: "email", "name", "status", "fields.<key>", "" for ignored
-	Slots    []string `json:"slots"`   // by column: where a field's values were to be stored when the file was checked
-	Conflict Conflict `json:"conflict"`
+	Format format `json:"format"`
+	// Targets are what the columns are: "email", "name", "status", "fields.<key>", "" for ignored;
+	// and after them what More is.
+	Targets []string `json:"targets"`
+	Slots   []string `json:"slots"` // by target: where a field's values were to be stored when the file was checked
+	// Notations are, by target, how its column is written; "" for what is written in one way only.
+	Notations []string         `json:"notations,omitempty"`
+	Join      map[string][]int `json:"join,omitempty"` // columns that are one target together, in order
+	More      []more           `json:"more,omitempty"`
+	Conflict  Conflict         `json:"conflict"`
 	// Defaults are the custom fields that a new recipient has when its row says nothing of them.
-	Defaults map[string]any `json:"defaults,omitempty"`
+	Defaults    map[string]any `json:"defaults,omitempty"`
+	Suggestions []Suggestion   `json:"suggestions,omitempty"`
+	Warnings    []Warning      `json:"warnings,omitempty"`
+	Created     []string       `json:"created,omitempty"` // keys of fields
+	Facts       facts          `json:"facts,omitzero"`
 }
 
 // slotsOf returns plan.Slots for its targets.
@@ -151,21 +195,6 @@ func (p plan) values(staged map[string]any) []any {
 			out[i] = staged[p.Slots[i]]
 		default: // checked by a library without slots
 			out[i] = staged[key]
-		}
-	}
-	return out
-}
-
-func (p plan) mapping() map[string]*string {
-	out := make(map[string]*string, len(p.Targets))
-	for i, target := range p.Targets {
-		if p.Format.Header[i] == "" {
-			continue
-		}
-		if target == "" {
-			out[p.Format.Header[i]] = nil
-		} else {
-			out[p.Format.Header[i]] = &target
 		}
 	}
 	return out

@@ -134,7 +134,7 @@ func one(rows pgx.Rows, err error) (Import, stored, error) {
 		}
 		if len(s.plan.Targets) > 0 {
 			i.Format = s.plan.Format.public()
-			i.Columns, i.Mapping, i.Conflict = s.plan.Format.Header, s.plan.mapping(), s.plan.Conflict
+			s.plan.describe(&i)
 		}
 		return i, nil
 	})

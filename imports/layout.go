@@ -113,37 +113,47 @@ func (s *source) text(l layout, limit int64) (io.Reader, error) {
 	return charset.NewReader(r, l.Encoding), nil
 }
 
-// begin looks at the file and returns how it will be read, and the beginning of its text.
-func (s *source) begin(o ProcessOptions, limit int64) (format, error) {
-	defer s.done()
-	f, err := s.sniffed(o, limit)
-	var v *tenancy.ValidationError
-	if errors.As(err, &v) {
-		return f, err
-	}
-	return f, s.damage(err)
+// beginning is what is known of a file when it was looked at.
+type beginning struct {
+	format
+	sample [][]string // its first rows
+	whole  bool       // they are all
 }
 
-func (s *source) sniffed(o ProcessOptions, limit int64) (format, error) {
+// begin looks at the file and returns how it will be read, and its first rows.
+func (s *source) begin(o ProcessOptions, limit int64) (beginning, error) {
+	defer s.done()
+	b, err := s.sniffed(o, limit)
+	var v *tenancy.ValidationError
+	if errors.As(err, &v) {
+		return b, err
+	}
+	return b, s.damage(err)
+}
+
+func (s *source) sniffed(o ProcessOptions, limit int64) (b beginning, err error) {
 	l, err := s.inspect(o, limit)
 	if err != nil {
-		return format{}, err
+		return b, err
 	}
 	r, err := s.text(l, limit)
 	if err != nil {
-		return format{}, err
+		return b, err
 	}
-	beginning, err := s.head(r)
+	head, err := s.head(r)
 	if err != nil {
-		return format{}, err
+		return b, err
 	}
-	whole := len(beginning) <= sniffBytes
-	beginning = beginning[:min(len(beginning), sniffBytes)]
-	f, err := sniff(beginning, whole, l, o)
+	whole := len(head) <= sniffBytes
+	head = head[:min(len(head), sniffBytes)]
+	if b.format, err = sniff(head, whole, l, o); err != nil {
+		return b, err
+	}
 	if l.Kind == kindXLSX {
-		f.Titled, f.Width = f.Row, len(f.Header)
+		b.Titled, b.Width = b.Row, len(b.Header)
 	}
-	return f, err
+	b.sample, b.whole = sampled(head, whole, b.format)
+	return b, nil
 }
 
 // noText says of a cell, or of the name of a column, that it is no text in an encoding.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/internal/suggest"
 	"github.com/stratakit/strata/tenancy"
 )
@@ -32,99 +33,167 @@ func key(s string) string {
 	}, s)
 }
 
-// suggestTargets guesses what each column is for: one that is called as a target is, as in an
-// export, is that; then a spelling of a core column or of a field's key or label, and for the
-// address the only column that speaks of email.
-func suggestTargets(header []string, set *customfields.Set) ([]string, error) {
-	targets := make([]string, len(header))
-	taken := map[string]bool{}
-	assign := func(i int, target string) {
-		if targets[i] == "" && !taken[target] {
-			targets[i], taken[target] = target, true
-		}
-	}
-	known := targetNames(set)
-	for i, name := range header {
-		if slices.Contains(known, name) {
-			assign(i, name)
-		}
-	}
-	for i, name := range header {
-		for target, spellings := range coreNames {
-			if slices.Contains(spellings, key(name)) {
-				assign(i, target)
-			}
-		}
-		for _, f := range set.Fields {
-			if k := key(name); k != "" && (k == key(f.Key) || k == key(f.Label)) {
-				assign(i, fieldPrefix+f.Key)
-			}
-		}
-	}
-	if taken["email"] {
-		return targets, nil
-	}
-	var candidates []string
-	at := -1
-	for i, name := range header {
-		if k := key(name); targets[i] == "" && (strings.Contains(k, "email") || strings.HasSuffix(k, "mail")) {
-			candidates, at = append(candidates, name), i
-		}
-	}
-	switch len(candidates) {
-	case 1:
-		assign(at, "email")
-		return targets, nil
-	case 0:
-		return nil, &FileError{"no_email_column", fmt.Sprintf("no column looks like an email address among %s: call it \"email\", or say which one is with the mapping {\"<column>\": \"email\"}", list(header))}
-	}
-	return nil, &FileError{"no_email_column", fmt.Sprintf("several columns could be the email address: %s; call one \"email\", or say which one is with the mapping {\"<column>\": \"email\"}", list(candidates))}
+// columns is what the columns of a file become, while that is being decided.
+type columns struct {
+	header  []string
+	set     *customfields.Set
+	known   []string // what a column can be mapped to
+	targets []string // by column, "" for one that is free or ignored
+	apart   []bool   // by column: it is split
+	join    map[string][]int
+	more    []more
+	taken   map[string]bool // targets
+	wrong   tenancy.ValidationError
 }
 
-// parseMapping checks a mapping that was given: column name to target, nil to ignore.
-// Columns it does not mention are ignored.
-func parseMapping(header []string, mapping map[string]*string, set *customfields.Set) ([]string, error) {
-	targets := make([]string, len(header))
-	var v tenancy.ValidationError
-	for _, name := range slices.Sorted(mapKeys(mapping)) {
-		target := mapping[name]
-		i := slices.IndexFunc(header, func(h string) bool { return h == strings.TrimSpace(name) })
-		field := "mapping." + name
-		if i < 0 {
-			v.Fields = append(v.Fields, tenancy.FieldError{Field: field, Code: "unknown_column", Message: "the file has no such column", Suggestion: suggest.Closest(name, header)})
-			continue
-		}
-		if target == nil {
-			continue
-		}
-		known := targetNames(set)
-		switch {
-		case !slices.Contains(known, *target):
-			v.Fields = append(v.Fields, tenancy.FieldError{
-				Field: field, Value: *target, Code: "unknown_target", Message: "must be email, name, status, fields.<key> or null", Suggestion: suggest.Closest(*target, known),
-			})
-		case slices.Contains(targets, *target):
-			v.Fields = append(v.Fields, tenancy.FieldError{Field: field, Value: *target, Code: "duplicate", Message: "two columns cannot be the same thing"})
+// more is a target that no column has for itself: a constant, or a word of a column.
+type more struct {
+	Target   string `json:"target"`
+	Constant string `json:"constant,omitempty"` // not empty, or else:
+	Column   int    `json:"column,omitempty"`
+	Word     int    `json:"word,omitempty"` // of the column, counted from 0
+	Last     bool   `json:"last,omitempty"` // and all words that follow
+}
+
+func newColumns(header []string, set *customfields.Set, known []string) *columns {
+	return &columns{
+		header: header, set: set, known: known, targets: make([]string, len(header)), apart: make([]bool, len(header)),
+		join: map[string][]int{}, taken: map[string]bool{},
+	}
+}
+
+// free reports whether nothing is decided yet of a column.
+func (c *columns) free(i int) bool { return c.targets[i] == "" && !c.apart[i] }
+
+func (c *columns) add(field, value, code, message, suggestion string) {
+	c.wrong.Fields = append(c.wrong.Fields, tenancy.FieldError{Field: field, Value: fault.Shown(value), Code: code, Message: message, Suggestion: suggestion})
+}
+
+// column finds a column by its name, or says that there is none.
+func (c *columns) column(field, name string) (int, bool) {
+	i := slices.Index(c.header, strings.TrimSpace(name))
+	if i < 0 {
+		c.add(field, "", "unknown_column", "the file has no such column", suggest.Closest(name, c.header))
+	}
+	return i, i >= 0
+}
+
+// target takes a target, or says why it cannot be had.
+func (c *columns) target(field, target string) bool {
+	switch {
+	case !slices.Contains(c.known, target):
+		c.add(field, target, "unknown_target", "must be "+targetForms+" or null", suggest.Closest(target, c.known))
+	case c.taken[target]:
+		c.add(field, target, "duplicate", "two columns cannot be the same thing: a name or a text is made of several with options.join", "")
+	default:
+		c.taken[target] = true
+		return true
+	}
+	return false
+}
+
+const targetForms = "email, name, status, fields.<key>"
+
+// isText reports whether a target has free text, which can be joined and split.
+func (c *columns) isText(target string) bool {
+	return target == "name" || strings.HasPrefix(target, fieldPrefix) && kindOf(target, c.set) == customfields.Text
+}
+
+// given applies what the options say beside the mapping.
+func (c *columns) given(o ProcessOptions) {
+	for _, target := range slices.Sorted(mapKeys(o.Constants)) {
+		field := "options.constants." + target
+		switch value := o.Constants[target]; {
+		case !c.target(field, target):
+		case target == "email":
+			c.add(field, value, "not_allowed", "every row needs an address of its own", "")
+		case strings.TrimSpace(value) == "":
+			c.add(field, "", "required", "must have a value: leave the target out to say nothing", "")
 		default:
-			targets[i] = *target
+			c.more = append(c.more, more{Target: target, Constant: value})
 		}
 	}
-	if len(v.Fields) == 0 && !slices.Contains(targets, "email") {
-		v.Add("mapping", "no_email_column", "one column must be email")
+	for _, target := range slices.Sorted(mapKeys(o.Join)) {
+		c.joined("options.join."+target, target, o.Join[target])
 	}
-	return targets, v.OrNil()
+	for _, name := range slices.Sorted(mapKeys(o.Split)) {
+		c.split("options.split."+name, name, o.Split[name])
+	}
+}
+
+func (c *columns) joined(field, target string, names []string) {
+	if !c.target(field, target) {
+		return
+	}
+	if !c.isText(target) {
+		c.add(field, target, "not_allowed", "only name and text fields can be joined of several columns", "")
+		return
+	}
+	if len(names) < 2 {
+		c.add(field, "", "out_of_range", "must name the columns to join, two or more", "")
+	}
+	for _, name := range names {
+		switch i, ok := c.column(field, name); {
+		case !ok:
+		case !c.free(i):
+			c.add(field, name, "duplicate", "a column can be one thing only", "")
+		default:
+			c.targets[i], c.join[target] = target, append(c.join[target], i)
+		}
+	}
+}
+
+func (c *columns) split(field, name string, targets []string) {
+	i, ok := c.column(field, name)
+	switch {
+	case !ok:
+		return
+	case !c.free(i):
+		c.add(field, name, "duplicate", "a column can be one thing only", "")
+		return
+	case len(targets) < 2:
+		c.add(field, "", "out_of_range", "must name what the words become, two targets or more", "")
+		return
+	}
+	c.apart[i] = true
+	for word, target := range targets {
+		if !c.target(field, target) {
+			continue
+		}
+		if !c.isText(target) {
+			c.add(field, target, "not_allowed", "a column can be split into name and text fields only", "")
+		}
+		c.more = append(c.more, more{Target: target, Column: i, Word: word, Last: word == len(targets)-1})
+	}
+}
+
+// mapped applies a mapping that was given: column name to target, nil to ignore. Columns it does
+// not mention are ignored. It may repeat what the other options say.
+func (c *columns) mapped(mapping map[string]*string) {
+	for _, name := range slices.Sorted(mapKeys(mapping)) {
+		field, target := "mapping."+name, mapping[name]
+		i, ok := c.column(field, name)
+		switch {
+		case !ok || target == nil || *target == c.targets[i]:
+		case !c.free(i):
+			c.add(field, *target, "duplicate", "a column can be one thing only: options say another", "")
+		case c.target(field, *target):
+			c.targets[i] = *target
+		}
+	}
+	if len(c.wrong.Fields) == 0 && !c.taken["email"] {
+		c.wrong.Add("mapping", "no_email_column", "one column must be email")
+	}
 }
 
 // checkRequired refuses a mapping that leaves out a required field without a default: every
 // new row would fail.
-func checkRequired(targets []string, set *customfields.Set) error {
-	var v tenancy.ValidationError
-	for _, f := range set.Fields {
-		if f.Required && f.Default == nil && !slices.Contains(targets, fieldPrefix+f.Key) {
-			v.Fields = append(v.Fields, tenancy.FieldError{Field: "mapping", Value: fieldPrefix + f.Key, Code: "required", Message: "the field is required: map a column to it"})
+func (c *columns) checkRequired() {
+	for _, f := range c.set.Fields {
+		if target := fieldPrefix + f.Key; f.Required && f.Default == nil && !c.taken[target] {
+			c.add("mapping", target, "required", "the field is required: map a column to it", "")
 		}
 	}
-	return v.OrNil()
 }
 
 // targetNames are what a column can be mapped to.

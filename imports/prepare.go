@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/customfields"
@@ -13,8 +14,21 @@ import (
 // ProcessOptions say how to read a file. The zero value finds out by itself.
 type ProcessOptions struct {
 	// Mapping says what each column is: "email", "name", "status", "fields.<key>", or nil
-	// to ignore it. Without a Mapping the columns are recognised by their names.
+	// to ignore it. Without a Mapping the columns are recognised by their names and values.
 	Mapping map[string]*string
+	// Formats says how columns with dates or numbers are written, such as "DD/MM/YYYY" or
+	// "1.234,56"; a date may have a time after it. Default: found by looking at the first rows,
+	// once for a column. What they leave open is a warning, and is then read as DD/MM/YYYY, or
+	// with a decimal point.
+	Formats map[string]string
+	// Join says which columns make one name or text together, by its target, in this order
+	// and with a space between.
+	Join map[string][]string
+	// Split says what the words of a column become, by the column: each target gets one, and
+	// the last all that are left.
+	Split map[string][]string
+	// Constants are values that all rows have, by their targets, written as in a cell.
+	Constants map[string]string
 	// Delimiter is one of , ; | and tab. Empty: found by looking.
 	Delimiter string
 	// Encoding is the label of the encoding of a CSV file (WHATWG Encoding Standard, IANA),
@@ -26,6 +40,12 @@ type ProcessOptions struct {
 	// HeaderRow is the row with the names of the columns, the first being 1 and rows before it
 	// being passed over. 0: found by looking.
 	HeaderRow int
+	// CreateFields makes custom fields of columns for which there is none: of those that the
+	// Mapping maps to a fields.<key> that does not exist, and without a Mapping of all that
+	// nothing is known of. Their type is that of all values of the first rows, and text when in
+	// doubt. They are made before the file is read, all or none, and stay when nothing is
+	// committed. Errors then also: *billing.LimitError, customfields.ErrKeyTaken.
+	CreateFields bool
 	// Conflict is what happens to a recipient that is already there. Default Update.
 	Conflict Conflict
 }
@@ -56,10 +76,11 @@ func (im *Importer) Process(ctx context.Context, id ID, o ProcessOptions) (Impor
 	if err != nil {
 		return imp, err
 	}
-	p, err := im.plan(ctx, s.objectKey, attrs.Size, o, set)
+	p, set, err := im.plan(ctx, s.objectKey, attrs.Size, o, set)
 	if err != nil {
 		return imp, err
 	}
+	p.Created = append(s.plan.Created, p.Created...)
 	rawPlan, err := json.Marshal(p)
 	if err != nil {
 		return imp, err
@@ -92,8 +113,9 @@ func mayProcess(i Import) bool {
 	return i.Status == Pending || i.Status == Previewed || i.Status == Failed && i.Inserted+i.Updated == 0
 }
 
-// plan looks at the beginning of the file and decides how it will be read.
-func (im *Importer) plan(ctx context.Context, objectKey string, size int64, o ProcessOptions, set *customfields.Set) (plan, error) {
+// plan looks at the beginning of the file and decides how it will be read, with the fields there
+// are then.
+func (im *Importer) plan(ctx context.Context, objectKey string, size int64, o ProcessOptions, set *customfields.Set) (plan, *customfields.Set, error) {
 	switch o.Conflict {
 	case "":
 		o.Conflict = Update
@@ -101,24 +123,82 @@ func (im *Importer) plan(ctx context.Context, objectKey string, size int64, o Pr
 	default:
 		v := &tenancy.ValidationError{}
 		v.Add("options.conflict", "unknown_policy", "must be update, skip or fill_empty")
-		return plan{}, v
+		return plan{}, nil, v
 	}
-	f, err := im.source(ctx, objectKey, size, sniffBytes+1).begin(o, im.cfg.MaxFileSize)
+	begun, err := im.source(ctx, objectKey, size, sniffBytes+1).begin(o, im.cfg.MaxFileSize)
 	if err != nil {
+		return plan{}, nil, err
+	}
+	f, sample, whole := begun.format, begun.sample, begun.whole
+	var created []string
+	if o.CreateFields {
+		if set, created, err = im.withFields(ctx, f, sample, whole, o, set); err != nil {
+			return plan{}, nil, err
+		}
+	}
+	p, err := decide(f, sample, o, set)
+	p.Created = created
+	return p, set, err
+}
+
+// decide makes the plan for a file of a format, that begins with the rows of sample.
+func decide(f format, sample [][]string, o ProcessOptions, set *customfields.Set) (p plan, err error) {
+	p = plan{Format: f, Conflict: o.Conflict, Defaults: set.Defaults()}
+	c := newColumns(f.Header, set, targetNames(set))
+	if p.Suggestions, err = c.decide(o, sample); err != nil {
 		return plan{}, err
 	}
-	var targets []string
-	if o.Mapping != nil {
-		targets, err = parseMapping(f.Header, o.Mapping, set)
-	} else {
-		targets, err = suggestTargets(f.Header, set)
+	c.plan(&p, o.Formats, sample)
+	if len(c.wrong.Fields) == 0 {
+		c.checkRequired()
 	}
-	if err != nil {
+	if err := c.wrong.OrNil(); err != nil {
 		return plan{}, err
 	}
-	slots, err := slotsOf(targets, set)
-	if err != nil {
+	p.Warnings = append(p.Warnings, c.warn(p.Suggestions)...)
+	if p.Slots, err = slotsOf(p.Targets, set); err != nil {
 		return plan{}, err
 	}
-	return plan{Format: f, Targets: targets, Slots: slots, Conflict: o.Conflict, Defaults: set.Defaults()}, checkRequired(targets, set)
+	return p, checkConstants(p, set)
+}
+
+// decide gives the columns their targets: as o says, and otherwise by their names and values.
+func (c *columns) decide(o ProcessOptions, sample [][]string) ([]Suggestion, error) {
+	if c.given(o); o.Mapping != nil {
+		c.mapped(o.Mapping)
+	} else if len(c.wrong.Fields) == 0 {
+		return c.guess(sample)
+	}
+	return nil, nil
+}
+
+// withFields creates the fields that the file needs beside those of set, once it is known that
+// with them it can be read, and returns all of them and the new keys. A process that dies before
+// the import goes on has made fields that nothing is in, and that the next call finds.
+func (im *Importer) withFields(ctx context.Context, f format, sample [][]string, whole bool, o ProcessOptions, set *customfields.Set) (*customfields.Set, []string, error) {
+	c := newColumns(f.Header, set, targetNames(set))
+	suggestions, err := c.decide(o, sample)
+	if err != nil {
+		return nil, nil, err
+	}
+	fields := c.invent(o, suggestions, sample, whole)
+	if len(fields) == 0 {
+		return set, nil, nil
+	}
+	with, err := customfields.NewSet(set.Version, slices.Concat(set.Fields, fields))
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := decide(f, sample, o, with); err != nil {
+		return nil, nil, err
+	}
+	if err := im.createFields(ctx, fields); err != nil {
+		return nil, nil, err
+	}
+	keys := make([]string, len(fields))
+	for i, f := range fields {
+		keys[i] = f.Key
+	}
+	set, err = im.fields.Current(ctx)
+	return set, keys, err
 }

@@ -3,10 +3,14 @@ package imports
 import (
 	"context"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
 	"github.com/stratakit/strata/billing"
+	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -24,6 +28,7 @@ func (im *Importer) Preview(ctx context.Context, id ID) (Preview, error) {
 		return Preview{}, &StateError{id, imp.Status, "previewed"}
 	}
 	p := Preview{Import: imp, ValidRows: imp.New + imp.Changed + imp.Unchanged, ErrorRows: imp.Invalid, SampleData: []SampleRow{}, SampleErrors: []SampleRow{}}
+	p.Warnings = slices.Concat(p.Warnings, stored.plan.warnings(imp))
 	t, err := tenancy.DomainFrom(ctx)
 	if err != nil {
 		return Preview{}, err
@@ -56,13 +61,35 @@ func (im *Importer) Preview(ctx context.Context, id ID) (Preview, error) {
 	if imp.Status != Previewed { // what it committed is in the count already
 		return p, nil
 	}
+	if p.EstimatedSeconds, err = im.estimate(ctx, imp); err != nil {
+		return Preview{}, err
+	}
 	usage, err := im.limits.Usage(ctx)
 	if err != nil {
 		return Preview{}, err
 	}
 	r := usage.Resource(billing.ResourceRecipients)
 	p.Limit = &LimitBudget{Resource: r.Resource, Existing: r.Used + r.Reserved, Incoming: imp.New, Limit: r.Limit}
+	if p.Limit.Limit != nil {
+		p.Limit.Over = max(0, p.Limit.Existing+p.Limit.Incoming-*p.Limit.Limit)
+	}
 	return p, nil
+}
+
+// usualRate is how many rows a second are assumed where reading the file was over too soon to
+// tell.
+const usualRate = 10_000
+
+func (im *Importer) estimate(ctx context.Context, i Import) (seconds int64, err error) {
+	run, err := im.runner.Get(ctx, bulk.RunID(i.ID))
+	if err != nil {
+		return 0, err
+	}
+	rate := run.Rate
+	if rate < 1 {
+		rate = usualRate
+	}
+	return int64(math.Ceil(float64(i.New+i.Changed) / rate)), nil
 }
 
 func (im *Importer) sample(ctx context.Context, domain tenancy.DomainID, id ID, p plan, verdict string) (out []SampleRow, err error) {
@@ -72,8 +99,12 @@ func (im *Importer) sample(ctx context.Context, domain tenancy.DomainID, id ID, 
 		out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (s SampleRow, err error) {
 			var email, name, status *string
 			var staged map[string]any
-			if err := row.Scan(&s.Row, &s.Verdict, &email, &name, &status, &staged, &s.Errors, &s.DuplicateOf); err != nil {
+			var wrong []tenancy.FieldError
+			if err := row.Scan(&s.Row, &s.Verdict, &email, &name, &status, &staged, &wrong, &s.DuplicateOf); err != nil {
 				return s, err
+			}
+			for _, e := range wrong {
+				s.Errors = append(s.Errors, RowError{p.columnOf(e.Field), e})
 			}
 			if email != nil {
 				fields := map[string]any{}

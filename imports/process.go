@@ -113,7 +113,10 @@ func (w *processWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, er
 		if err := w.markDuplicates(ctx, tx); err != nil {
 			return bulk.Batch{}, err
 		}
-		return bulk.Batch{Cursor: w.cursor, Done: true}, w.markTaken(ctx, tx)
+		if err := w.markTaken(ctx, tx); err != nil {
+			return bulk.Batch{}, err
+		}
+		return bulk.Batch{Cursor: w.cursor, Done: true}, w.note(ctx, tx)
 	}
 	// PostgreSQL ends a transaction that stands idle for as long as a lease lasts.
 	c, err := w.ahead.next(ctx, func() error {

@@ -110,11 +110,15 @@ func leftOver(cells []string, columns int) string {
 // isReport reports whether a file with this header is an error report.
 func isReport(header []string) bool { return slices.Contains(header, reportErrors) }
 
+func isReportColumn(name string) bool {
+	return slices.Contains([]string{reportRow, reportErrors, reportSuggestions}, name)
+}
+
 // ownColumns are the columns of a file that are not those of a report.
 func ownColumns(header []string) []int {
 	own := make([]int, 0, len(header))
 	for i, name := range header {
-		if !slices.Contains([]string{reportRow, reportErrors, reportSuggestions}, name) {
+		if !isReportColumn(name) {
 			own = append(own, i)
 		}
 	}
@@ -157,20 +161,6 @@ func (im *Importer) reported(ctx context.Context, domain tenancy.DomainID, id ID
 			return nil
 		})
 	return out, len(out) == limit, err
-}
-
-// cells is a staged row in the columns of the file.
-func (p plan) cells(email, name, status *string, fields map[string]any) []string {
-	cells := make([]string, len(p.Targets))
-	values := p.values(fields)
-	for i, target := range p.Targets {
-		if core := map[string]*string{"email": email, "name": name, "status": status}[target]; core != nil {
-			cells[i] = *core
-		} else {
-			cells[i] = cellText(values[i])
-		}
-	}
-	return cells
 }
 
 // cellText is a normalised value as Field.Text reads it.

@@ -7,40 +7,31 @@ import (
 
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/internal/formula"
-	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
 )
 
 // judge turns records into staged rows by a plan.
 type judge struct {
-	targets []target
-	header  []string
+	columns []string // what errors call the columns
+	inputs  []input
 	noText  string // what is said of a cell that is none
 }
 
-// target is what one column is for.
-type target struct {
-	name  string              // in errors
-	core  string              // "email", "name" or "status"
-	field *customfields.Field // or this; with neither the column is ignored
-	json  []byte              // `"slot":` of the field
-}
-
+// newJudge returns ErrFieldsChanged for a plan that has a field which set has not.
 func newJudge(p plan, set *customfields.Set) (*judge, error) {
-	j := &judge{header: p.Format.Header, targets: make([]target, len(p.Targets)), noText: noText(p.Format.Encoding)}
+	j := &judge{columns: make([]string, len(p.Format.Header)), noText: noText(p.Format.Encoding)}
 	for i, t := range p.Targets {
-		fieldKey, isField := strings.CutPrefix(t, fieldPrefix)
-		switch {
-		case t == "":
-			j.targets[i].name = j.header[i]
-		case !isField:
-			j.targets[i].name, j.targets[i].core = t, t
-		default:
-			f := set.Field(fieldKey)
-			if f == nil {
-				return nil, ErrFieldsChanged
+		in, err := newInput(p, i, set)
+		if err != nil {
+			return nil, err
+		}
+		if i < len(j.columns) {
+			if j.columns[i] = in.name; t == "" {
+				j.columns[i] = p.Format.Header[i]
 			}
-			j.targets[i] = target{name: "customFields." + fieldKey, field: f, json: append(customfields.AppendValue(nil, f.Slot), ':')}
+		}
+		if joined := p.Join[t]; t != "" && (len(joined) == 0 || joined[0] == i) {
+			j.inputs = append(j.inputs, in)
 		}
 	}
 	return j, nil
@@ -53,10 +44,8 @@ func (j *judge) row(rec record) []any {
 	if rec.err != nil {
 		return invalid(rec, []tenancy.FieldError{{Field: "row", Code: "bad_csv", Message: reason(rec.err)}})
 	}
-	for i, cell := range rec.cells {
-		rec.cells[i] = formula.Unescape(cell)
-	}
-	if have, want := len(rec.cells), len(j.targets); have != want {
+	unescape(rec.cells)
+	if have, want := len(rec.cells), len(j.columns); have != want {
 		code, hint := "missing_columns", "a cell or a delimiter is missing"
 		if have > want {
 			code, hint = "extra_columns", "a cell with the delimiter in it must be quoted"
@@ -64,61 +53,35 @@ func (j *judge) row(rec record) []any {
 		return invalid(rec, []tenancy.FieldError{{Field: "row", Code: code, Message: fmt.Sprintf("has %d cells, the header has %d: %s", have, want, hint)}})
 	}
 	var wrong problems
-	var email, norm string
-	var name, status any // nil: the file says nothing, so an existing recipient keeps its own
-	fields := make([]byte, 0, 256)
-	fields = append(fields, '{')
-	for i := range j.targets {
-		t, cell := &j.targets[i], rec.cells[i]
-		if problem := cellProblem(t.name, cell); problem != nil {
-			if t.core != "" || t.field != nil {
-				wrong.add(*problem)
-			}
+	for i, cell := range rec.cells {
+		if !storable(cell) && cellProblem("", cell) == nil { // also in a column that is ignored: the file is not what it seems
+			wrong.add(tenancy.FieldError{Field: j.columns[i], Code: "invalid_text", Message: j.noText})
+		}
+	}
+	row := staged{fields: append(make([]byte, 0, 256), '{')}
+	for i := range j.inputs {
+		in := &j.inputs[i]
+		if problem := in.unreadable(rec.cells); problem != nil {
+			wrong.add(*problem)
 			continue
 		}
-		if !storable(cell) { // also in a column that is ignored: the file is not what it seems
-			wrong.add(tenancy.FieldError{Field: t.name, Code: "invalid_text", Message: j.noText})
+		if len(wrong.first) > 0 && !in.storable(rec.cells) { // which has been said
 			continue
 		}
-		var problem *tenancy.FieldError
-		switch t.core {
-		case "email":
-			email = strings.TrimSpace(cell)
-			norm, problem = recipients.NormalizeEmail(cell)
-		case "name":
-			var s string
-			if s, problem = recipients.NormalizeName(cell); s != "" {
-				name = s
-			}
-		case "status":
-			if strings.TrimSpace(cell) != "" {
-				var s recipients.Status
-				s, problem = recipients.NormalizeStatus(cell)
-				status = string(s)
-			}
-		default:
-			if t.field == nil {
-				continue
-			}
-			var value any
-			if value, problem = t.field.Text(cell); problem == nil && value == nil && t.field.Required && t.field.Default == nil {
-				problem = &tenancy.FieldError{Field: t.name, Code: "required", Message: "must have a value"}
-			}
-			if value != nil {
-				if len(fields) > 1 {
-					fields = append(fields, ',')
-				}
-				fields = customfields.AppendValue(append(fields, t.json...), value)
-			}
-		}
-		if problem != nil {
+		if problem := in.put(&row, rec.cells); problem != nil {
 			wrong.add(*problem)
 		}
 	}
 	if len(wrong.first) > 0 {
 		return invalid(rec, wrong.all())
 	}
-	return []any{rec.row, email, norm, name, status, append(fields, '}'), nil, nil}
+	return []any{rec.row, row.email, row.norm, row.name, row.status, append(row.fields, '}'), nil, nil}
+}
+
+func unescape(cells []string) {
+	for i, cell := range cells {
+		cells[i] = formula.Unescape(cell)
+	}
 }
 
 // problems collects what is wrong with a row: the first of them, and how many more.

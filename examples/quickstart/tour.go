@@ -88,7 +88,7 @@ func importFile(ctx context.Context, s *strata.Strata, sc scenario, input io.Rea
 	if err != nil {
 		return err
 	}
-	show(preview)
+	show(os.Stdout, preview)
 	start := time.Now()
 	if _, err = s.Imports.Commit(ctx, imp.ID); err != nil {
 		return err
@@ -111,27 +111,6 @@ func importFile(ctx context.Context, s *strata.Strata, sc scenario, input io.Rea
 		return fmt.Errorf("the import is %s and accounts for %d of %d rows: %s", imp.Status, sum, imp.TotalRows, imp.Error)
 	}
 	return nil
-}
-
-func show(p imports.Preview) {
-	fmt.Printf("\nPreview of %s: %d rows\n", p.FileName, p.TotalRows)
-	for _, line := range []struct {
-		what string
-		n    int64
-	}{{"new", p.New}, {"update", p.Changed}, {"unchanged", p.Unchanged}, {"duplicate", p.Duplicate}, {"invalid", p.Invalid}} {
-		fmt.Printf("  %-10s %8d\n", line.what, line.n)
-	}
-	for _, row := range p.SampleErrors {
-		var problems []string
-		for _, e := range row.Errors {
-			value := ""
-			if e.Value != "" {
-				value = fmt.Sprintf(" %q", e.Value)
-			}
-			problems = append(problems, e.Field+value+" "+e.Message)
-		}
-		fmt.Printf("  row %d: %s\n", row.Row, strings.Join(problems, "; "))
-	}
 }
 
 // follow shows the progress of a run until it ends: a bar on a terminal, else a line for

@@ -22,13 +22,20 @@ import (
 type API struct {
 	importer *imports.Importer
 	local    *imports.LocalStore
+	guard    *access.Guard
 }
 
 var _ web.API = (*API)(nil)
 
 // New returns the routes over importer. local receives the uploads when files are kept
-// in a directory; nil when clients upload to an object store.
-func New(importer *imports.Importer, local *imports.LocalStore) *API { return &API{importer, local} }
+// in a directory; nil when clients upload to an object store. guard says who may have custom
+// fields created; nil goes by the built-in role that the product says an actor has.
+func New(importer *imports.Importer, local *imports.LocalStore, guard *access.Guard) *API {
+	if guard == nil {
+		guard = access.RolesOnly(nil)
+	}
+	return &API{importer, local, guard}
+}
 
 // UploadPath is where uploads to a LocalStore are received, below the server's prefix.
 const UploadPath = imports.FilesPath
@@ -48,21 +55,12 @@ type processRequest struct {
 		Conflict  imports.Conflict `json:"conflict" enum:"update,skip,fill_empty"`
 		Sheet     string           `json:"sheet"`
 
-		// What is not there yet may be said to be not wanted.
-		CreateFields bool `json:"createFields"`
+		Formats      map[string]string   `json:"formats"`
+		Join         map[string][]string `json:"join"`
+		Split        map[string][]string `json:"split"`
+		Constants    map[string]string   `json:"constants"`
+		CreateFields bool                `json:"createFields"`
 	} `json:"options"`
-}
-
-// check refuses what no file is read with.
-func (p processRequest) check() error {
-	var wrong []web.FieldError
-	if p.Options.CreateFields {
-		wrong = append(wrong, web.FieldError{Field: "options.createFields", Code: "not_supported", Message: "must be false: create the custom fields first, then process the file"})
-	}
-	if len(wrong) > 0 {
-		return web.Invalid(wrong...)
-	}
-	return nil
 }
 
 type state struct {
@@ -165,12 +163,15 @@ func (a *API) process(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	if err := in.check(); err != nil {
-		return err
-	}
 	o := in.Options
+	if o.CreateFields { // which is more than to manage recipients
+		if err := a.guard.Require(r.Context(), access.FieldsManage); err != nil {
+			return err
+		}
+	}
 	imp, err := a.importer.Process(r.Context(), importID, imports.ProcessOptions{
 		Mapping: in.Mapping, Delimiter: o.Delimiter, Encoding: o.Encoding, Sheet: o.Sheet, HeaderRow: o.HeaderRow, Conflict: o.Conflict,
+		Formats: o.Formats, Join: o.Join, Split: o.Split, Constants: o.Constants, CreateFields: o.CreateFields,
 	})
 	if err != nil {
 		return err

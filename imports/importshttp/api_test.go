@@ -49,7 +49,7 @@ func open(t *testing.T) *world {
 	t.Cleanup(func() { _ = local.Bucket.Close() })
 	w.s, err = strata.New(t.Context(), w.Pool, w.Redis, &strata.Config{Bucket: local.Bucket, Imports: imports.Config{MaxFileSize: 1 << 20}, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
-	w.api = w.Serve(t, nil, importshttp.New(w.s.Imports, local), bulkhttp.New(w.s.Runner))
+	w.api = w.Serve(t, nil, importshttp.New(w.s.Imports, local, w.s.Guard), bulkhttp.New(w.s.Runner))
 	w.server.Config.Handler = w.api.Handler
 	w.server.Start()
 	t.Cleanup(func() { require.NoError(t, w.s.Stop(context.Background())) })
@@ -253,13 +253,13 @@ func TestPreviewCommitAndReport(t *testing.T) {
 	p := decode[map[string]any](t, w.do(t, "a", "GET", job+"/preview", ""), 200)
 	require.Subset(t, p, map[string]any{
 		"jobId": path.Base(job), "status": "preview", "totalRows": 4.0, "validRows": 2.0, "errorRows": 1.0, "new": 1.0, "update": 1.0, "unchanged": 0.0, "duplicate": 1.0,
-		"limit": map[string]any{"resource": "recipients", "existing": 1.0, "incoming": 1.0, "limit": nil},
+		"limit": map[string]any{"resource": "recipients", "existing": 1.0, "incoming": 1.0, "limit": nil, "over": 0.0},
 	})
 	last := map[string]any{"email": "new@example.com", "name": "Last", "customFields": map[string]any{}}
 	require.Contains(t, p["sampleData"], map[string]any{"row": 5.0, "verdict": "new", "data": last})
 	require.Len(t, p["sampleErrors"], 1)
 	rec := w.do(t, "a", "GET", job+"/preview", "")
-	require.Contains(t, rec.Body.String(), `"sampleErrors":[{"row":4,"verdict":"invalid","errors":[{"field":"email",`)
+	require.Contains(t, rec.Body.String(), `"sampleErrors":[{"row":4,"verdict":"invalid","errors":[{"column":"email","field":"email",`)
 	rec = w.do(t, "a", "GET", job+"/errors.csv", "")
 	require.Equal(t, "text/csv; charset=utf-8", rec.Header().Get("Content-Type"))
 	require.Equal(t, `attachment; filename="errors.csv"`, rec.Header().Get("Content-Disposition"))
@@ -307,6 +307,7 @@ func TestCommitOverThePlan(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 1, n)
 	preview := decode[map[string]any](t, w.do(t, "a", "GET", job+"/preview", ""), 200)
+	budget["over"] = 1.0
 	require.Equal(t, []any{"preview", budget}, []any{preview["status"], preview["limit"]}, "nothing is written or held")
 }
 
@@ -316,7 +317,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 	require.NoError(t, w.s.Start(t.Context()))
 	job := w.upload(t, "email\nsecret@example.com\nbad\n")
 	w.work(t, job, "process", imports.Validating)
-	for _, rt := range importshttp.New(w.s.Imports, nil).Routes() {
+	for _, rt := range importshttp.New(w.s.Imports, nil, nil).Routes() {
 		target := strings.NewReplacer("{domainID}", w.A.DomainID.String(), "{jobID}", path.Base(job)).Replace(rt.Path)
 		refused(t, w.do(t, "", rt.Method, target, ""), 401, "unauthenticated")
 		want := map[string]int{"GET": 200, "POST": 403}[rt.Method]

@@ -54,7 +54,7 @@ func open(t *testing.T, limit int) *world {
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.s.Stop(context.Background())) })
-	w.api = w.Serve(t, nil, exportshttp.New(w.s.Exports, w.local), importshttp.New(w.s.Imports, w.local), bulkhttp.New(w.s.Runner))
+	w.api = w.Serve(t, nil, exportshttp.New(w.s.Exports, w.local), importshttp.New(w.s.Imports, w.local, w.s.Guard), bulkhttp.New(w.s.Runner))
 	for _, email := range []string{"ada@example.com", "bo@example.com"} {
 		_, err := w.s.Recipients.Create(w.A.Ctx, recipients.New{Email: email})
 		require.NoError(t, err)

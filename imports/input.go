@@ -1,0 +1,187 @@
+package imports
+
+import (
+	"strings"
+
+	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/internal/fault"
+	"github.com/stratakit/strata/recipients"
+	"github.com/stratakit/strata/tenancy"
+)
+
+// staged is a row on its way into staging.
+type staged struct {
+	email, norm  string
+	name, status any    // nil: the file says nothing, so an existing recipient keeps its own
+	fields       []byte // a JSON object without its end
+}
+
+// input is one thing that a record says of a recipient.
+type input struct {
+	name     string              // in errors
+	core     string              // "email", "name" or "status"
+	field    *customfields.Field // or this
+	json     []byte              // `"slot":` of the field
+	notation notation            // nil: as Field.Text reads it
+	columns  []int               // where the text stands, joined by spaces; or else:
+	more     more
+}
+
+// newInput returns the input for the target i of a plan.
+func newInput(p plan, i int, set *customfields.Set) (in input, err error) {
+	target := p.Targets[i]
+	if fieldKey, isField := strings.CutPrefix(target, fieldPrefix); !isField {
+		in.name, in.core = target, target
+	} else if in.field = set.Field(fieldKey); in.field == nil {
+		return in, ErrFieldsChanged
+	} else {
+		in.name, in.json = "customFields."+fieldKey, append(customfields.AppendValue(nil, in.field.Slot), ':')
+	}
+	if n := p.notation(i); n != nil && n.name() != isoDate && n.name() != plainNumber {
+		in.notation = n
+	}
+	switch m := i - len(p.Format.Header); {
+	case m >= 0:
+		in.more = p.More[m]
+	case len(p.Join[target]) > 0:
+		in.columns = p.Join[target]
+	default:
+		in.columns = []int{i}
+	}
+	return in, nil
+}
+
+// text is what the record says, as it is written there.
+func (in *input) text(cells []string) string {
+	switch {
+	case len(in.columns) == 1:
+		return cells[in.columns[0]]
+	case in.more.Constant != "":
+		return in.more.Constant
+	case len(in.columns) == 0:
+		return word(cells[in.more.Column], in.more.Word, in.more.Last)
+	}
+	parts := make([]string, 0, len(in.columns))
+	for _, c := range in.columns {
+		if part := strings.TrimSpace(cells[c]); part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
+// word is the nth word of a text, or what begins there.
+func word(text string, n int, last bool) string {
+	words := strings.Fields(text)
+	switch {
+	case n >= len(words):
+		return ""
+	case last:
+		return strings.Join(words[n:], " ")
+	}
+	return words[n]
+}
+
+// unreadable says what is wrong with a cell that a workbook has no text in.
+func (in *input) unreadable(cells []string) *tenancy.FieldError {
+	for _, c := range in.columns {
+		if problem := cellProblem(in.name, cells[c]); problem != nil {
+			return problem
+		}
+	}
+	if len(in.columns) == 0 && in.more.Constant == "" {
+		return cellProblem(in.name, cells[in.more.Column])
+	}
+	return nil
+}
+
+// storable reports whether PostgreSQL can hold all that the input is made of.
+func (in *input) storable(cells []string) bool {
+	for _, c := range in.columns {
+		if !storable(cells[c]) {
+			return false
+		}
+	}
+	return len(in.columns) > 0 || in.more.Constant != "" || storable(cells[in.more.Column])
+}
+
+// put adds to a row what a record says, or returns what is wrong with that.
+func (in *input) put(row *staged, cells []string) (problem *tenancy.FieldError) {
+	text := in.text(cells)
+	switch in.core {
+	case "email":
+		row.email = strings.TrimSpace(text)
+		row.norm, problem = recipients.NormalizeEmail(text)
+	case "name":
+		var s string
+		if s, problem = recipients.NormalizeName(text); s != "" {
+			row.name = s
+		}
+	case "status":
+		if strings.TrimSpace(text) != "" {
+			var s recipients.Status
+			s, problem = recipients.NormalizeStatus(text)
+			row.status = string(s)
+		}
+	default:
+		return in.putField(row, text)
+	}
+	return problem
+}
+
+func (in *input) putField(row *staged, text string) *tenancy.FieldError {
+	written := text
+	if in.notation != nil && strings.TrimSpace(text) != "" {
+		var ok bool
+		if text, ok = in.notation.read(text); !ok {
+			return in.misread(written)
+		}
+	}
+	value, problem := in.field.Text(text)
+	if problem == nil && value == nil && in.field.Required && in.field.Default == nil {
+		problem = &tenancy.FieldError{Field: in.name, Code: "required", Message: "must have a value"}
+	}
+	if problem != nil {
+		if problem.Value != "" {
+			problem.Value = fault.Shown(strings.TrimSpace(written))
+		}
+		return in.suggest(problem, written)
+	}
+	if value == nil {
+		return nil
+	}
+	if len(row.fields) > 1 {
+		row.fields = append(row.fields, ',')
+	}
+	row.fields = customfields.AppendValue(append(row.fields, in.json...), value)
+	return nil
+}
+
+// misread says that a cell is not written as its column is.
+func (in *input) misread(written string) *tenancy.FieldError {
+	what, code := "date", "invalid_date"
+	if in.field.Type == customfields.Number {
+		what, code = "number", "invalid_number"
+	}
+	return in.suggest(&tenancy.FieldError{
+		Field: in.name, Value: fault.Shown(strings.TrimSpace(written)), Code: code, Message: "must be a " + what + " written as " + in.notation.name() + ", as the column is",
+	}, written)
+}
+
+// suggest adds how a date or number that is written in another way would be written as its
+// column is.
+func (in *input) suggest(problem *tenancy.FieldError, written string) *tenancy.FieldError {
+	if problem.Suggestion != "" || problem.Code != "invalid_date" && problem.Code != "invalid_number" {
+		return problem
+	}
+	n := in.notation
+	switch {
+	case n != nil:
+	case in.field.Type == customfields.Date:
+		n = isoNotation{}
+	default:
+		n = numberNotation{decimal: "."}
+	}
+	problem.Suggestion = otherwise(n, in.field.Type, written)
+	return problem
+}
