@@ -52,10 +52,7 @@ const maxLabel = 200
 
 // freeKey makes a key of a column's name, which no field has.
 func freeKey(name string, column int, taken []string) string {
-	var words []string
-	for _, word := range strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') }) {
-		words = append(words, word)
-	}
+	words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
 	base := strings.Join(words, "_")
 	if base == "" || base[0] < 'a' {
 		base = fmt.Sprintf("column_%d", column+1)

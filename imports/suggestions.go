@@ -181,11 +181,6 @@ func (g *guess) maybe(i int, name string) (target, why string) {
 	if near := suggest.Closest(key(name), slices.Sorted(mapKeys(spelled))); near != "" {
 		return spelled[near], "it is called nearly so"
 	}
-	for _, t := range g.known {
-		if open(t) && strings.HasSuffix(t, ".phone") && g.share(i, isPhone) >= mostly {
-			return t, "its values are phone numbers"
-		}
-	}
 	for _, f := range g.set.Fields {
 		isOption := func(cell string) bool { return slices.Contains(f.Options, cell) }
 		if t := fieldPrefix + f.Key; f.Type == customfields.Select && open(t) && g.share(i, isOption) == 1 {
@@ -215,23 +210,6 @@ func (g *guess) share(column int, is func(cell string) bool) float64 {
 func isAddress(cell string) bool {
 	_, problem := recipients.NormalizeEmail(cell)
 	return problem == nil
-}
-
-// isPhone is a guess: + or 0, and then digits enough with what stands between them.
-func isPhone(cell string) bool {
-	if cell == "" || !strings.ContainsRune("+0(", rune(cell[0])) {
-		return false
-	}
-	digits := 0
-	for _, r := range cell {
-		switch {
-		case r >= '0' && r <= '9':
-			digits++
-		case !strings.ContainsRune("+()-./ ", r):
-			return false
-		}
-	}
-	return digits >= 7 && digits <= 15
 }
 
 func (g *guess) names(columns []int) []string {

@@ -86,7 +86,11 @@ func NormalizeEmail(s string) (string, *tenancy.FieldError) {
 	n, err := emailaddr.Normalize(s)
 	if err != nil {
 		e := &tenancy.FieldError{Field: "email", Value: fault.Shown(s), Code: "invalid_email", Message: err.Error()}
-		if fixed := strings.NewReplacer(",", ".", " ", "", ";", "").Replace(s); fixed != s {
+		fixed := s
+		if _, inside, ok := strings.Cut(fixed, "<"); ok { // Ada <ada@example.com>
+			fixed, _, _ = strings.Cut(inside, ">")
+		}
+		if fixed = strings.TrimSuffix(strings.NewReplacer(",", ".", " ", "", ";", "").Replace(fixed), "."); fixed != s {
 			if _, err := emailaddr.Normalize(fixed); err == nil {
 				e.Suggestion = fixed
 			}

@@ -104,7 +104,7 @@ func TestProgram(t *testing.T) {
 		want    string
 	}{
 		"PNG":             {[]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"), "this is an image: save it as CSV (UTF-8) and import that"},
-		"Excel":           {workbook(t), "this is an Excel or zip file: save it as CSV (UTF-8) and import that"},
+		"Excel":           {workbook(t), "this is an Office file, and no workbook with sheets in XML: save the list as XLSX or CSV (UTF-8) and import that"},
 		"empty":           {nil, "the file is empty: it needs a header and rows"},
 		"blank lines":     {[]byte("\n\n"), "the file holds blank lines only: it needs a header and rows"},
 		"header only":     {[]byte("email,name\n"), "the file has a header and no rows: add one row per recipient"},

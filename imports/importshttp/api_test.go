@@ -20,6 +20,7 @@ import (
 
 	"github.com/stratakit/strata"
 	"github.com/stratakit/strata/bulk/bulkhttp"
+	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/imports/importshttp"
 	"github.com/stratakit/strata/internal/dbtest"
@@ -27,6 +28,8 @@ import (
 	"github.com/stratakit/strata/internal/web"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
+	"github.com/stratakit/strata/tenancy/access"
+	"github.com/stratakit/strata/tenancy/tenancyhttp"
 )
 
 func TestMain(m *testing.M) { dbtest.Main(m) }
@@ -49,7 +52,7 @@ func open(t *testing.T) *world {
 	t.Cleanup(func() { _ = local.Bucket.Close() })
 	w.s, err = strata.New(t.Context(), w.Pool, w.Redis, &strata.Config{Bucket: local.Bucket, Imports: imports.Config{MaxFileSize: 1 << 20}, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
-	w.api = w.Serve(t, nil, importshttp.New(w.s.Imports, local, w.s.Guard), bulkhttp.New(w.s.Runner))
+	w.api = w.Serve(t, &tenancyhttp.Config{Guard: w.s.Guard}, importshttp.New(w.s.Imports, local, w.s.Guard), bulkhttp.New(w.s.Runner))
 	w.server.Config.Handler = w.api.Handler
 	w.server.Start()
 	t.Cleanup(func() { require.NoError(t, w.s.Stop(context.Background())) })
@@ -216,10 +219,6 @@ func TestProcessRefuses(t *testing.T) {
 		{`{"mapping":`, 400, "malformed"},
 		{`{"options":{"sheets":1}}`, 400, "unknown_field", "sheets unknown_field"},
 		{`{"options":{"encoding":"latin"}}`, 422, "validation_failed", "options.encoding unknown_encoding"},
-		{
-			`{"options":{"encoding":"latin1","sheet":"People","createFields":true}}`, 422, "validation_failed",
-			"options.createFields not_supported",
-		},
 		{`{"options":{"sheet":"People"}}`, 422, "validation_failed", "options.sheet not_supported"},
 		{`{"options":{"createFields":"no"}}`, 422, "validation_failed", "options.createFields wrong_type"},
 		{`{"options":{"conflict":"merge"}}`, 422, "validation_failed", "options.conflict unknown_policy"},
@@ -284,6 +283,42 @@ func TestPreviewCommitAndReport(t *testing.T) {
 	require.Equal(t, `attachment; filename="undo.csv"`, rec.Header().Get("Content-Disposition"))
 	require.Equal(t, "recipientId,email,change,code,message\n"+page.Items[0].ID.String()+",new@example.com,inserted,edited,the recipient was changed since\n", rec.Body.String())
 	refused(t, w.do(t, "a", "POST", job+"/undo", ""), 409, "wrong_state", "undone")
+}
+
+func TestOptionsOfColumns(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	require.NoError(t, w.s.Start(t.Context()))
+	_, err := w.s.Fields.Create(w.A.Ctx, customfields.Field{Key: "born", Type: customfields.Date})
+	require.NoError(t, err)
+	job := w.upload(t, "email,First,Second,born,Seats\nada@example.com,Ada,Berg,03/04/26,7\n")
+	rec := w.do(t, "a", "POST", job+"/process", `{"options":{"formats":{"born":"MM/DD/YY"},"join":{"name":["First","Second"]},"constants":{"status":"inactive"},"createFields":true}}`)
+	require.Equal(t, 202, rec.Code, rec.Body.String())
+	require.Eventually(t, func() bool {
+		return decode[web.Data[imports.Import]](t, w.do(t, "a", "GET", job, ""), 200).Data.Status == imports.Previewed
+	}, time.Minute, 5*time.Millisecond)
+	p := decode[map[string]any](t, w.do(t, "a", "GET", job+"/preview", ""), 200)
+	require.Subset(t, p, map[string]any{
+		"formats": map[string]any{"born": "MM/DD/YY", "Seats": "1234.56"}, "join": map[string]any{"name": []any{"First", "Second"}},
+		"constants": map[string]any{"status": "inactive"}, "createdFields": []any{"seats"},
+	})
+	require.Equal(t, map[string]any{"email": "ada@example.com", "name": "Ada Berg", "status": "inactive", "customFields": map[string]any{"born": "2026-03-04T00:00:00.000000Z", "seats": 7.0}},
+		p["sampleData"].([]any)[0].(map[string]any)["data"])
+}
+
+// Who may import may not have fields made: that is a permission of its own.
+func TestCreatingFieldsNeedsItsPermission(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	_, err := w.s.Access.CreateRole(w.A.CompanyCtx, access.Role{Key: "importer", Level: access.LevelWorkspace, Permissions: []access.Permission{access.RecipientsRead, access.RecipientsManage}})
+	require.NoError(t, err)
+	w.api.Actors["importer"] = tenancy.Actor{ID: "imp", Type: tenancy.ActorUser, CompanyID: w.A.CompanyID, Role: "importer"}
+	job := w.upload(t, "email,Seats\nada@example.com,7\n")
+	refused(t, w.do(t, "importer", "POST", job+"/process", `{"options":{"createFields":true}}`), 403, "forbidden")
+	set, err := w.s.Fields.Current(w.A.Ctx)
+	require.NoError(t, err)
+	require.Empty(t, set.Fields)
+	require.Equal(t, 202, w.do(t, "importer", "POST", job+"/process", `{}`).Code)
 }
 
 func TestCommitOverThePlan(t *testing.T) {
