@@ -44,13 +44,18 @@ type world struct {
 
 func open(t *testing.T) *world {
 	t.Helper()
+	return openWith(t, imports.Config{MaxFileSize: 1 << 20})
+}
+
+func openWith(t *testing.T, cfg imports.Config) *world {
+	t.Helper()
 	w := &world{Env: tenancytest.Open(t), server: httptest.NewUnstartedServer(nil)}
 	w.base = "/domains/" + w.A.DomainID.String() + "/recipients/imports"
 	uploads := &url.URL{Scheme: "http", Host: w.server.Listener.Addr().String(), Path: importshttp.UploadPath}
 	local, err := imports.OpenLocal(t.TempDir(), uploads, bytes.Repeat([]byte("s"), 32))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = local.Bucket.Close() })
-	w.s, err = strata.New(t.Context(), w.Pool, w.Redis, &strata.Config{Bucket: local.Bucket, Imports: imports.Config{MaxFileSize: 1 << 20}, Log: slog.New(slog.DiscardHandler)})
+	w.s, err = strata.New(t.Context(), w.Pool, w.Redis, &strata.Config{Bucket: local.Bucket, Imports: cfg, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	w.api = w.Serve(t, &tenancyhttp.Config{Guard: w.s.Guard}, importshttp.New(w.s.Imports, local, w.s.Guard), bulkhttp.New(w.s.Runner))
 	w.server.Config.Handler = w.api.Handler

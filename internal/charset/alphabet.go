@@ -55,15 +55,19 @@ var alphabets = []struct {
 // is anything else.
 func alphabet(sample []byte) (name string, sure bool) {
 	best := -1.0
-	decoded := map[string]string{}
+	decoded := map[string]string{} // by code page
+	first := map[string]string{}   // code page in which it says so: of several that do, the frequent one
 	for _, a := range alphabets {
 		text, ok := decoded[a.name]
 		if !ok {
 			text = string(Decode(sample, a.name))
 			decoded[a.name] = text
+			if first[text] == "" {
+				first[text] = a.name
+			}
 		}
 		if f := fit(text, a.letters, a.mixed); f > best+1e-9 {
-			best, name = f, a.name
+			best, name = f, first[text]
 		}
 	}
 	return name, best > 0.8

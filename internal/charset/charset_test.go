@@ -80,6 +80,7 @@ func TestDetectOfMixedText(t *testing.T) {
 		"email,name\n" + strings.Repeat(good, 9) + strings.Repeat(bad, 10):               "windows-1252",
 		"email,name\n" + strings.Repeat("c@example.com,C\n", 9) + strings.Repeat(bad, 3): "utf-8",
 		"email,name\n" + strings.Repeat("c@example.com,C\n", 9) + strings.Repeat(bad, 4): "windows-1252",
+		"email,n\xf6m\n" + strings.Repeat("a@example.com,\xf6\n", 9):                     "windows-1252", // as it would be in others
 		"email,pr\xe9nom\n" + good: "windows-1252",
 		"email,prénom\na@example.com,\xe9\nb@example.com,\xe9\n" + strings.Repeat(good, 8) + "c@example.com,Jos\xc3": "utf-8",
 	} {

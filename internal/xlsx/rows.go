@@ -80,10 +80,15 @@ func (w *Workbook) Rows(i int) (*Rows, error) {
 }
 
 // Next returns the next row that has something in it, or io.EOF after the last when the sheet
-// is whole. Any other error is an *Error, and is returned again.
+// and the strings it shares with others are whole. Any other error is an *Error, and is returned again.
 func (r *Rows) Next() (Row, error) {
 	for r.err == nil {
 		row, err := r.next()
+		if errors.Is(err, io.EOF) && r.w.shared != nil && r.row > 0 {
+			if damage := r.w.shared.finish(); damage != nil {
+				err = fmt.Errorf("the shared strings: %w", damage)
+			}
+		}
 		if err != nil {
 			if r.err = err; !errors.Is(err, io.EOF) {
 				r.err = &Error{Part: r.sheet.part, Sheet: r.sheet.Name, Row: r.row, Err: err}

@@ -103,6 +103,17 @@ func (s *shared) more() error {
 	}
 }
 
+// finish reads what no cell needed: what is damaged may show only at the end, as the checksum
+// of a file in a zip file does.
+func (s *shared) finish() error {
+	for !s.ended {
+		if err := s.more(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (s *shared) add(text []byte) (err error) {
 	if s.text == nil && len(s.data)+len(text)+4*len(s.ends) <= s.memory {
 		s.data = append(s.data, text...)

@@ -57,6 +57,10 @@ func read(file []byte, sheet int) (rows []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	return rowsOf(w, sheet)
+}
+
+func rowsOf(w *xlsx.Workbook, sheet int) (rows []string, err error) {
 	defer func() { _ = w.Close() }()
 	r, err := w.Rows(sheet)
 	if err != nil {
