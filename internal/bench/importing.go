@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/stratakit/strata/bulk"
-	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/internal/sampledata"
 	"github.com/stratakit/strata/tenancy"
 )
@@ -50,31 +49,7 @@ func importOnce(ctx context.Context, w *world, file []byte, rows int) (process, 
 	if err != nil {
 		return 0, 0, err
 	}
-	im := w.strata.Imports
-	start := time.Now()
-	imp, err := im.CreateFromReader(ctx, "bench.csv", bytes.NewReader(file))
-	if err != nil {
-		return 0, 0, err
-	}
-	if _, err = im.Process(ctx, imp.ID, imports.ProcessOptions{}); err != nil {
-		return 0, 0, err
-	}
-	if err = w.await(ctx, bulk.RunID(imp.ID)); err != nil {
-		return 0, 0, err
-	}
-	process = time.Since(start)
-	start = time.Now()
-	if _, err = im.Commit(ctx, imp.ID); err != nil {
-		return 0, 0, err
-	}
-	if err = w.await(ctx, bulk.RunID(imp.ID)); err != nil {
-		return 0, 0, err
-	}
-	commit = time.Since(start)
-	if imp, err = im.Get(ctx, imp.ID); err == nil && (imp.Status != imports.Done || imp.Inserted != valid(rows)) {
-		err = fmt.Errorf("the import is %s and inserted %d of %d rows: %s", imp.Status, imp.Inserted, valid(rows), imp.Error)
-	}
-	return process, commit, err
+	return importRows(ctx, w, bytes.NewReader(file), rows)
 }
 
 // await waits until a run has completed.

@@ -27,6 +27,7 @@ type options struct {
 func scenarios() []scenario {
 	return []scenario{
 		{"import", measureImport},
+		{"workbooks", measureWorkbooks},
 		{"filter", measureFilters},
 		{"fields", measureFields},
 		{"recipients", measureRecipients},
@@ -56,7 +57,7 @@ func main() {
 	flag.IntVar(&o.filterRows, "filter-rows", 1_000_000, "recipients in the table that is filtered, four tenths of them in one domain, and in the domain that is exported")
 	flag.IntVar(&o.repeat, "repeat", 3, "how often an import is repeated; what is quicker is repeated more often")
 	flag.IntVar(&o.clients, "clients", 1000, "clients that follow jobs")
-	flag.StringVar(&o.only, "only", "", "scenarios to run, with commas between: import, filter, fields, recipients, bulk, export, calls, sse, queue")
+	flag.StringVar(&o.only, "only", "", "scenarios to run, with commas between: import, workbooks, filter, fields, recipients, bulk, export, calls, sse, queue")
 	flag.BoolVar(&o.plans, "plans", false, "print the plans of fields, ours and those of the SQL by hand")
 	flag.StringVar(&o.profile, "cpuprofile", "", "file for a CPU profile of this process")
 	flag.Parse()
