@@ -37,10 +37,14 @@ func (c *columns) plan(p *plan, given map[string]string, sample [][]string) {
 			p.Notations[i] = wanted
 		case len(all) > 0:
 			chosen := choose(kind, cellsOf(sample, i))
-			p.Notations[i] = chosen.notation.name()
-			if chosen.rival != nil {
-				p.Warnings = append(p.Warnings, chosen.ambiguous(name))
+			if chosen.rival != nil { // how it was the last time decides
+				if habit := notationNamed(kind, c.habits[name]); habit != nil && reads(habit, chosen.cell) {
+					chosen.notation = habit
+				} else {
+					p.Warnings = append(p.Warnings, chosen.ambiguous(name))
+				}
 			}
+			p.Notations[i] = chosen.notation.name()
 		}
 	}
 	for name := range given {

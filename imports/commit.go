@@ -274,5 +274,10 @@ func (h commitHandler) Finish(ctx context.Context, tx *tenancy.Tx, run bulk.Run)
 	if err != nil {
 		return err
 	}
+	if status == Done {
+		if err := h.im.remember(ctx, tx, s.plan); err != nil {
+			return err
+		}
+	}
 	return h.im.limits.CloseReservation(ctx, tx, s.reservation)
 }

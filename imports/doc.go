@@ -10,6 +10,11 @@
 //	preview, err := importer.Preview(ctx, imp.ID)
 //	imp, err = importer.Commit(ctx, imp.ID)
 //
+// What a column is, Process finds out by its name and its values, or is told by
+// [ProcessOptions]: columns are mapped to the core columns and custom fields, joined, split, given
+// the same value in all rows, or made into new fields. How dates and numbers are written is
+// decided once for a column and shown; what stays open is a [Warning] of the preview.
+//
 // Every row of the file gets a verdict: new, update, unchanged, duplicate of a later row
 // with the same address, or invalid with everything that is wrong with it. The numbers
 // always add up; a constraint of the database holds a finished import to that.

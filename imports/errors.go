@@ -10,6 +10,9 @@ import (
 var (
 	// ErrNotFound is returned for an import that is not in the domain of the context.
 	ErrNotFound error = fault.New(fault.NotFound, "import_not_found", "import not found")
+	// ErrMappingNotFound is returned for a saved mapping that is not in the workspace of the
+	// context.
+	ErrMappingNotFound error = fault.New(fault.NotFound, "mapping_not_found", "mapping not found")
 	// ErrNotUploaded is returned by Process before the file has arrived.
 	ErrNotUploaded error = fault.New(fault.Conflict, "not_uploaded", "the file has not been uploaded: PUT it to the upload URL first")
 	// ErrTooLarge is returned for a file above Config.MaxFileSize.

@@ -82,9 +82,9 @@ func infer(name string, cells []string, whole bool) (customfields.Type, []string
 	all := func(is func(string) bool) bool {
 		return !slices.ContainsFunc(cells, func(cell string) bool { return !is(cell) })
 	}
-	reads := func(kind customfields.Type) bool {
+	areAll := func(kind customfields.Type) bool {
 		c := choose(kind, cells)
-		return c.rival == nil && all(func(cell string) bool { _, ok := c.notation.read(cell); return ok })
+		return c.rival == nil && all(func(cell string) bool { return reads(c.notation, cell) })
 	}
 	switch {
 	case all(isAddress):
@@ -93,9 +93,9 @@ func infer(name string, cells []string, whole bool) (customfields.Type, []string
 		return customfields.URL, nil
 	case all(isYesOrNo):
 		return customfields.Boolean, nil
-	case reads(customfields.Date):
+	case areAll(customfields.Date):
 		return customfields.Date, nil
-	case !isNumberedName(name) && all(isQuantity) && reads(customfields.Number):
+	case !isNumberedName(name) && all(isQuantity) && areAll(customfields.Number):
 		return customfields.Number, nil
 	}
 	var options []string

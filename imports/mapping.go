@@ -40,9 +40,11 @@ type columns struct {
 	known   []string // what a column can be mapped to
 	targets []string // by column, "" for one that is free or ignored
 	apart   []bool   // by column: it is split
+	passed  []bool   // by column: it was ignored in the last such file
 	join    map[string][]int
 	more    []more
-	taken   map[string]bool // targets
+	taken   map[string]bool   // targets
+	habits  map[string]string // by column: how it was written in the last such file
 	wrong   tenancy.ValidationError
 }
 
@@ -57,7 +59,7 @@ type more struct {
 
 func newColumns(header []string, set *customfields.Set, known []string) *columns {
 	return &columns{
-		header: header, set: set, known: known, targets: make([]string, len(header)), apart: make([]bool, len(header)),
+		header: header, set: set, known: known, targets: make([]string, len(header)), apart: make([]bool, len(header)), passed: make([]bool, len(header)),
 		join: map[string][]int{}, taken: map[string]bool{},
 	}
 }

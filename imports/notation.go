@@ -285,7 +285,7 @@ func choose(kind customfields.Type, cells []string) chosen {
 	best := 0
 	for i, n := range candidates {
 		for _, cell := range cells {
-			if _, ok := n.read(cell); ok {
+			if reads(n, cell) {
 				fits[i]++
 			}
 		}
@@ -307,6 +307,11 @@ func choose(kind customfields.Type, cells []string) chosen {
 		}
 	}
 	return c
+}
+
+func reads(n notation, cell string) bool {
+	_, ok := n.read(cell)
+	return ok
 }
 
 // unitOf is the sign that cells have beside their numbers, "" where they have none or several:

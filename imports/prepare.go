@@ -14,7 +14,8 @@ import (
 // ProcessOptions say how to read a file. The zero value finds out by itself.
 type ProcessOptions struct {
 	// Mapping says what each column is: "email", "name", "status", "fields.<key>", or nil
-	// to ignore it. Without a Mapping the columns are recognised by their names and values.
+	// to ignore it. Without a Mapping columns are what they were in the last file with these
+	// columns that the workspace has committed, and otherwise recognised by their names and values.
 	Mapping map[string]*string
 	// Formats says how columns with dates or numbers are written, such as "DD/MM/YYYY" or
 	// "1.234,56"; a date may have a time after it. Default: found by looking at the first rows,
@@ -130,22 +131,28 @@ func (im *Importer) plan(ctx context.Context, objectKey string, size int64, o Pr
 		return plan{}, nil, err
 	}
 	f, sample, whole := begun.format, begun.sample, begun.whole
-	var created []string
-	if o.CreateFields {
-		if set, created, err = im.withFields(ctx, f, sample, whole, o, set); err != nil {
+	var saved *Decided
+	if o.Mapping == nil {
+		if saved, err = im.remembered(ctx, f.Header); err != nil {
 			return plan{}, nil, err
 		}
 	}
-	p, err := decide(f, sample, o, set)
+	var created []string
+	if o.CreateFields {
+		if set, created, err = im.withFields(ctx, f, sample, whole, o, saved, set); err != nil {
+			return plan{}, nil, err
+		}
+	}
+	p, err := decide(f, sample, o, saved, set)
 	p.Created = created
 	return p, set, err
 }
 
 // decide makes the plan for a file of a format, that begins with the rows of sample.
-func decide(f format, sample [][]string, o ProcessOptions, set *customfields.Set) (p plan, err error) {
+func decide(f format, sample [][]string, o ProcessOptions, saved *Decided, set *customfields.Set) (p plan, err error) {
 	p = plan{Format: f, Conflict: o.Conflict, Defaults: set.Defaults()}
 	c := newColumns(f.Header, set, targetNames(set))
-	if p.Suggestions, err = c.decide(o, sample); err != nil {
+	if p.Suggestions, err = c.decide(o, sample, saved); err != nil {
 		return plan{}, err
 	}
 	c.plan(&p, o.Formats, sample)
@@ -163,11 +170,11 @@ func decide(f format, sample [][]string, o ProcessOptions, set *customfields.Set
 }
 
 // decide gives the columns their targets: as o says, and otherwise by their names and values.
-func (c *columns) decide(o ProcessOptions, sample [][]string) ([]Suggestion, error) {
+func (c *columns) decide(o ProcessOptions, sample [][]string, saved *Decided) ([]Suggestion, error) {
 	if c.given(o); o.Mapping != nil {
 		c.mapped(o.Mapping)
 	} else if len(c.wrong.Fields) == 0 {
-		return c.guess(sample)
+		return c.guess(sample, saved, o.CreateFields)
 	}
 	return nil, nil
 }
@@ -175,9 +182,9 @@ func (c *columns) decide(o ProcessOptions, sample [][]string) ([]Suggestion, err
 // withFields creates the fields that the file needs beside those of set, once it is known that
 // with them it can be read, and returns all of them and the new keys. A process that dies before
 // the import goes on has made fields that nothing is in, and that the next call finds.
-func (im *Importer) withFields(ctx context.Context, f format, sample [][]string, whole bool, o ProcessOptions, set *customfields.Set) (*customfields.Set, []string, error) {
+func (im *Importer) withFields(ctx context.Context, f format, sample [][]string, whole bool, o ProcessOptions, saved *Decided, set *customfields.Set) (*customfields.Set, []string, error) {
 	c := newColumns(f.Header, set, targetNames(set))
-	suggestions, err := c.decide(o, sample)
+	suggestions, err := c.decide(o, sample, saved)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -189,7 +196,7 @@ func (im *Importer) withFields(ctx context.Context, f format, sample [][]string,
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, err := decide(f, sample, o, with); err != nil {
+	if _, err := decide(f, sample, o, saved, with); err != nil {
 		return nil, nil, err
 	}
 	if err := im.createFields(ctx, fields); err != nil {

@@ -37,9 +37,12 @@ type guess struct {
 
 // guess gives the columns that are free targets that are free: one that is called as a target is,
 // as in an export, is that; then a spelling of a core column or of a field's key or label; then
-// its values count.
-func (c *columns) guess(sample [][]string) ([]Suggestion, error) {
+// its values count. What was saved of such a file comes before all that.
+func (c *columns) guess(sample [][]string, saved *Decided, all bool) ([]Suggestion, error) {
 	g := &guess{columns: c, sample: sample, hinted: map[string]bool{}}
+	if g.recall(saved); all { // fields are made of columns that were ignored too
+		clear(g.passed)
+	}
 	g.byName()
 	if !c.taken["email"] {
 		if err := g.email(); err != nil {
@@ -54,8 +57,11 @@ func (c *columns) guess(sample [][]string) ([]Suggestion, error) {
 	return g.suggestions, nil
 }
 
+// open reports whether there is something to guess of a column.
+func (g *guess) open(i int) bool { return g.free(i) && !g.passed[i] }
+
 func (g *guess) sure(i int, target, why string) {
-	if g.free(i) && !g.taken[target] {
+	if g.open(i) && !g.taken[target] {
 		g.targets[i], g.taken[target] = target, true
 		g.suggestions = append(g.suggestions, Suggestion{g.header[i], target, Sure, why})
 	}
@@ -86,7 +92,7 @@ func (g *guess) byName() {
 func (g *guess) email() error {
 	var named, valued, both []int
 	for i, name := range g.header {
-		if !g.free(i) {
+		if !g.open(i) {
 			continue
 		}
 		speaks := strings.Contains(key(name), "email") || strings.HasSuffix(key(name), "mail")
@@ -135,7 +141,7 @@ func (g *guess) joinedName() {
 	found := make([]bool, len(nameParts))
 	for p, spellings := range nameParts {
 		for i, name := range g.header {
-			if g.free(i) && !found[p] && slices.Contains(spellings, key(name)) {
+			if g.open(i) && !found[p] && slices.Contains(spellings, key(name)) {
 				parts, found[p] = append(parts, i), true
 			}
 		}
@@ -155,7 +161,7 @@ func (g *guess) joinedName() {
 // their values fit.
 func (g *guess) likely() {
 	for i, name := range g.header {
-		if !g.free(i) {
+		if !g.open(i) {
 			continue
 		}
 		if target, why := g.maybe(i, name); target != "" {

@@ -70,7 +70,7 @@ type state struct {
 
 // Routes returns the routes.
 func (a *API) Routes() []web.Route {
-	const base = "/domains/{domainID}/recipients/imports"
+	const base, mappings = "/domains/{domainID}/recipients/imports", "/workspaces/{workspaceID}/import-mappings"
 	read, manage := string(access.RecipientsRead), string(access.RecipientsManage)
 	routes := []web.Route{
 		{
@@ -108,6 +108,14 @@ func (a *API) Routes() []web.Route {
 		{
 			Method: http.MethodGet, Path: base + "/{jobID}/errors.csv", Name: "importErrors", Summary: "The rows that cannot be imported, with the reasons",
 			Permission: read, ContentType: "text/csv", Response: "", Long: true, Handle: a.errors,
+		},
+		{
+			Method: http.MethodGet, Path: mappings, Name: "listImportMappings", Summary: "What the columns of committed files were: it is suggested for the next with the same columns",
+			Permission: read, Response: web.List[imports.SavedMapping]{}, Handle: a.mappings,
+		},
+		{
+			Method: http.MethodDelete, Path: mappings + "/{mappingID}", Name: "deleteImportMapping", Summary: "Forget a mapping",
+			Permission: manage, Status: http.StatusNoContent, Handle: a.deleteMapping,
 		},
 	}
 	if a.local != nil {
@@ -259,4 +267,24 @@ func (a *API) file(w http.ResponseWriter, r *http.Request, name string, write fu
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
 	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
 	return write(r.Context(), importID, w)
+}
+
+func (a *API) mappings(w http.ResponseWriter, r *http.Request) error {
+	found, err := a.importer.Mappings(r.Context())
+	if err != nil {
+		return err
+	}
+	return web.WriteList(w, found, web.Meta{Total: web.Total(int64(len(found))), Page: 1, PageSize: len(found)})
+}
+
+func (a *API) deleteMapping(w http.ResponseWriter, r *http.Request) error {
+	mapping, err := tenancy.ParseID[imports.SavedMapping](r.PathValue("mappingID"))
+	if err != nil {
+		return imports.ErrMappingNotFound
+	}
+	if err := a.importer.DeleteMapping(r.Context(), mapping); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
 }

@@ -355,12 +355,19 @@ func TestWhoMayDoWhat(t *testing.T) {
 	t.Parallel()
 	w := open(t)
 	require.NoError(t, w.s.Start(t.Context()))
+	committed := w.upload(t, "email,note\nknown@example.com,x\n")
+	w.work(t, committed, "process", imports.Validating)
+	w.work(t, committed, "commit", imports.Processing)
+	mappings := "/workspaces/" + w.A.WorkspaceID.String() + "/import-mappings"
+	saved := tenancytest.RequireList[imports.SavedMapping](t, w.do(t, "a", "GET", mappings, ""))
+	require.Len(t, saved.Data, 1)
+	mapping := saved.Data[0].ID.String()
 	job := w.upload(t, "email\nsecret@example.com\nbad\n")
 	w.work(t, job, "process", imports.Validating)
 	for _, rt := range importshttp.New(w.s.Imports, nil, nil).Routes() {
-		target := strings.NewReplacer("{domainID}", w.A.DomainID.String(), "{jobID}", path.Base(job)).Replace(rt.Path)
+		target := strings.NewReplacer("{domainID}", w.A.DomainID.String(), "{jobID}", path.Base(job), "{workspaceID}", w.A.WorkspaceID.String(), "{mappingID}", mapping).Replace(rt.Path)
 		refused(t, w.do(t, "", rt.Method, target, ""), 401, "unauthenticated")
-		want := map[string]int{"GET": 200, "POST": 403}[rt.Method]
+		want := map[string]int{"GET": 200, "POST": 403, "DELETE": 403}[rt.Method]
 		if rt.Name == "importUndoReport" {
 			want = 409 // nothing was undone
 		}
@@ -372,8 +379,11 @@ func TestWhoMayDoWhat(t *testing.T) {
 		}
 	}
 	w.RequireIsolation(t, tenancytest.Isolation{ // every answer to B is the one for ids that nobody has
-		Handler: w.api.Handler, Routes: w.api.Routes, Values: map[string]string{"jobID": path.Base(job)}, Bodies: map[string]string{"throttleJob": `{"perSecond": 5}`},
+		Handler: w.api.Handler, Routes: w.api.Routes, Values: map[string]string{"jobID": path.Base(job), "mappingID": mapping}, Bodies: map[string]string{"throttleJob": `{"perSecond": 5}`},
 		Untenanted: []string{"PUT " + importshttp.UploadPath, "GET /openapi.json", "GET /healthz", "GET /readyz"},
 	})
 	require.Equal(t, imports.Previewed, decode[web.Data[imports.Import]](t, w.do(t, "a", "GET", job, ""), 200).Data.Status, "nothing of A was changed")
+	refused(t, w.do(t, "a", "DELETE", mappings+"/nonsense", ""), 404, "mapping_not_found")
+	require.Equal(t, 204, w.do(t, "a", "DELETE", mappings+"/"+mapping, "").Code)
+	refused(t, w.do(t, "a", "DELETE", mappings+"/"+mapping, ""), 404, "mapping_not_found")
 }
