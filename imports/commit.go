@@ -97,6 +97,7 @@ func commitSQL(p plan) string {
 		written = `silent AS (` + insert(`status IS NULL`, `NULL`) + `), given AS (` + insert(`status IS NOT NULL`, `excluded.status`) + `),
 			written AS (SELECT * FROM silent UNION ALL SELECT * FROM given)`
 	}
+	same := p.Conflict.merge(`b.name`, `b.status`, `b.custom_fields`).same()
 	return `
 	WITH batch AS MATERIALIZED (
 		SELECT *, row_no <> ALL ($8) AND (verdict = 'new' OR (was).id IS NOT NULL) AS there
@@ -107,9 +108,12 @@ func commitSQL(p plan) string {
 			FROM (SELECT * FROM strata.import_rows WHERE domain_id = $1 AND import_id = $2 AND verdict IN ('new', 'update') AND email_norm > $3
 				ORDER BY email_norm LIMIT $4) next) looked
 	), ` + written + `, ` + p.Conflict.keep() + `
-	SELECT count(*), coalesce(max(email_norm), $3), coalesce(array_agg(row_no) FILTER (WHERE NOT there AND row_no <> ALL ($8)), '{}'),
-		(SELECT count(*) FILTER (WHERE inserted) FROM written), (SELECT count(*) FILTER (WHERE NOT inserted) FROM written), (SELECT count(*) FROM changed)
-	FROM batch`
+	SELECT count(*), coalesce(max(b.email_norm), $3),
+		coalesce(array_agg(row_no) FILTER (WHERE NOT there AND row_no <> ALL ($8)), '{}'),
+		coalesce(array_agg(row_no) FILTER (WHERE there AND verdict = 'new' AND NOT ` + same + `), '{}'),
+		coalesce(array_agg(row_no) FILTER (WHERE there AND ` + same + `), '{}'),
+		count(*) FILTER (WHERE there AND r.id IS NULL), (SELECT count(*) FILTER (WHERE inserted) FROM written), (SELECT count(*) FILTER (WHERE NOT inserted) FROM written), (SELECT count(*) FROM changed)
+	FROM batch b LEFT JOIN LATERAL (SELECT (b.was).*) r ON true`
 }
 
 // recipientAt is SQL for the id of the first recipient at or after an address: a look along
@@ -139,7 +143,7 @@ func (w *commitWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, err
 	if err != nil {
 		return bulk.Batch{}, fmt.Errorf("write recipients: %w", err)
 	}
-	if err := w.markGone(ctx, tx, did.gone); err != nil {
+	if err := w.markOtherwise(ctx, tx, did); err != nil {
 		return bulk.Batch{}, err
 	}
 	rows, inserted, updated := did.rows, did.inserted, did.updated
@@ -164,8 +168,11 @@ func (w *commitWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, err
 // written is what a batch did.
 type written struct {
 	rows, inserted, updated int64
-	last                    string  // address
-	gone                    []int32 // rows whose recipient is
+	last                    string // address
+
+	// Rows that came out otherwise than the preview said: whose recipient is gone, was made by
+	// somebody else and is updated, or has by now what the row says.
+	gone, made, same []int32
 }
 
 // errMet is that a row judged new has met a recipient that nobody had locked.
@@ -185,9 +192,9 @@ func (w *commitWork) write(ctx context.Context, tx *tenancy.Tx, taken []int32) (
 			args = append(args, w.defaults)
 		}
 		err = tx.Savepoint(ctx, func(tx *tenancy.Tx) error {
-			var changed int64
-			err := tx.QueryRow(ctx, tx.SQL(w.sql), args...).Scan(&did.rows, &did.last, &did.gone, &did.inserted, &did.updated, &changed)
-			if err == nil && changed != did.updated {
+			var fresh, changed int64
+			err := tx.QueryRow(ctx, tx.SQL(w.sql), args...).Scan(&did.rows, &did.last, &did.gone, &did.made, &did.same, &fresh, &did.inserted, &did.updated, &changed)
+			if err == nil && (fresh != did.inserted || changed != did.updated) {
 				err = errMet
 			}
 			return err
@@ -199,21 +206,29 @@ func (w *commitWork) write(ctx context.Context, tx *tenancy.Tx, taken []int32) (
 	return did, err
 }
 
-// markGone puts the reason why they were skipped to rows whose recipient is gone.
-func (w *commitWork) markGone(ctx context.Context, tx *tenancy.Tx, rows []int32) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	reason, err := json.Marshal([]tenancy.FieldError{{
-		Field: "row", Code: "recipient_gone", Message: "the recipient was deleted or got another address between preview and commit",
-	}})
-	if err != nil {
-		return err
-	}
-	_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.import_rows SET errors = $4 WHERE domain_id = $1 AND import_id = $2 AND row_no = ANY($3)`),
-		tx.Tenant().DomainID, w.id, rows, reason)
-	if err != nil {
-		return fmt.Errorf("mark rows whose recipient is gone: %w", err)
+// markOtherwise writes down, for the report, which rows came out otherwise than the preview
+// said, and why.
+func (w *commitWork) markOtherwise(ctx context.Context, tx *tenancy.Tx, did written) error {
+	for _, otherwise := range []struct {
+		rows          []int32
+		code, message string
+	}{
+		{did.gone, "recipient_gone", "the recipient was deleted or got another address between preview and commit"},
+		{did.made, "recipient_made", "somebody else made the recipient between preview and commit, so that it was not inserted but updated"},
+		{did.same, "nothing_to_do", "between preview and commit the recipient became one that the row does not change"},
+	} {
+		if len(otherwise.rows) == 0 {
+			continue
+		}
+		reason, err := json.Marshal([]tenancy.FieldError{{Field: "row", Code: otherwise.code, Message: otherwise.message}})
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.import_rows SET errors = $4 WHERE domain_id = $1 AND import_id = $2 AND row_no = ANY($3)`),
+			tx.Tenant().DomainID, w.id, otherwise.rows, reason)
+		if err != nil {
+			return fmt.Errorf("mark rows that came out otherwise: %w", err)
+		}
 	}
 	return nil
 }

@@ -70,7 +70,8 @@ type Import struct {
 	Duplicate int64 `json:"duplicate"`
 	Invalid   int64 `json:"invalid"`
 
-	// What the commit did. TotalRows = Inserted + Updated + Unchanged + Duplicate + Invalid + Skipped
+	// What the commit did; the error report lists the rows that came out otherwise than
+	// promised, because somebody changed recipients in between. TotalRows = Inserted + Updated + Unchanged + Duplicate + Invalid + Skipped
 	// once it is done.
 	Inserted int64 `json:"inserted"`
 	Updated  int64 `json:"updated"`

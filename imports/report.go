@@ -23,7 +23,8 @@ const (
 	reportSuggestions = "__suggestion"
 )
 
-// WriteErrorReport writes the rows that were not imported because of an error as CSV:
+// WriteErrorReport writes the rows that were not imported because of an error, and after a
+// commit also those that came out otherwise than the preview said, with the reason, as CSV:
 // the file's own columns, so that they can be corrected and uploaded again, and after
 // them __row, __errors and __suggestion. A cell that a spreadsheet would take for a
 // formula is written with a leading apostrophe (OWASP, CSV injection), which reading a
