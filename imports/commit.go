@@ -37,7 +37,7 @@ func (h commitHandler) Open(ctx context.Context, run bulk.Run) (bulk.Work, error
 	}
 	w := &commitWork{
 		im: h.im, id: imp.ID, reservation: s.reservation, fieldsVersion: s.fieldsVersion,
-		policy: s.plan.Conflict, sql: commitSQL(s.plan), failed: imp.Status == Failed,
+		policy: s.plan.Conflict, sql: commitSQL(s.plan), failed: imp.Status == Failed, checked: s,
 	}
 	if len(s.plan.Defaults) > 0 {
 		if w.defaults, err = json.Marshal(s.plan.Defaults); err != nil {
@@ -59,6 +59,7 @@ type commitWork struct {
 	sql           string
 	defaults      []byte // JSON of the plan's, nil without any
 	cursor        commitCursor
+	checked       stored
 	failed        bool // and tried again
 }
 
@@ -239,7 +240,7 @@ func (w *commitWork) resume(ctx context.Context, tx *tenancy.Tx) error {
 	if err := w.im.resume(ctx, tx, w.id, Processing); err != nil {
 		return err
 	}
-	if err := w.im.checkFields(ctx, tx, w.fieldsVersion); err != nil {
+	if err := w.im.checkFields(ctx, tx, w.checked); err != nil {
 		return permanent(err)
 	}
 	return w.reserveLeft(ctx, tx)

@@ -116,7 +116,8 @@ func TestRetryThatCannotHelp(t *testing.T) {
 			require.Equal(t, []any{bulk.StateFailed, code, 1}, []any{run.State, run.ErrorCode, run.Failures})
 			got, err := b.importer.Get(ctx, id)
 			require.NoError(t, err)
-			require.Equal(t, []any{imports.Failed, c.want.Error(), int64(10)}, []any{got.Status, got.Error, got.Inserted})
+			require.Equal(t, []any{imports.Failed, int64(10)}, []any{got.Status, got.Inserted})
+			require.Contains(t, got.Error, c.want.Error())
 			require.EqualValues(t, 10, b.counted(ctx, t))
 		})
 	}

@@ -12,7 +12,7 @@ import (
 
 // Commit writes the previewed rows in a run. New recipients are reserved from the plan
 // first: one that does not fit is a *billing.LimitError and leaves nothing behind.
-// Errors also: ErrNotFound, ErrFieldsChanged, ErrFileChanged, *StateError (for a second
+// Errors also: ErrNotFound, *FieldsChangedError, ErrFileChanged, *StateError (for a second
 // commit among others).
 func (im *Importer) Commit(ctx context.Context, id ID) (Import, error) {
 	before, s, err := im.read(ctx, id)
@@ -33,7 +33,7 @@ func (im *Importer) Commit(ctx context.Context, id ID) (Import, error) {
 		if now.Status != Previewed {
 			return &StateError{id, now.Status, "committed"}
 		}
-		if err := im.checkFields(ctx, tx, s.fieldsVersion); err != nil {
+		if err := im.checkFields(ctx, tx, s); err != nil {
 			return err
 		}
 		if _, err := im.runner.SubmitTx(ctx, tx, bulk.Submission{Kind: KindCommit, ID: bulk.RunID(id), Total: now.New + now.Changed}); err != nil {
@@ -130,14 +130,23 @@ func (im *Importer) resume(ctx context.Context, tx *tenancy.Tx, id ID, status St
 	return im.record(ctx, tx, "import.resumed", id, nil)
 }
 
-// checkFields returns ErrFieldsChanged unless the rows were checked against the
-// definitions that there are.
-func (im *Importer) checkFields(ctx context.Context, tx *tenancy.Tx, checked int64) error {
-	version, err := im.fields.VersionTx(ctx, tx)
+// checkFields returns a *FieldsChangedError unless the rows were checked by the definitions
+// that there are, but for what no row is checked by.
+func (im *Importer) checkFields(ctx context.Context, tx *tenancy.Tx, s stored) error {
+	set, err := im.fields.SetTx(ctx, tx)
 	if err != nil {
 		return err
 	}
-	if version != checked {
+	if set.Version == s.fieldsVersion {
+		return nil
+	}
+	changes := changedSince(s.plan.Definitions, definitionsOf(set))
+	switch {
+	case s.plan.Definitions == nil, s.fieldsVersion < 0: // read by a library that did not keep them, or in another workspace
+		return ErrFieldsChanged
+	case len(changes) > 0:
+		return &FieldsChangedError{changes}
+	case set.Layout > s.fieldsVersion: // there and back
 		return ErrFieldsChanged
 	}
 	return nil

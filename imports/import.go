@@ -160,6 +160,8 @@ type plan struct {
 	Join      map[string][]int `json:"join,omitempty"` // columns that are one target together, in order
 	More      []more           `json:"more,omitempty"`
 	Conflict  Conflict         `json:"conflict"`
+	// Definitions are those of the custom fields that the rows were checked by.
+	Definitions []definition `json:"definitions"`
 	// Defaults are the custom fields that a new recipient has when its row says nothing of them.
 	Defaults    map[string]any `json:"defaults,omitempty"`
 	Suggestions []Suggestion   `json:"suggestions,omitempty"`

@@ -403,6 +403,7 @@ func TestFieldsChangedBetweenPreviewAndCommit(t *testing.T) {
 	b.define(b.A.Ctx, t, customfields.Field{Key: "late", Type: customfields.Text})
 	_, err := b.importer.Commit(b.A.Ctx, imp.ID)
 	require.ErrorIs(t, err, imports.ErrFieldsChanged)
+	require.EqualError(t, err, "the custom fields have changed since the file was checked: process it again (late: the field is new)")
 	_, err = b.importer.Process(b.A.Ctx, imp.ID, imports.ProcessOptions{})
 	require.NoError(t, err)
 	again := b.until(b.A.Ctx, t, imp.ID, imports.Previewed)

@@ -150,7 +150,7 @@ func (im *Importer) plan(ctx context.Context, objectKey string, size int64, o Pr
 
 // decide makes the plan for a file of a format, that begins with the rows of sample.
 func decide(f format, sample [][]string, o ProcessOptions, saved *Decided, set *customfields.Set) (p plan, err error) {
-	p = plan{Format: f, Conflict: o.Conflict, Defaults: set.Defaults()}
+	p = plan{Format: f, Conflict: o.Conflict, Definitions: definitionsOf(set), Defaults: set.Defaults()}
 	c := newColumns(f.Header, set, targetNames(set))
 	if p.Suggestions, err = c.decide(o, sample, saved); err != nil {
 		return plan{}, err

@@ -77,7 +77,8 @@ func TestValuesTakenAfterThePreview(t *testing.T) {
 	imp = b.commit(ctx, t, imp.ID)
 	require.Equal(t, []int64{2, 2}, []int64{imp.Inserted, imp.Skipped})
 	got := b.problems(t, imp.ID)
-	require.Len(t, got, 1)
+	require.Len(t, got, 2)
+	require.Contains(t, got["c"], "the recipient became one that the row does not change")
 	require.Contains(t, got["b"], "customFields.code: another recipient of the domain has this value")
 	b.counted(ctx, t)
 }

@@ -351,6 +351,17 @@ func TestCommitOverThePlan(t *testing.T) {
 	require.Equal(t, []any{"preview", budget}, []any{preview["status"], preview["limit"]}, "nothing is written or held")
 }
 
+func TestCommitAfterTheFieldsChanged(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	require.NoError(t, w.s.Start(t.Context()))
+	job := w.upload(t, "email\na@example.com\n")
+	w.work(t, job, "process", imports.Validating)
+	_, err := w.s.Fields.Create(w.A.Ctx, customfields.Field{Key: "late", Type: customfields.Text})
+	require.NoError(t, err)
+	refused(t, w.do(t, "a", "POST", job+"/commit", ""), 409, "fields_changed", "customFields.late added")
+}
+
 func TestWhoMayDoWhat(t *testing.T) {
 	t.Parallel()
 	w := open(t)
