@@ -46,7 +46,7 @@ var heavy = []struct {
 		"test code and test servers stay out of users' binaries",
 	},
 	{
-		regexp.MustCompile(`^/(tenancy|audit|billing|bulk|customfields|recipients|imports)(/|$)|^$`),
+		regexp.MustCompile(`^/(tenancy|audit|billing|bulk|customfields|recipients)(/|$)|^/imports(/importshttp)?$|^$`),
 		regexp.MustCompile(`^github\.com/(aws|Azure|crewjam|russellhaering)/|^cloud\.google\.com/`),
 		"cloud and SAML libraries are for the adapter that needs them",
 	},
