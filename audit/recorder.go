@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/stratakit/strata/internal/arrays"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -39,12 +40,14 @@ const insertColumns = `INSERT INTO strata.audit_entries (company_id, workspace_i
 	actor_id, actor_type, actor_email, ip, user_agent, request_id,
 	id, action, resource_type, resource_id, status, error_message, metadata) `
 
-// One entry, the common case, is a plain row; several come as arrays: both texts are
-// constant, so that each connection prepares them once.
+// One entry, the common case, is a plain row; several come as arrays, those but for the ids
+// with one element for all where it is the same: both texts are constant, so that each
+// connection prepares them once.
 const (
 	insertOne  = insertColumns + `VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`
-	insertMany = insertColumns + `SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, e.*
-		FROM unnest($11::uuid[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::jsonb[]) AS e`
+	insertMany = insertColumns + `SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, e.id, coalesce(e.action, ($12::text[])[1]), coalesce(e.type, ($13::text[])[1]),
+			coalesce(e.resource, ($14::text[])[1]), coalesce(e.status, ($15::text[])[1]), coalesce(e.message, ($16::text[])[1]), coalesce(e.metadata, ($17::jsonb[])[1])
+		FROM unnest($11::uuid[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::jsonb[]) AS e (id, action, type, resource, status, message, metadata)`
 )
 
 // RecordTx writes entries in the transaction of the change they tell of: they commit
@@ -115,7 +118,10 @@ func (r *Recorder) RecordPreparedTx(ctx context.Context, tx *tenancy.Tx, p Prepa
 		args = append(args, p.ids[0], p.actions[0], p.resourceTypes[0], p.resourceIDs[0], p.statuses[0], p.messages[0], p.metadata[0])
 	} else {
 		statement = insertMany
-		args = append(args, p.ids, p.actions, p.resourceTypes, p.resourceIDs, p.statuses, p.messages, p.metadata)
+		args = append(args, p.ids)
+		for _, texts := range [][]string{p.actions, p.resourceTypes, p.resourceIDs, p.statuses, p.messages, p.metadata} {
+			args = append(args, arrays.Once(texts))
+		}
 	}
 	if _, err := tx.Exec(ctx, tx.SQL(statement), args...); err != nil {
 		return fmt.Errorf("audit: %w", err)

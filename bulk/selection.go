@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/stratakit/strata/tenancy"
 )
@@ -72,7 +73,11 @@ func (o *Operations) present(ctx context.Context, tx *tenancy.Tx, p *prepared) (
 	limited, cancel := context.WithTimeoutCause(ctx, o.cfg.SelectTimeout, ErrSelectTimeout)
 	defer cancel()
 	err = tx.ReadTrusted(limited, p.selectSQL, p.selectArgs, func(rows pgx.Rows) (err error) {
-		ids, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+		var id pgtype.UUID
+		_, err = pgx.ForEachRow(rows, []any{&id}, func() error {
+			ids = append(ids, id.Bytes)
+			return nil
+		})
 		return err
 	})
 	if err != nil && context.Cause(limited) == ErrSelectTimeout { //nolint:errorlint // it is that very one

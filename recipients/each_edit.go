@@ -9,6 +9,7 @@ import (
 
 	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/internal/arrays"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -64,6 +65,7 @@ func edit(set *customfields.Set, rows []held, e Edit) (out edits, err error) {
 			record = append(record, entry("recipient.updated", w.id, w.changed))
 		}
 	}
+	out.writes.brief()
 	out.each.Changed = len(out.writes.ids)
 	out.record, err = audit.Prepare(record...)
 	return out, err
@@ -131,7 +133,8 @@ func (p *PreparedEdit) EditTx(ctx context.Context, tx *tenancy.Tx) (Each, error)
 
 var errChangedSince = errors.New("recipients: they have changed since the edit was prepared")
 
-// rewrites are what becomes of recipients that keep their address, each of one version.
+// rewrites are what becomes of recipients that keep their address, each of one version. What
+// none of them changes, and what all of them become, is not there for each (arrays.Once).
 type rewrites struct {
 	ids      []ID
 	versions []int64
@@ -139,12 +142,36 @@ type rewrites struct {
 	statuses []string
 	reasons  []string
 	patches  []string
+	named    bool // one is, or more
+	stated   bool
+	patched  bool
+	cleared  bool // a value
 }
 
 func (r *rewrites) add(w write) {
 	r.ids, r.versions = append(r.ids, w.id), append(r.versions, w.before.Version)
 	r.names, r.statuses, r.reasons = append(r.names, w.name), append(r.statuses, string(w.status)), append(r.reasons, w.reason)
 	r.patches = append(r.patches, string(customfields.AppendJSON(nil, w.patch)))
+	r.named = r.named || w.name != w.before.Name
+	r.stated = r.stated || w.status != w.before.Status || w.reason != w.before.StatusReason
+	r.patched = r.patched || len(w.patch) > 0
+	for _, value := range w.patch {
+		r.cleared = r.cleared || value == nil
+	}
+}
+
+// brief takes out what is not needed for each, once nothing is added any more.
+func (r *rewrites) brief() {
+	if !r.named {
+		r.names = nil
+	}
+	if !r.stated {
+		r.statuses, r.reasons = nil, nil
+	}
+	if !r.patched {
+		r.patches = nil
+	}
+	r.names, r.statuses, r.reasons, r.patches = arrays.Once(r.names), arrays.Once(r.statuses), arrays.Once(r.reasons), arrays.Once(r.patches)
 }
 
 // rewrite is write for what keeps its address and need not be returned. It returns how many
@@ -153,13 +180,23 @@ func (s *Store) rewrite(ctx context.Context, tx *tenancy.Tx, r rewrites) (int64,
 	if len(r.ids) == 0 {
 		return 0, nil
 	}
-	tag, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.recipients r SET name = w.name, status = w.status, status_reason = w.reason,
-			status_changed_at = CASE WHEN w.status = r.status THEN r.status_changed_at ELSE now() END,
-			custom_fields = jsonb_strip_nulls(r.custom_fields || w.patch), version = r.version + 1, updated_at = now()
+	const (
+		status = `coalesce(w.status, ($5::text[])[1], r.status)`
+		fields = `r.custom_fields || coalesce(w.patch, ($7::jsonb[])[1])`
+	)
+	tag, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.recipients r SET name = coalesce(w.name, ($4::text[])[1], r.name), status = `+status+`,
+			status_reason = coalesce(w.reason, ($6::text[])[1], r.status_reason),
+			status_changed_at = CASE WHEN `+status+` = r.status THEN r.status_changed_at ELSE now() END,
+			custom_fields = CASE WHEN cardinality($7::jsonb[]) = 0 THEN r.custom_fields WHEN $8 THEN jsonb_strip_nulls(`+fields+`) ELSE `+fields+` END,
+			version = r.version + 1, updated_at = now()
 		FROM `+fmt.Sprintf(written, `$2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::jsonb[]`, `id, version, name, status, reason, patch`)+`
-		WHERE r.domain_id = w.domain_id AND r.id = w.id AND r.version = w.version`), tx.Tenant().DomainID, r.ids, r.versions, r.names, r.statuses, r.reasons, r.patches)
+		WHERE r.domain_id = w.domain_id AND r.id = w.id AND r.version = w.version`), tx.Tenant().DomainID,
+		r.ids, r.versions, given(r.names), given(r.statuses), given(r.reasons), given(r.patches), r.cleared)
 	if err != nil {
 		return 0, customfields.Taken(fmt.Errorf("recipients: change: %w", err))
 	}
 	return tag.RowsAffected(), nil
 }
+
+// given is an array that is never NULL.
+func given(texts []string) []string { return append([]string{}, texts...) }
