@@ -58,7 +58,9 @@ func TestDialects(t *testing.T) {
 		"titles with empty cells":      {"People,,\nMade by,Ann,\n\nemail,name,city\na@b.cc,A,X\nb@b.cc,B,\n", ",", []string{"email", "name", "city"}, 4, "a@b.cc,A,X\nb@b.cc,B,\n"},
 		"a title that is no CSV":       {"All \"people\"\nemail,name\na@b.cc,A\n", ",", []string{"email", "name"}, 2, "a@b.cc,A\n"},
 		"rows longer than the header":  {"email,name\na@b.cc,A,\nb@b.cc,B,\n", ",", []string{"email", "name"}, 1, "a@b.cc,A,\nb@b.cc,B,\n"},
-		"longer, with nothing like it": {"email,name\nAnn,Bee,Cee\n1,2,3\nAnn,Ann,x\n", ",", nil, 2, "1,2,3\nAnn,Ann,x\n"},
+		"longer, with a header":        {"email,name\nAnn,Bee,Cee\n1,2,3\nAnn,Ann,x\n", ",", []string{"email", "name"}, 1, "Ann,Bee,Cee\n1,2,3\nAnn,Ann,x\n"},
+		"longer, with nothing like it": {"what,name\nAnn,Bee,Cee\n1,2,3\nAnn,Ann,x\n", ",", nil, 2, "1,2,3\nAnn,Ann,x\n"},
+		"a title that speaks of email": {"Email list\nemail,name\na@b.cc,A\n", ",", []string{"email", "name"}, 2, "a@b.cc,A\n"},
 		"rows shorter than the header": {"email,name,city\na@b.cc,A\nb@b.cc,B\n", ",", []string{"email", "name", "city"}, 1, "a@b.cc,A\nb@b.cc,B\n"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -164,9 +164,9 @@ func usualWidth(records []looker) (width int, share float64) {
 }
 
 // findHeader returns which record is the header: the one in the row that is asked for, else the
-// first. But where that has fewer cells than most records, it is a title: then the header is
-// the next record that has as many, all with a name of its own and none that is an address or a
-// number. Where there is no such record it is the first after all.
+// first. But where that has fewer cells than most records, and none of several speaks of email,
+// it is a title: then the header is the next record that has as many, all with a name of its own
+// and none that is an address or a number. Where there is no such record it is the first after all.
 func findHeader(records []looker, whole bool, asked int) (int, error) {
 	if asked != 0 {
 		at := slices.IndexFunc(records, func(r looker) bool { return r.row == asked })
@@ -184,8 +184,11 @@ func findHeader(records []looker, whole bool, asked int) (int, error) {
 		return 0, &FileError{"bad_header", fmt.Sprintf("the header is longer than %d bytes: is the first line one?", sniffBytes)}
 	}
 	width, _ := usualWidth(records)
-	if records[0].err == nil && filled(records[0].cells) >= width {
-		return 0, nil
+	if title := records[0]; title.err == nil {
+		n := filled(title.cells)
+		if n >= width || n > 1 && slices.ContainsFunc(title.cells, speaksOfEmail) {
+			return 0, nil
+		}
 	}
 	for i, r := range records {
 		if r.err == nil && filled(r.cells) >= width && width > 1 && couldName(r.cells[:filled(r.cells)]) {

@@ -27,6 +27,7 @@ func TestHeadersOfAllKinds(t *testing.T) {
 		{"email, ,name\na,b,c\n", "empty_column", "column 2 of 3 has no name"},
 		{"email," + long + "é\na,b\n", "bad_header", "longer than 300 characters"},
 		{"email,name\n", "no_rows", "has a header and no rows"},
+		{"email,name,\nnobody,Bo,x\n", "empty_column", "column 3 of 3 has no name"},
 		{"Ada,Berg\nBo,Lund\n", "no_email_column", `"Ada", "Berg"`},
 	} {
 		imp, err := b.importer.CreateFromReader(b.A.Ctx, "x.csv", strings.NewReader(c.file))

@@ -114,9 +114,8 @@ type Preview struct {
 	SampleData   []SampleRow  `json:"sampleData"`
 	SampleErrors []SampleRow  `json:"sampleErrors"`
 	Limit        *LimitBudget `json:"limit"` // nil once it is committed or cancelled
-	// EstimatedSeconds is about how long a commit takes: it writes new and changed rows as fast
-	// as the file was read and checked, which is as much work of the database. 0 once it is
-	// committed or cancelled.
+	// EstimatedSeconds is about how long a commit takes, by how long it took to read and check
+	// the file. 0 once it is committed or cancelled.
 	EstimatedSeconds int64 `json:"estimatedSeconds"`
 }
 

@@ -95,8 +95,8 @@ func (g *guess) email() error {
 		if !g.open(i) {
 			continue
 		}
-		speaks := strings.Contains(key(name), "email") || strings.HasSuffix(key(name), "mail")
-		has := g.share(i, isAddress) >= mostly
+		speaks := speaksOfEmail(name)
+		has := g.share(i, isAddress) > mostly
 		switch {
 		case speaks && has:
 			both = append(both, i)
@@ -196,8 +196,9 @@ func (g *guess) maybe(i int, name string) (target, why string) {
 	return "", ""
 }
 
-// mostly is the share of cells from which on a column has values of a kind.
-const mostly = 0.8
+// mostly is the share of cells above which a column has values of a kind: files are imported to
+// learn which of their addresses are wrong.
+const mostly = 0.5
 
 // share is how many of the cells of a column that are not empty are of a kind.
 func (g *guess) share(column int, is func(cell string) bool) float64 {
@@ -211,6 +212,11 @@ func (g *guess) share(column int, is func(cell string) bool) float64 {
 		return 0
 	}
 	return float64(fits) / float64(len(all))
+}
+
+func speaksOfEmail(name string) bool {
+	k := key(name)
+	return strings.Contains(k, "email") || strings.HasSuffix(k, "mail")
 }
 
 func isAddress(cell string) bool {
