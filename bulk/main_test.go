@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 }
 
 // within is how long a test waits for what must happen.
-const within = 30 * time.Second
+const within = time.Minute
 
 // addOne is a Handler that adds 1 to the items of its run, in the order of their ids.
 type addOne struct {

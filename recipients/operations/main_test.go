@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { dbtest.Main(m) }
 
-const within = 30 * time.Second
+const within = time.Minute
 
 // Course is an extension of a product.
 type Course struct {
