@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/billing"
@@ -20,6 +21,18 @@ type commitHandler struct{ im *Importer }
 
 type commitCursor struct {
 	After string `json:"after"` // the last address that is committed
+}
+
+// commitArgs are the arguments of its runs; the import is the run's id.
+type commitArgs struct {
+	Before outcome `json:"before"` // this round
+}
+
+// outcome is what commits did.
+type outcome struct {
+	Inserted int64 `json:"inserted"`
+	Updated  int64 `json:"updated"`
+	Skipped  int64 `json:"skipped"`
 }
 
 // The counters of a commit run.
@@ -37,7 +50,10 @@ func (h commitHandler) Open(ctx context.Context, run bulk.Run) (bulk.Work, error
 	}
 	w := &commitWork{
 		im: h.im, id: imp.ID, reservation: s.reservation, fieldsVersion: s.fieldsVersion,
-		policy: s.plan.Conflict, sql: commitSQL(s.plan), failed: imp.Status == Failed, checked: s,
+		policy: s.plan.Conflict, round: imp.Round, sql: commitSQL(s.plan, imp.Round), failed: imp.Status == Failed, checked: s,
+	}
+	if err := json.Unmarshal(run.Args, &w.args); err != nil {
+		return nil, bulk.Permanent(err)
 	}
 	if len(s.plan.Defaults) > 0 {
 		if w.defaults, err = json.Marshal(s.plan.Defaults); err != nil {
@@ -56,6 +72,8 @@ type commitWork struct {
 	reservation   billing.ReservationID
 	fieldsVersion int64
 	policy        Conflict
+	round         int
+	args          commitArgs
 	sql           string
 	defaults      []byte // JSON of the plan's, nil without any
 	cursor        commitCursor
@@ -78,7 +96,7 @@ func (w *commitWork) Close() error { return nil }
 //
 // What it changes is kept for Undo. A recipient that is to be updated is locked first, so that
 // what it was is known: with $9 also one whose row was judged new.
-func commitSQL(p plan) string {
+func commitSQL(p plan, round int) string {
 	fields, version, given := `custom_fields`, `1`, `excluded.custom_fields`
 	if len(p.Defaults) > 0 {
 		fields = `CASE verdict WHEN 'new' THEN $10::jsonb || custom_fields ELSE custom_fields END`
@@ -106,7 +124,7 @@ func commitSQL(p plan) string {
 				CASE WHEN row_no <> ALL ($8) AND (verdict = 'update' OR $9) THEN (
 					SELECT r FROM strata.recipients r
 					WHERE r.domain_id = $1 AND r.id = coalesce(next.recipient_id, (` + recipientAt(`next.email_norm`) + `)) AND r.email_norm = next.email_norm AND r.deleted_at IS NULL FOR UPDATE) END AS was
-			FROM (SELECT * FROM strata.import_rows WHERE domain_id = $1 AND import_id = $2 AND verdict IN ('new', 'update') AND email_norm > $3
+			FROM (SELECT * FROM strata.import_rows WHERE domain_id = $1 AND import_id = $2 AND round = ` + strconv.Itoa(round) + ` AND verdict IN ('new', 'update') AND email_norm > $3
 				ORDER BY email_norm LIMIT $4) next) looked
 	), ` + written + `, ` + p.Conflict.keep() + `
 	SELECT count(*), coalesce(max(b.email_norm), $3),
@@ -237,7 +255,7 @@ func (w *commitWork) markOtherwise(ctx context.Context, tx *tenancy.Tx, did writ
 // resume goes on with a commit that failed and is tried again: the room that it held was
 // given back when it failed.
 func (w *commitWork) resume(ctx context.Context, tx *tenancy.Tx) error {
-	if err := w.im.resume(ctx, tx, w.id, Processing); err != nil {
+	if err := w.im.resume(ctx, tx, w.id, Processing, w.args.Before); err != nil {
 		return err
 	}
 	if err := w.im.checkFields(ctx, tx, w.checked); err != nil {
@@ -263,8 +281,8 @@ func (w *commitWork) settle(ctx context.Context, tx *tenancy.Tx, inserted int64)
 func (w *commitWork) reserveLeft(ctx context.Context, tx *tenancy.Tx) error {
 	domain := tx.Tenant().DomainID
 	var left int64
-	err := tx.QueryRow(ctx, tx.SQL(`SELECT count(*) FROM strata.import_rows WHERE domain_id = $1 AND import_id = $2 AND verdict = 'new' AND email_norm > $3`),
-		domain, w.id, w.cursor.After).Scan(&left)
+	err := tx.QueryRow(ctx, tx.SQL(`SELECT count(*) FROM strata.import_rows WHERE domain_id = $1 AND import_id = $2 AND round = $4 AND verdict = 'new' AND email_norm > $3`),
+		domain, w.id, w.cursor.After, w.round).Scan(&left)
 	if err != nil {
 		return err
 	}
@@ -279,18 +297,24 @@ func (w *commitWork) reserveLeft(ctx context.Context, tx *tenancy.Tx) error {
 // database constraint holds a finished import to its sum.
 func (h commitHandler) Finish(ctx context.Context, tx *tenancy.Tx, run bulk.Run) error {
 	id := ID(run.ID)
-	_, s, err := lock(ctx, tx, id)
+	imp, s, err := lock(ctx, tx, id)
 	if err != nil {
 		return err
 	}
+	var args commitArgs
+	if err := json.Unmarshal(run.Args, &args); err != nil {
+		return err
+	}
+	did := args.Before
+	did.Inserted, did.Updated, did.Skipped = did.Inserted+run.Counters[countInserted], did.Updated+run.Counters[countUpdated], did.Skipped+run.Counters[countSkipped]
 	status := map[bulk.State]Status{bulk.StateCompleted: Done, bulk.StateFailed: Failed, bulk.StateCancelled: Cancelled}[run.State]
 	_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.imports SET status = $3, inserted = $4, updated = $5, skipped = $6, processed = $7, error = $8,
 			committed_at = now(), updated_at = now() WHERE domain_id = $1 AND id = $2`),
-		tx.Tenant().DomainID, id, string(status), run.Counters[countInserted], run.Counters[countUpdated], run.Counters[countSkipped], run.Processed, run.PublicError())
+		tx.Tenant().DomainID, id, string(status), did.Inserted, did.Updated, did.Skipped, did.Inserted+did.Updated+did.Skipped, run.PublicError())
 	if err != nil {
 		return err
 	}
-	if status == Done {
+	if status == Done && imp.Round == 0 {
 		if err := h.im.remember(ctx, tx, s.plan); err != nil {
 			return err
 		}

@@ -3,10 +3,12 @@ package imports
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/stratakit/strata/billing"
 	"github.com/stratakit/strata/bulk"
+	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -34,9 +36,13 @@ func (im *Importer) Commit(ctx context.Context, id ID) (Import, error) {
 			return &StateError{id, now.Status, "committed"}
 		}
 		if err := im.checkFields(ctx, tx, s); err != nil {
+			if now.Round > 0 {
+				err = fmt.Errorf("cancel the correction, and upload it again: %w", err)
+			}
 			return err
 		}
-		if _, err := im.runner.SubmitTx(ctx, tx, bulk.Submission{Kind: KindCommit, ID: bulk.RunID(id), Total: now.New + now.Changed}); err != nil {
+		args := commitArgs{Before: outcome{now.Inserted, now.Updated, now.Skipped}}
+		if _, err := im.runner.SubmitTx(ctx, tx, bulk.Submission{Kind: KindCommit, ID: bulk.RunID(id), Args: args, Total: now.New + now.Changed}); err != nil {
 			return err
 		}
 		if err := im.record(ctx, tx, "import.committed", id, map[string]any{"new": now.New, "update": now.Changed}); err != nil {
@@ -46,7 +52,7 @@ func (im *Importer) Commit(ctx context.Context, id ID) (Import, error) {
 		if err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.imports SET status = 'processing', reservation_id = $3, updated_at = now()
+		rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.imports SET status = 'processing', reservation_id = $3, processed = NULL, updated_at = now()
 			WHERE domain_id = $1 AND id = $2 RETURNING `+importColumns), tx.Tenant().DomainID, id, reservation)
 		imp, _, err = one(rows, err)
 		return err
@@ -63,7 +69,8 @@ func (im *Importer) reserve(ctx context.Context, tx *tenancy.Tx, n int64) (billi
 }
 
 // Cancel stops an import that is not finished. What a commit has written stays, and the
-// counters say how much it was; so does what an undo has taken back. A run that is being worked on ends after its batch; until
+// counters say how much it was; so does what an undo has taken back. One that waits for the commit
+// of a correction is Done again: the rows of that are skipped, and reported on. A run that is being worked on ends after its batch; until
 // then the returned Import has the status it had. Errors: ErrNotFound, *StateError.
 func (im *Importer) Cancel(ctx context.Context, id ID) (Import, error) {
 	if _, err := tenancy.DomainFrom(ctx); err != nil {
@@ -76,7 +83,12 @@ func (im *Importer) Cancel(ctx context.Context, id ID) (Import, error) {
 			return err
 		}
 		switch now.Status {
-		case Pending, Previewed:
+		case Previewed:
+			if now.Round > 0 {
+				return im.endRound(ctx, tx, id, now.Round)
+			}
+			fallthrough
+		case Pending:
 			if err := im.setStatus(ctx, tx, id, Cancelled, ""); err != nil {
 				return err
 			}
@@ -84,7 +96,7 @@ func (im *Importer) Cancel(ctx context.Context, id ID) (Import, error) {
 		case Validating, Processing, Undoing:
 			running = true
 			return nil
-		case Done, Failed, Cancelled, Undone:
+		case Done, Failed, Cancelled, Undone, Merged:
 		}
 		return &StateError{id, now.Status, "cancelled"}
 	})
@@ -115,8 +127,8 @@ func (im *Importer) ended(ctx context.Context, tx *tenancy.Tx, run bulk.Run, sta
 }
 
 // resume puts an import whose run failed and is tried again (bulk.Runner.Retry) back to
-// work, unless what it needs was swept meanwhile.
-func (im *Importer) resume(ctx context.Context, tx *tenancy.Tx, id ID, status Status) error {
+// work, with the counters from before it, unless what it needs was swept meanwhile.
+func (im *Importer) resume(ctx context.Context, tx *tenancy.Tx, id ID, status Status, before outcome) error {
 	_, s, err := lock(ctx, tx, id)
 	if err != nil {
 		return err
@@ -124,7 +136,9 @@ func (im *Importer) resume(ctx context.Context, tx *tenancy.Tx, id ID, status St
 	if s.objectKey == "" {
 		return bulk.Permanent(ErrSwept)
 	}
-	if err := im.setStatus(ctx, tx, id, status, ""); err != nil {
+	_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.imports SET status = $3, inserted = $4, updated = $5, skipped = $6, processed = NULL, error = '', updated_at = now() WHERE domain_id = $1 AND id = $2`),
+		tx.Tenant().DomainID, id, string(status), before.Inserted, before.Updated, before.Skipped)
+	if err != nil {
 		return err
 	}
 	return im.record(ctx, tx, "import.resumed", id, nil)
@@ -137,6 +151,11 @@ func (im *Importer) checkFields(ctx context.Context, tx *tenancy.Tx, s stored) e
 	if err != nil {
 		return err
 	}
+	return s.checkFields(set)
+}
+
+// checkFields is the same, set being the definitions that there are.
+func (s stored) checkFields(set *customfields.Set) error {
 	if set.Version == s.fieldsVersion {
 		return nil
 	}

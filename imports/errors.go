@@ -26,6 +26,9 @@ var (
 	// ErrUndoExpired is returned by Undo when what the import changed is not kept any more
 	// (Config.UndoFor).
 	ErrUndoExpired error = fault.New(fault.Conflict, "undo_expired", "what the import changed is not kept any more, so that it cannot be undone")
+	// ErrNotCorrectable is returned by Correct, and the error of its run, when too much has changed
+	// since the import was committed, or too much time has passed.
+	ErrNotCorrectable error = fault.New(fault.Conflict, "not_correctable", "the import cannot be corrected any more")
 	// ErrFieldsChanged is returned by Commit when the workspace's custom fields have
 	// changed since the rows were checked.
 	ErrFieldsChanged error = fault.New(fault.Conflict, "fields_changed", "the custom fields have changed since the file was checked: process it again")

@@ -27,6 +27,7 @@ const (
 	Cancelled  Status = "cancelled"
 	Undoing    Status = "undoing" // taking back what was written
 	Undone     Status = "undone"
+	Merged     Status = "merged" // a corrected report: its rows are those of the import that it corrects
 )
 
 // Import is one file on its way to becoming recipients.
@@ -36,6 +37,11 @@ type Import struct {
 	FileName string   `json:"fileName"`
 	Size     int64    `json:"size"`
 	Conflict Conflict `json:"conflict,omitempty"`
+
+	// Corrects is the import that this one is the corrected error report of (Importer.Correct).
+	Corrects ID `json:"corrects,omitzero"`
+	// Round is how often a report was merged into the import after a commit.
+	Round int `json:"round,omitempty"`
 
 	// Format is how the file is written, once it was looked at.
 	Format *Format `json:"format,omitempty"`
@@ -63,14 +69,15 @@ type Import struct {
 	ProcessedRows int64 `json:"processedRows"`
 
 	// What the preview promised: of TotalRows so many are new, change a recipient, change
-	// nothing, lose to a later row with the same address, or cannot be imported.
+	// nothing, lose to a later row with the same address, or cannot be imported. In a later Round
+	// New and Changed are rows that the next commit is for.
 	New       int64 `json:"new"`
 	Changed   int64 `json:"update"`
 	Unchanged int64 `json:"unchanged"`
 	Duplicate int64 `json:"duplicate"`
 	Invalid   int64 `json:"invalid"`
 
-	// What the commit did; the error report lists the rows that came out otherwise than
+	// What the commit did, or those of all rounds; the error report lists the rows that came out otherwise than
 	// promised, because somebody changed recipients in between. TotalRows = Inserted + Updated + Unchanged + Duplicate + Invalid + Skipped
 	// once it is done.
 	Inserted int64 `json:"inserted"`
@@ -167,6 +174,8 @@ type plan struct {
 	Warnings    []Warning      `json:"warnings,omitempty"`
 	Created     []string       `json:"created,omitempty"` // keys of fields
 	Facts       facts          `json:"facts,omitzero"`
+	// Report says where a corrected report has the columns of the file that the rest is about.
+	Report *reportColumns `json:"report,omitempty"`
 }
 
 // slotsOf returns plan.Slots for its targets.

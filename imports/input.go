@@ -39,6 +39,9 @@ func newInput(p plan, i int, set *customfields.Set) (in input, err error) {
 	}
 	if n := p.notation(i); n != nil && n.name() != isoDate && n.name() != plainNumber {
 		in.notation = n
+		if _, isDate := n.(dateNotation); isDate && p.Report != nil && p.Format.Kind == kindXLSX {
+			in.notation = orISO{n}
+		}
 	}
 	switch m := i - len(p.Format.Header); {
 	case m >= 0:

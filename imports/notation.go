@@ -120,6 +120,16 @@ func (isoNotation) write(stored any) string {
 	return strings.TrimSuffix(cellText(stored), "T00:00:00.000000Z")
 }
 
+// orISO also reads what a workbook has for a day: a spreadsheet makes days of those of a report.
+type orISO struct{ notation }
+
+func (n orISO) read(cell string) (string, bool) {
+	if text, ok := n.notation.read(cell); ok {
+		return text, true
+	}
+	return isoNotation{}.read(cell)
+}
+
 // Fields that read what any field of their type does.
 var isoField, linkField = anyField(customfields.Date), anyField(customfields.URL)
 

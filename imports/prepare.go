@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"gocloud.dev/blob"
+
 	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/tenancy"
@@ -64,14 +66,9 @@ func (im *Importer) Process(ctx context.Context, id ID, o ProcessOptions) (Impor
 	if !mayProcess(imp) {
 		return imp, &StateError{id, imp.Status, "processed"}
 	}
-	attrs, err := im.attributes(ctx, s.objectKey)
-	switch {
-	case err != nil:
+	attrs, err := im.uploaded(ctx, imp, s)
+	if err != nil {
 		return imp, err
-	case imp.Size > 0 && attrs.Size != imp.Size:
-		return imp, fmt.Errorf("%w: %d bytes were announced, %d were uploaded", ErrFileChanged, imp.Size, attrs.Size)
-	case attrs.Size > im.cfg.MaxFileSize:
-		return imp, tooLarge(attrs.Size, im.cfg.MaxFileSize)
 	}
 	set, err := im.fields.Current(ctx)
 	if err != nil {
@@ -82,6 +79,26 @@ func (im *Importer) Process(ctx context.Context, id ID, o ProcessOptions) (Impor
 		return imp, err
 	}
 	p.Created = append(s.plan.Created, p.Created...)
+	return im.begin(ctx, id, p, set.Version, attrs, ID{})
+}
+
+// uploaded looks at the file of an import that is to be read.
+func (im *Importer) uploaded(ctx context.Context, imp Import, s stored) (*blob.Attributes, error) {
+	attrs, err := im.attributes(ctx, s.objectKey)
+	switch {
+	case err != nil:
+		return nil, err
+	case imp.Size > 0 && attrs.Size != imp.Size:
+		return nil, fmt.Errorf("%w: %d bytes were announced, %d were uploaded", ErrFileChanged, imp.Size, attrs.Size)
+	case attrs.Size > im.cfg.MaxFileSize:
+		return nil, tooLarge(attrs.Size, im.cfg.MaxFileSize)
+	}
+	return attrs, nil
+}
+
+// begin submits the run that reads a file by a plan, made with the fields of a version: as the
+// report of the import that it corrects, unless that is the zero ID.
+func (im *Importer) begin(ctx context.Context, id ID, p plan, version int64, attrs *blob.Attributes, corrects ID) (imp Import, err error) {
 	rawPlan, err := json.Marshal(p)
 	if err != nil {
 		return imp, err
@@ -95,8 +112,8 @@ func (im *Importer) Process(ctx context.Context, id ID, o ProcessOptions) (Impor
 			return &StateError{id, now.Status, "processed"}
 		}
 		rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.imports SET status = 'validating', plan = $3, fields_version = $4, etag = $5, size = $6, error = '', updated_at = now(),
-				total = 0, new = 0, changed = 0, unchanged = 0, duplicate = 0, invalid = 0, inserted = 0, updated = 0, skipped = 0, processed = NULL, reservation_id = NULL, committed_at = NULL
-			WHERE domain_id = $1 AND id = $2 RETURNING `+importColumns), tx.Tenant().DomainID, id, rawPlan, set.Version, attrs.ETag, attrs.Size)
+				total = 0, new = 0, changed = 0, unchanged = 0, duplicate = 0, invalid = 0, inserted = 0, updated = 0, skipped = 0, processed = NULL, reservation_id = NULL, committed_at = NULL, corrects = $7, round = 0
+			WHERE domain_id = $1 AND id = $2 RETURNING `+importColumns), tx.Tenant().DomainID, id, rawPlan, version, attrs.ETag, attrs.Size, corrects)
 		if imp, _, err = one(rows, err); err != nil {
 			return err
 		}
@@ -104,14 +121,18 @@ func (im *Importer) Process(ctx context.Context, id ID, o ProcessOptions) (Impor
 		if _, err := im.runner.SubmitTx(ctx, tx, bulk.Submission{Kind: KindProcess, ID: bulk.RunID(id), Args: args}); err != nil {
 			return err
 		}
-		return im.record(ctx, tx, "import.processed", id, map[string]any{"conflict": p.Conflict, "bytes": attrs.Size})
+		about := map[string]any{"conflict": p.Conflict, "bytes": attrs.Size}
+		if !corrects.IsZero() {
+			about["corrects"] = corrects
+		}
+		return im.record(ctx, tx, "import.processed", id, about)
 	})
 	return imp, err
 }
 
 // mayProcess says whether there is nothing yet that processing would undo.
 func mayProcess(i Import) bool {
-	return i.Status == Pending || i.Status == Previewed || i.Status == Failed && i.Inserted+i.Updated == 0
+	return i.Status == Pending || (i.Status == Previewed || i.Status == Failed) && i.Inserted+i.Updated == 0
 }
 
 // plan looks at the beginning of the file and decides how it will be read, with the fields there

@@ -18,13 +18,14 @@ import (
 const samples = 5
 
 // Preview returns what a commit would do: the verdicts counted, samples of each, and,
-// while the import waits for its commit, what that costs of the plan. Errors: ErrNotFound, *StateError before the file is read.
+// while the import waits for its commit, what that costs of the plan. Errors: ErrNotFound, *StateError before the file is
+// read, and of a report that corrects another import (Correct): that one is to be previewed.
 func (im *Importer) Preview(ctx context.Context, id ID) (Preview, error) {
 	imp, stored, err := im.read(ctx, id)
 	if err != nil {
 		return Preview{}, err
 	}
-	if imp.Status == Pending || imp.Status == Validating {
+	if imp.Status == Pending || imp.Status == Validating || !imp.Corrects.IsZero() {
 		return Preview{}, &StateError{id, imp.Status, "previewed"}
 	}
 	p := Preview{Import: imp, ValidRows: imp.New + imp.Changed + imp.Unchanged, ErrorRows: imp.Invalid, SampleData: []SampleRow{}, SampleErrors: []SampleRow{}}
@@ -47,7 +48,7 @@ func (im *Importer) Preview(ctx context.Context, id ID) (Preview, error) {
 		if v.count == 0 { // do not look for what is not there
 			continue
 		}
-		rows, err := im.sample(ctx, t.DomainID, id, stored.plan, v.verdict)
+		rows, err := im.sample(ctx, t.DomainID, imp, stored.plan, v.verdict)
 		if err != nil {
 			return Preview{}, err
 		}
@@ -96,10 +97,10 @@ func (im *Importer) estimate(ctx context.Context, i Import) (seconds int64, err 
 	return int64(math.Ceil(float64(i.New+i.Changed) * commitPace / rate)), nil
 }
 
-func (im *Importer) sample(ctx context.Context, domain tenancy.DomainID, id ID, p plan, verdict string) (out []SampleRow, err error) {
+func (im *Importer) sample(ctx context.Context, domain tenancy.DomainID, imp Import, p plan, verdict string) (out []SampleRow, err error) {
 	q := fmt.Sprintf(`SELECT row_no, verdict, email, name, status, custom_fields, errors, coalesce(duplicate_of, 0) FROM strata.import_rows
-		WHERE domain_id = $1 AND import_id = $2 AND verdict = $3 ORDER BY row_no LIMIT %d`, samples)
-	err = im.db.Read(ctx, q, []any{domain, id, verdict}, func(rows pgx.Rows) (err error) {
+		WHERE domain_id = $1 AND import_id = $2 AND verdict = $3 AND (round = $4 OR verdict NOT IN ('new', 'update')) ORDER BY row_no LIMIT %d`, samples)
+	err = im.db.Read(ctx, q, []any{domain, imp.ID, verdict, imp.Round}, func(rows pgx.Rows) (err error) {
 		out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (s SampleRow, err error) {
 			var email, name, status *string
 			var staged map[string]any

@@ -47,7 +47,10 @@ func (h processHandler) Open(ctx context.Context, run bulk.Run) (bulk.Work, erro
 	if err := decodeCursor(run, &cursor); err != nil {
 		return nil, bulk.Permanent(err)
 	}
-	w := &processWork{im: h.im, ctx: ctx, id: imp.ID, size: imp.Size, cursor: cursor, processed: run.Processed, failed: imp.Status == Failed, policy: s.plan.Conflict}
+	w := &processWork{
+		staging: staging{im: h.im, id: imp.ID, policy: s.plan.Conflict}, ctx: ctx, size: imp.Size, cursor: cursor, processed: run.Processed,
+		failed: imp.Status == Failed, corrects: imp.Corrects, checked: s,
+	}
 	if cursor.EOF {
 		return w, nil
 	}
@@ -73,16 +76,17 @@ func decodeCursor(run bulk.Run, v any) error {
 }
 
 type processWork struct {
-	im        *Importer
+	staging
+
 	ctx       context.Context // of Open
-	id        ID
-	copy      string     // the object that is the working copy, if there is one
-	size      int64      // of the text
-	ahead     *readAhead // nil at the end of the file
+	copy      string          // the object that is the working copy, if there is one
+	size      int64           // of the text
+	ahead     *readAhead      // nil at the end of the file
 	cursor    readCursor
 	processed int64
 	failed    bool // and tried again
-	policy    Conflict
+	corrects  ID   // the import that this is a report of, if it is one
+	checked   stored
 }
 
 func (w *processWork) Close() error {
@@ -96,10 +100,10 @@ func (w *processWork) Close() error {
 }
 
 // Batch forgets an earlier reading, then stages the next rows, and after the last finds
-// the duplicates and the values that others have.
+// the duplicates and the values that others have; or it merges a report.
 func (w *processWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, error) {
 	if w.failed {
-		if err := w.im.resume(ctx, tx, w.id, Validating); err != nil {
+		if err := w.im.resume(ctx, tx, w.id, Validating, outcome{}); err != nil {
 			return bulk.Batch{}, err
 		}
 		w.failed = false
@@ -109,14 +113,13 @@ func (w *processWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, er
 		more, err := clearRows(ctx, tx, w.id)
 		w.cursor.Clear = more
 		return bulk.Batch{Cursor: w.cursor}, err
+	case w.cursor.EOF && !w.corrects.IsZero():
+		if err := w.merge(ctx, tx); err != nil {
+			return bulk.Batch{}, permanent(err)
+		}
+		return bulk.Batch{Cursor: w.cursor, Done: true}, nil
 	case w.cursor.EOF:
-		if err := w.markDuplicates(ctx, tx); err != nil {
-			return bulk.Batch{}, err
-		}
-		if err := w.markTaken(ctx, tx); err != nil {
-			return bulk.Batch{}, err
-		}
-		return bulk.Batch{Cursor: w.cursor, Done: true}, w.note(ctx, tx)
+		return bulk.Batch{Cursor: w.cursor, Done: true}, w.compare(ctx, tx)
 	}
 	// PostgreSQL ends a transaction that stands idle for as long as a lease lasts.
 	c, err := w.ahead.next(ctx, func() error {
@@ -138,7 +141,18 @@ func (w *processWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, er
 	return b, nil
 }
 
-// Finish counts the verdicts: the import is ready for its preview.
+// compare finds what is wrong with rows because of others.
+func (s staging) compare(ctx context.Context, tx *tenancy.Tx) error {
+	if err := s.markDuplicates(ctx, tx); err != nil {
+		return err
+	}
+	if err := s.markTaken(ctx, tx); err != nil {
+		return err
+	}
+	return s.note(ctx, tx)
+}
+
+// Finish counts the verdicts: the import is ready for its preview. A report was merged before.
 func (h processHandler) Finish(ctx context.Context, tx *tenancy.Tx, run bulk.Run) error {
 	id := ID(run.ID)
 	switch run.State {
@@ -148,13 +162,11 @@ func (h processHandler) Finish(ctx context.Context, tx *tenancy.Tx, run bulk.Run
 		return h.im.ended(ctx, tx, run, Cancelled)
 	case bulk.StateCompleted, bulk.StateQueued, bulk.StateProcessing, bulk.StatePaused:
 	}
-	_, err := tx.Exec(ctx, tx.SQL(`
-		UPDATE strata.imports i SET status = 'preview', updated_at = now(), total = c.total, new = c.new, changed = c.changed,
-			unchanged = c.unchanged, duplicate = c.duplicate, invalid = c.invalid
-		FROM (SELECT count(*) AS total, count(*) FILTER (WHERE verdict = 'new') AS new, count(*) FILTER (WHERE verdict = 'update') AS changed,
-				count(*) FILTER (WHERE verdict = 'unchanged') AS unchanged, count(*) FILTER (WHERE verdict = 'duplicate') AS duplicate,
-				count(*) FILTER (WHERE verdict = 'invalid') AS invalid
-			FROM strata.import_rows WHERE domain_id = $1 AND import_id = $2) c
-		WHERE i.domain_id = $1 AND i.id = $2`), tx.Tenant().DomainID, id)
+	c, err := staging{im: h.im, id: id}.count(ctx, tx)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.imports SET status = 'preview', updated_at = now(), total = $3, new = $4, changed = $5, unchanged = $6, duplicate = $7, invalid = $8
+		WHERE domain_id = $1 AND id = $2 AND corrects IS NULL`), tx.Tenant().DomainID, id, c.total, c.fresh, c.changed, c.unchanged, c.duplicate, c.invalid)
 	return err
 }

@@ -29,7 +29,8 @@ const (
 // them __row, __errors and __suggestion. A cell that a spreadsheet would take for a
 // formula is written with a leading apostrophe (OWASP, CSV injection), which reading a
 // file takes away again. It streams, and holds no connection to the database while w
-// is slow. Errors: ErrNotFound, ErrSwept, *StateError before the file was read, what w says.
+// is slow. Errors: ErrNotFound, ErrSwept, *StateError before the file was read, and of a
+// report that corrects another import (Correct), what w says.
 func (im *Importer) WriteErrorReport(ctx context.Context, id ID, w io.Writer) error {
 	imp, s, err := im.read(ctx, id)
 	switch {
@@ -37,7 +38,7 @@ func (im *Importer) WriteErrorReport(ctx context.Context, id ID, w io.Writer) er
 		return err
 	case s.objectKey == "":
 		return ErrSwept
-	case imp.Status == Pending || imp.Status == Validating:
+	case imp.Status == Pending || imp.Status == Validating || !imp.Corrects.IsZero():
 		return &StateError{id, imp.Status, "reported on"}
 	}
 	t, err := tenancy.DomainFrom(ctx)
@@ -109,7 +110,7 @@ func leftOver(cells []string, columns int) string {
 }
 
 // isReport reports whether a file with this header is an error report.
-func isReport(header []string) bool { return slices.Contains(header, reportErrors) }
+func isReport(header []string) bool { return slices.ContainsFunc(header, isReportColumn) }
 
 func isReportColumn(name string) bool {
 	return slices.Contains([]string{reportRow, reportErrors, reportSuggestions}, name)

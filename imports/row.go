@@ -15,11 +15,12 @@ type judge struct {
 	columns []string // what errors call the columns
 	inputs  []input
 	noText  string // what is said of a cell that is none
+	report  *reportColumns
 }
 
 // newJudge returns ErrFieldsChanged for a plan that has a field which set has not.
 func newJudge(p plan, set *customfields.Set) (*judge, error) {
-	j := &judge{columns: make([]string, len(p.Format.Header)), noText: noText(p.Format.Encoding)}
+	j := &judge{columns: make([]string, len(p.Format.Header)), noText: noText(p.Format.Encoding), report: p.Report}
 	for i, t := range p.Targets {
 		in, err := newInput(p, i, set)
 		if err != nil {
@@ -41,6 +42,16 @@ func newJudge(p plan, set *customfields.Set) (*judge, error) {
 // the row: nothing about one record is ever an error of the import. Cells that were kept from
 // being formulas, as exports and error reports do it, are as they were before.
 func (j *judge) row(rec record) []any {
+	if j.report == nil {
+		return j.judged(rec)
+	}
+	rec, corrects := j.report.original(rec)
+	row := j.judged(rec)
+	row[len(row)-1], row[len(row)-2] = corrects, raw(rec.cells)
+	return row
+}
+
+func (j *judge) judged(rec record) []any {
 	if rec.err != nil {
 		return invalid(rec, []tenancy.FieldError{{Field: "row", Code: "bad_csv", Message: reason(rec.err)}})
 	}
@@ -75,7 +86,7 @@ func (j *judge) row(rec record) []any {
 	if len(wrong.first) > 0 {
 		return invalid(rec, wrong.all())
 	}
-	return []any{rec.row, row.email, row.norm, row.name, row.status, append(row.fields, '}'), nil, nil}
+	return []any{rec.row, row.email, row.norm, row.name, row.status, append(row.fields, '}'), nil, nil, nil}
 }
 
 func unescape(cells []string) {
@@ -130,10 +141,19 @@ func rowBytes(row []any) int {
 // maxRawCell is what is kept of a cell of a row that cannot be imported.
 const maxRawCell = 32 << 10
 
-// invalid is a staged row that holds its original cells, made storable, and its errors.
+// invalid is a staged row that holds its original cells and its errors.
 func invalid(rec record, errs []tenancy.FieldError) []any {
-	raw := make([]string, len(rec.cells))
-	for i, c := range rec.cells {
+	data, err := json.Marshal(errs)
+	if err != nil { // strings only
+		data = []byte(`[]`)
+	}
+	return []any{rec.row, nil, nil, nil, nil, nil, data, raw(rec.cells), nil}
+}
+
+// raw is cells as they are, made storable.
+func raw(cells []string) []string {
+	raw := make([]string, len(cells))
+	for i, c := range cells {
 		if problem := cellProblem("", c); problem != nil {
 			c = problem.Value // what a sheet shows
 		}
@@ -143,9 +163,5 @@ func invalid(rec record, errs []tenancy.FieldError) []any {
 		}
 		raw[i] = c
 	}
-	data, err := json.Marshal(errs)
-	if err != nil { // strings only
-		data = []byte(`[]`)
-	}
-	return []any{rec.row, nil, nil, nil, nil, nil, data, raw}
+	return raw
 }

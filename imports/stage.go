@@ -18,24 +18,37 @@ const byKey = `SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off
 
 const createBatch = byKey + `;
 	CREATE TEMP TABLE strata_import_batch (row_no integer, email text, email_norm text COLLATE "C", name text, status text,
-		custom_fields jsonb, errors jsonb, raw text[]) ON COMMIT DROP`
+		custom_fields jsonb, errors jsonb, raw text[], corrects integer) ON COMMIT DROP`
 
 // stagedColumns are the columns of a batch on its way into staging.
-var stagedColumns = []string{"row_no", "email", "email_norm", "name", "status", "custom_fields", "errors", "raw"}
+var stagedColumns = []string{"row_no", "email", "email_norm", "name", "status", "custom_fields", "errors", "raw", "corrects"}
 
 // stageSQL judges the rows against the recipients there are while it moves them:
-// PostgreSQL refuses COPY into a table with row-level security. A recipient is found as
-// the first at or after an address, because that has one plan only.
+// PostgreSQL refuses COPY into a table with row-level security.
 func stageSQL(policy Conflict) string {
-	return `INSERT INTO strata.import_rows (domain_id, import_id, row_no, company_id, workspace_id, recipient_id, email, email_norm, name, status, custom_fields, verdict, errors, raw)
-		SELECT $1, $2, b.row_no, $3, $4, r.id, b.email, b.email_norm, b.name, b.status, b.custom_fields,
-			CASE WHEN b.errors IS NOT NULL THEN 'invalid' WHEN r.id IS NULL THEN 'new' WHEN ` + policy.merge("b.name", "b.status", "b.custom_fields").same() + ` THEN 'unchanged' ELSE 'update' END,
-			b.errors, b.raw
-		FROM pg_temp.strata_import_batch b
-		LEFT JOIN LATERAL (
+	return `INSERT INTO strata.import_rows (domain_id, import_id, row_no, company_id, workspace_id, recipient_id, email, email_norm, name, status, custom_fields, verdict, errors, raw, corrects)
+		SELECT $1, $2, b.row_no, $3, $4, r.id, b.email, b.email_norm, b.name, b.status, b.custom_fields, ` + policy.verdict() + `, b.errors, b.raw, b.corrects
+		FROM pg_temp.strata_import_batch b ` + joinRecipient
+}
+
+// joinRecipient joins to rows b the recipient r that has their address: found as the first at or
+// after it, because that has one plan only.
+const joinRecipient = `LEFT JOIN LATERAL (
 			SELECT id, email_norm, name, status, custom_fields FROM strata.recipients
 			WHERE domain_id = $1 AND email_norm >= b.email_norm AND deleted_at IS NULL ORDER BY email_norm LIMIT 1
 		) r ON r.email_norm = b.email_norm`
+
+// verdict is SQL for the verdict on a row b that joinRecipient has joined a recipient to.
+func (c Conflict) verdict() string {
+	return `CASE WHEN b.errors IS NOT NULL THEN 'invalid' WHEN r.id IS NULL THEN 'new' WHEN ` + c.merge("b.name", "b.status", "b.custom_fields").same() + ` THEN 'unchanged' ELSE 'update' END`
+}
+
+// staging is the staged rows of an import.
+type staging struct {
+	im     *Importer
+	id     ID
+	policy Conflict
+	round  int // the rows to be written are those of it
 }
 
 func (w *processWork) stage(ctx context.Context, tx *tenancy.Tx, rows [][]any) error {
@@ -53,8 +66,9 @@ func (w *processWork) stage(ctx context.Context, tx *tenancy.Tx, rows [][]any) e
 	return err
 }
 
-// markDuplicates lets the last row of an address win; the others say which that is.
-func (w *processWork) markDuplicates(ctx context.Context, tx *tenancy.Tx) error {
+// markDuplicates lets the last row of an address win; the others say which that is. Rows that
+// were written in an earlier round stay what they are.
+func (s staging) markDuplicates(ctx context.Context, tx *tenancy.Tx) error {
 	// Once over all rows, however few the planner believes there are.
 	if _, err := tx.Exec(ctx, `SET LOCAL enable_nestloop = off; SET LOCAL work_mem = '64MB'`); err != nil {
 		return err
@@ -62,14 +76,30 @@ func (w *processWork) markDuplicates(ctx context.Context, tx *tenancy.Tx) error 
 	_, err := tx.Exec(ctx, tx.SQL(`
 		WITH seen AS (
 			SELECT row_no, max(row_no) OVER (PARTITION BY email_norm) AS winner
-			FROM strata.import_rows WHERE domain_id = $1 AND import_id = $2 AND verdict <> 'invalid')
-		UPDATE strata.import_rows i SET verdict = 'duplicate', duplicate_of = seen.winner
-		FROM seen WHERE seen.row_no <> seen.winner AND i.domain_id = $1 AND i.import_id = $2 AND i.row_no = seen.row_no`),
-		tx.Tenant().DomainID, w.id)
+			FROM strata.import_rows WHERE domain_id = $1 AND import_id = $2 AND email_norm IS NOT NULL)
+		UPDATE strata.import_rows i SET verdict = 'duplicate', duplicate_of = seen.winner, errors = NULL
+		FROM seen WHERE seen.row_no <> seen.winner AND i.domain_id = $1 AND i.import_id = $2 AND i.row_no = seen.row_no
+			AND (i.verdict NOT IN ('new', 'update') OR i.round = $3) AND i.duplicate_of IS DISTINCT FROM seen.winner`),
+		tx.Tenant().DomainID, s.id, s.round)
 	if err != nil {
 		return fmt.Errorf("find duplicates: %w", err)
 	}
 	return nil
+}
+
+// counts are the rows of an import by their verdicts; earlier are those that earlier rounds were for.
+type counts struct{ total, fresh, changed, unchanged, duplicate, invalid, earlier int64 }
+
+func (s staging) count(ctx context.Context, tx *tenancy.Tx) (c counts, err error) {
+	err = tx.QueryRow(ctx, tx.SQL(`SELECT count(*), count(*) FILTER (WHERE verdict = 'new' AND round = $3), count(*) FILTER (WHERE verdict = 'update' AND round = $3),
+			count(*) FILTER (WHERE verdict = 'unchanged'), count(*) FILTER (WHERE verdict = 'duplicate'), count(*) FILTER (WHERE verdict = 'invalid'),
+			count(*) FILTER (WHERE verdict IN ('new', 'update') AND round < $3)
+		FROM strata.import_rows WHERE domain_id = $1 AND import_id = $2`), tx.Tenant().DomainID, s.id, s.round).
+		Scan(&c.total, &c.fresh, &c.changed, &c.unchanged, &c.duplicate, &c.invalid, &c.earlier)
+	if err != nil {
+		return c, fmt.Errorf("count verdicts: %w", err)
+	}
+	return c, nil
 }
 
 // clearedAtOnce is how many staged rows one transaction deletes.

@@ -19,7 +19,7 @@ const sweptAtOnce = 100
 
 // expiredSQL is the condition that what an import changed is kept no longer; $1 is the time its
 // commit must have ended before.
-const expiredSQL = `committed_at < $1 AND status NOT IN ('validating', 'processing', 'undoing')`
+const expiredSQL = `committed_at < $1 AND status NOT IN ('validating', 'preview', 'processing', 'undoing')`
 
 // dueSQL is the condition that an import is to be swept; $1 is the time it must have
 // stood still since.
@@ -28,7 +28,7 @@ const dueSQL = `object_key <> '' AND updated_at < $1 AND status NOT IN ('validat
 // Sweep deletes the files and staged rows of imports that were finished or abandoned
 // longer ago than Config.Keep, and what those changed that were committed longer ago than
 // Config.UndoFor, in every domain, and returns how many it cleaned. An
-// abandoned import is cancelled. One that cannot be cleaned does not keep the others: the
+// abandoned import is cancelled; one that waits for the commit of a correction is Done again. One that cannot be cleaned does not keep the others: the
 // errors come joined, and the next call tries it again. Run it once an hour or so; any
 // number of processes may.
 func (im *Importer) Sweep(ctx context.Context) (int, error) {
@@ -105,6 +105,9 @@ func (im *Importer) sweep(ctx context.Context, id ID) (done bool, err error) {
 			if more, err = clearRows(ctx, tx, id); err != nil {
 				return err
 			}
+		}
+		if _, err := tx.Exec(ctx, tx.SQL(endRound), domain, id); err != nil {
+			return err
 		}
 		_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.imports SET object_key = '', status = CASE WHEN status IN ('pending', 'preview') THEN 'cancelled' ELSE status END
 			WHERE domain_id = $1 AND id = $2`), domain, id)

@@ -26,8 +26,8 @@ const takenMessage = `another recipient of the domain has this value`
 // markTaken judges rows with a value of a unique field that another recipient has, or an
 // earlier row of the file, as invalid. It looks at what is there before the import: a value
 // that its owner gives up in the same file is taken.
-func (w *processWork) markTaken(ctx context.Context, tx *tenancy.Tx) error {
-	keys, slots, err := w.im.fields.UniqueTx(ctx, tx)
+func (s staging) markTaken(ctx context.Context, tx *tenancy.Tx) error {
+	keys, slots, err := s.im.fields.UniqueTx(ctx, tx)
 	if err != nil || len(keys) == 0 {
 		return err
 	}
@@ -39,16 +39,16 @@ func (w *processWork) markTaken(ctx context.Context, tx *tenancy.Tx) error {
 			SELECT i.row_no, i.email_norm, i.verdict, k.key, k.slot, i.custom_fields->>k.slot AS value,
 				first_value(i.row_no) OVER (PARTITION BY k.key, i.custom_fields->>k.slot ORDER BY i.verdict <> 'unchanged', i.row_no) AS first
 			FROM strata.import_rows i, unnest($3::text[], $4::text[]) k(key, slot)
-			WHERE i.domain_id = $1 AND i.import_id = $2 AND i.verdict IN ('new', 'update', 'unchanged') AND i.custom_fields->>k.slot IS NOT NULL
+			WHERE i.domain_id = $1 AND i.import_id = $2 AND (i.verdict = 'unchanged' OR i.verdict IN ('new', 'update') AND i.round = $5) AND i.custom_fields->>k.slot IS NOT NULL
 		), judged AS MATERIALIZED (
-			SELECT v.*, `+takenBy+` AS taken FROM v, LATERAL (SELECT v.slot) k WHERE v.verdict <> 'unchanged' AND NOT `+unused(w.policy)+`
+			SELECT v.*, `+takenBy+` AS taken FROM v, LATERAL (SELECT v.slot) k WHERE v.verdict <> 'unchanged' AND NOT `+unused(s.policy)+`
 		), wrong AS MATERIALIZED (
 			SELECT row_no, jsonb_agg(jsonb_build_object('field', 'customFields.' || key, 'value', left(value, 80), 'code', 'value_taken',
 				'message', CASE WHEN taken THEN '`+takenMessage+`' ELSE 'row ' || first || ' has this value too' END) ORDER BY key) AS errors
 			FROM judged WHERE taken OR first <> row_no GROUP BY row_no
 		)
 		UPDATE strata.import_rows i SET verdict = 'invalid', errors = wrong.errors
-		FROM wrong WHERE i.domain_id = $1 AND i.import_id = $2 AND i.row_no = wrong.row_no`), tx.Tenant().DomainID, w.id, keys, slots)
+		FROM wrong WHERE i.domain_id = $1 AND i.import_id = $2 AND i.row_no = wrong.row_no`), tx.Tenant().DomainID, s.id, keys, slots, s.round)
 	if err != nil {
 		return fmt.Errorf("find values that are taken: %w", err)
 	}
@@ -66,7 +66,7 @@ func (w *commitWork) markTaken(ctx context.Context, tx *tenancy.Tx) (rows []int3
 	err = tx.Read(ctx, `
 		WITH next AS MATERIALIZED (
 			SELECT row_no, email_norm, custom_fields FROM strata.import_rows
-			WHERE domain_id = $1 AND import_id = $2 AND verdict IN ('new', 'update') AND email_norm > $5 ORDER BY email_norm LIMIT $6
+			WHERE domain_id = $1 AND import_id = $2 AND round = $7 AND verdict IN ('new', 'update') AND email_norm > $5 ORDER BY email_norm LIMIT $6
 		), v AS MATERIALIZED (
 			SELECT n.row_no, n.email_norm, k.key, k.slot, n.custom_fields->>k.slot AS value,
 				row_number() OVER (PARTITION BY k.key, n.custom_fields->>k.slot ORDER BY n.email_norm) > 1 AS again
@@ -78,7 +78,7 @@ func (w *commitWork) markTaken(ctx context.Context, tx *tenancy.Tx) (rows []int3
 		)
 		UPDATE strata.import_rows i SET errors = wrong.errors
 		FROM wrong WHERE i.domain_id = $1 AND i.import_id = $2 AND i.row_no = wrong.row_no RETURNING i.row_no`,
-		[]any{tx.Tenant().DomainID, w.id, keys, slots, w.cursor.After, w.im.cfg.BatchRows}, func(found pgx.Rows) (err error) {
+		[]any{tx.Tenant().DomainID, w.id, keys, slots, w.cursor.After, w.im.cfg.BatchRows, w.round}, func(found pgx.Rows) (err error) {
 			rows, err = pgx.CollectRows(found, pgx.RowTo[int32])
 			return err
 		})

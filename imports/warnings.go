@@ -28,19 +28,19 @@ type tell struct {
 const commonest = 3
 
 // note counts the facts and keeps them with the plan.
-func (w *processWork) note(ctx context.Context, tx *tenancy.Tx) error {
+func (s staging) note(ctx context.Context, tx *tenancy.Tx) error {
 	var f facts
 	domain := tx.Tenant().DomainID
-	if w.policy == Update { // the others take no status from the file
+	if s.policy == Update { // the others take no status from the file
 		err := tx.QueryRow(ctx, tx.SQL(`SELECT count(*) FROM strata.import_rows i JOIN strata.recipients r ON r.domain_id = i.domain_id AND r.id = i.recipient_id
-			WHERE i.domain_id = $1 AND i.import_id = $2 AND i.verdict IN ('update', 'unchanged') AND i.status IS NOT NULL
-				AND `+recipients.StatusSQL(`r.status`, `i.status`)+` <> i.status`), domain, w.id).Scan(&f.StatusKept)
+			WHERE i.domain_id = $1 AND i.import_id = $2 AND (i.verdict = 'unchanged' OR i.verdict = 'update' AND i.round = $3) AND i.status IS NOT NULL
+				AND `+recipients.StatusSQL(`r.status`, `i.status`)+` <> i.status`), domain, s.id, s.round).Scan(&f.StatusKept)
 		if err != nil {
 			return fmt.Errorf("count statuses that are kept: %w", err)
 		}
 	}
 	err := tx.Read(ctx, `SELECT e->>'field' AS field, e->>'code' AS code, count(*) AS rows FROM strata.import_rows i, jsonb_array_elements(i.errors) e
-		WHERE i.domain_id = $1 AND i.import_id = $2 AND i.errors IS NOT NULL GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT $3`, []any{domain, w.id, commonest}, func(rows pgx.Rows) (err error) {
+		WHERE i.domain_id = $1 AND i.import_id = $2 AND i.errors IS NOT NULL GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT $3`, []any{domain, s.id, commonest}, func(rows pgx.Rows) (err error) {
 		f.Wrong, err = pgx.CollectRows(rows, pgx.RowToStructByName[tell])
 		return err
 	})
@@ -51,7 +51,7 @@ func (w *processWork) note(ctx context.Context, tx *tenancy.Tx) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.imports SET plan = jsonb_set(plan, '{facts}', $3) WHERE domain_id = $1 AND id = $2`), domain, w.id, raw)
+	_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.imports SET plan = jsonb_set(plan, '{facts}', $3) WHERE domain_id = $1 AND id = $2`), domain, s.id, raw)
 	return err
 }
 

@@ -4,6 +4,11 @@
 // The jobId of every answer is the import's id, and also the id of the job that works on
 // it: its progress streams from /domains/{domainID}/jobs/{jobID}/progress (package
 // bulkhttp), once while the file is read and again while it is committed.
+//
+// A corrected errors.csv is announced and uploaded like any file, and then processed with
+// {"corrects": "<jobId of the import>"} and, of the options, only delimiter, encoding, sheet and
+// headerRow. When its job is done its status is "merged", and its rows are those of the import that
+// it corrects: whose preview is then to be looked at, and committed.
 package importshttp
 
 import (
@@ -11,6 +16,8 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/internal/web"
@@ -47,6 +54,8 @@ type uploadRequest struct {
 }
 
 type processRequest struct {
+	Corrects string `json:"corrects"`
+
 	Mapping map[string]*string `json:"mapping"`
 	Options struct {
 		Delimiter string           `json:"delimiter"`
@@ -78,7 +87,7 @@ func (a *API) Routes() []web.Route {
 			Permission: manage, Request: uploadRequest{}, Response: imports.Upload{}, Status: http.StatusCreated, Handle: a.upload,
 		},
 		{
-			Method: http.MethodPost, Path: base + "/{jobID}/process", Name: "processImport", Summary: "Read and check the uploaded file",
+			Method: http.MethodPost, Path: base + "/{jobID}/process", Name: "processImport", Summary: "Read and check the uploaded file; one that corrects another import is merged into it",
 			Permission: manage, Request: processRequest{}, Response: state{}, Status: http.StatusAccepted, Handle: a.process,
 		},
 		{
@@ -172,6 +181,9 @@ func (a *API) process(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	o := in.Options
+	if in.Corrects != "" {
+		return a.correct(w, r, importID, in)
+	}
 	if o.CreateFields { // which is more than to manage recipients
 		if err := a.guard.Require(r.Context(), access.FieldsManage); err != nil {
 			return err
@@ -181,6 +193,33 @@ func (a *API) process(w http.ResponseWriter, r *http.Request) error {
 		Mapping: in.Mapping, Delimiter: o.Delimiter, Encoding: o.Encoding, Sheet: o.Sheet, HeaderRow: o.HeaderRow, Conflict: o.Conflict,
 		Formats: o.Formats, Join: o.Join, Split: o.Split, Constants: o.Constants, CreateFields: o.CreateFields,
 	})
+	if err != nil {
+		return err
+	}
+	return web.WriteJSON(w, http.StatusAccepted, state{imp.ID, imp.Status})
+}
+
+// correct processes the corrected error report of another import.
+func (a *API) correct(w http.ResponseWriter, r *http.Request, report imports.ID, in processRequest) error {
+	o := in.Options
+	var v tenancy.ValidationError
+	for field, given := range map[string]bool{
+		"mapping": in.Mapping != nil, "options.conflict": o.Conflict != "", "options.formats": o.Formats != nil, "options.join": o.Join != nil,
+		"options.split": o.Split != nil, "options.constants": o.Constants != nil, "options.createFields": o.CreateFields,
+	} {
+		if given {
+			v.Add(field, "not_allowed", "must be left out: the rows of a report are read as those of the import that it corrects")
+		}
+	}
+	slices.SortFunc(v.Fields, func(a, b tenancy.FieldError) int { return strings.Compare(a.Field, b.Field) })
+	if err := v.OrNil(); err != nil {
+		return err
+	}
+	of, err := tenancy.ParseID[imports.Import](in.Corrects)
+	if err != nil {
+		return imports.ErrNotFound
+	}
+	imp, err := a.importer.Correct(r.Context(), report, of, imports.CorrectOptions{Delimiter: o.Delimiter, Encoding: o.Encoding, Sheet: o.Sheet, HeaderRow: o.HeaderRow})
 	if err != nil {
 		return err
 	}
