@@ -310,12 +310,13 @@ func TestReportInWhichAllIsStillWrong(t *testing.T) {
 	ctx := b.A.Ctx
 	imp := b.process(ctx, t, "email,name\nbad,A\ngood@example.com,B\nworse,C\n", imports.ProcessOptions{})
 	for range 2 {
-		text, _ := b.report(ctx, t, imp.ID)
-		merged, got := b.correct(ctx, t, imp.ID, []byte(strings.Replace(text, "worse", "even worse", 1)))
+		_, records := b.report(ctx, t, imp.ID)
+		records[2][0] = "even " + records[2][0]
+		merged, got := b.correct(ctx, t, imp.ID, csvOf(t, records))
 		require.EqualValues(t, 2, merged.Invalid)
 		require.Equal(t, []any{imp.Status, 0, int64(1), int64(2)}, []any{got.Status, got.Round, got.New, got.Invalid})
-		_, records := b.report(ctx, t, imp.ID)
-		require.Equal(t, []string{"even worse", "C", "4"}, records[2][:3], "with its new cells")
+		_, again := b.report(ctx, t, imp.ID)
+		require.Equal(t, []string{records[2][0], "C", "4"}, again[2][:3], "with its new cells")
 		if got.Status == imports.Previewed {
 			imp = b.commit(ctx, t, imp.ID) // and once more when it is done
 		}

@@ -37,6 +37,15 @@
 // there. The room that new recipients take in the plan is reserved before the first is
 // written and given back if it is not used.
 //
+// # Corrections
+//
+// Rows that cannot be imported come as a file ([Importer.WriteErrorReport]), which can be corrected,
+// uploaded and merged into the same import, before the commit or after it:
+//
+//	report, err := importer.CreateFromReader(ctx, "errors.csv", corrected)
+//	report, err = importer.Correct(ctx, report.ID, imp.ID, imports.CorrectOptions{})
+//	// ... until the report is Merged; then the import has a preview again, and a commit
+//
 // # Undo
 //
 // A commit keeps what it changes (Config.UndoFor), so that [Importer.Undo] can take it back in
