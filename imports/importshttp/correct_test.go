@@ -70,8 +70,10 @@ func TestCorrectRefuses(t *testing.T) {
 		{body(path.Base(report), ""), 422, "validation_failed", "corrects not_allowed"},
 		{`{"corrects":7}`, 422, "validation_failed", "corrects wrong_type"},
 		{body(path.Base(job), `,"mapping":{"email":"email"}`), 422, "validation_failed", "mapping not_allowed"},
-		{body(path.Base(job), `,"options":{"conflict":"skip","createFields":true,"formats":{},"join":{},"split":{},"constants":{}}`), 422, "validation_failed",
-			"options.conflict not_allowed", "options.constants not_allowed", "options.createFields not_allowed", "options.formats not_allowed", "options.join not_allowed", "options.split not_allowed"},
+		{
+			body(path.Base(job), `,"options":{"conflict":"skip","createFields":true,"formats":{},"join":{},"split":{},"constants":{}}`), 422, "validation_failed",
+			"options.conflict not_allowed", "options.constants not_allowed", "options.createFields not_allowed", "options.formats not_allowed", "options.join not_allowed", "options.split not_allowed",
+		},
 		{body(path.Base(job), `,"options":{"headerRow":9}`), 422, "validation_failed", "options.headerRow out_of_range"},
 	} {
 		refused(t, w.do(t, "a", http.MethodPost, report+"/process", c[0].(string)), c[1:]...)
