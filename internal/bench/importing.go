@@ -35,7 +35,7 @@ func measureImport(ctx context.Context, w *world, o options) ([]row, error) {
 		return nil, err
 	}
 	return []row{{
-		work: fmt.Sprintf("import of %d rows x 10 columns", o.rows), strata: s, floor: f, budget: "2.5 x",
+		work: fmt.Sprintf("import of %d rows x 10 columns", o.rows), strata: s, floor: f, budget: "1.5 x",
 		note: fmt.Sprintf("to the preview %s, commit %s, %.0f rows/s", short(median(process)), short(median(commit)), float64(o.rows)/s.Seconds()),
 	}}, nil
 }
