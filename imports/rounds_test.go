@@ -309,3 +309,73 @@ func TestFieldsChangedBeforeTheReport(t *testing.T) {
 	b.untilRun(ctx, t, id, func(run bulk.Run) bool { return run.State == bulk.StateCompleted })
 	require.EqualValues(t, 1, b.commit(ctx, t, imp.ID).Inserted)
 }
+
+// A row that had lost to one that is corrected to another address is in again, before the commit
+// and after it.
+func TestRowsThatHadLostToACorrectedOne(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil).start(t)
+	ctx := b.A.Ctx
+	b.define(ctx, t, customfields.Field{Key: "code", Type: customfields.Text, Unique: true})
+	imp := b.process(ctx, t, "email,code\nada@example.com,1\nbo@example.com,2\nbo@example.com,1\ncy@example.com,3\ncy@example.com,4\n", imports.ProcessOptions{})
+	require.Equal(t, []int64{2, 2, 1}, []int64{imp.New, imp.Duplicate, imp.Invalid})
+	merged, imp := b.correct(ctx, t, imp.ID, []byte("email,code,__row\ndee@example.com,5,4\n"))
+	require.EqualValues(t, 1, merged.TotalRows)
+	require.Equal(t, []int64{4, 1, 0}, []int64{imp.New, imp.Duplicate, imp.Invalid})
+	_, err := b.store.Create(ctx, recipients.New{Email: "thief@example.com", CustomFields: map[string]any{"code": "4"}})
+	require.NoError(t, err)
+	before := b.dump(ctx, t)
+	imp = b.commit(ctx, t, imp.ID)
+	require.Equal(t, []int64{3, 1, 1}, []int64{imp.Inserted, imp.Skipped, imp.Duplicate})
+	_, imp = b.correct(ctx, t, imp.ID, []byte("email,code,__row\neve@example.com,6,6\n"))
+	require.Equal(t, []int64{2, 3, 0, 0}, []int64{imp.New, imp.Inserted, imp.Skipped, imp.Duplicate})
+	b.commit(ctx, t, imp.ID)
+	require.Equal(t, map[string]string{
+		"ada": " map[code:1]", "bo": " map[code:2]", "cy": " map[code:3]", "dee": " map[code:5]", "eve": " map[code:6]", "thief": " map[code:4]",
+	}, b.people(ctx, t))
+	b.undo(ctx, t, imp.ID)
+	require.Equal(t, before, b.dump(ctx, t))
+}
+
+// Rows that are written, or wait for the commit of a round, are not to be corrected.
+func TestReportWithRowsThatAreWritten(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil).start(t)
+	ctx := b.A.Ctx
+	imp := b.process(ctx, t, "email\na@example.com\nmade@example.com\nbad1\nbad2\n", imports.ProcessOptions{})
+	_, err := b.store.Create(ctx, recipients.New{Email: "made@example.com", Status: recipients.Bounced})
+	require.NoError(t, err)
+	b.commit(ctx, t, imp.ID)
+	require.Contains(t, b.wrong(ctx, t, imp.ID, "email,__row\nx@example.com,2\ny@example.com,4\n"), "rows 2 of the file are not to be corrected")
+	_, imp = b.correct(ctx, t, imp.ID, []byte("email,__row\nx@example.com,4\n"))
+	require.Contains(t, b.wrong(ctx, t, imp.ID, "email,__row\nx@example.com,2\ny@example.com,4\nz@example.com,5\n"), "rows 2, 4 of the file are not to be corrected")
+	_, imp = b.correct(ctx, t, imp.ID, []byte("email,__row\nz@example.com,5\n"))
+	require.Equal(t, []any{1, int64(2)}, []any{imp.Round, imp.New}, "both in the same round")
+	imp = b.commit(ctx, t, imp.ID)
+	require.EqualValues(t, 3, imp.Inserted)
+}
+
+// A report of a file that is read otherwise by now is not merged: its rows are not those any more.
+func TestReportOfAFileThatIsReadOtherwiseByNow(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil).start(t)
+	ctx := b.A.Ctx
+	imp := b.process(ctx, t, "email,first,last\nbad,Ada,Berg\n", imports.ProcessOptions{Mapping: map[string]*string{"email": to("email"), "first": to("name")}})
+	id := b.upload(ctx, t, []byte("email,first,last,__row\na@example.com,Ada,Berg,2\n"))
+	open := b.gate(t, 7, "INSERT", "strata.import_rows", `new.import_id = '`+id.String()+`'`)
+	_, err := b.importer.Correct(ctx, id, imp.ID, imports.CorrectOptions{})
+	require.NoError(t, err)
+	b.stands(t, 7)
+	_, err = b.importer.Process(ctx, imp.ID, imports.ProcessOptions{Mapping: map[string]*string{"email": to("email"), "last": to("name")}})
+	require.NoError(t, err)
+	imp = b.until(ctx, t, imp.ID, imports.Previewed)
+	open()
+	b.untilRun(ctx, t, id, func(run bulk.Run) bool { return run.State.Final() })
+	got, err := b.importer.Get(ctx, id)
+	require.NoError(t, err)
+	require.Equal(t, imports.Failed, got.Status)
+	require.Contains(t, got.Error, "its file was processed otherwise meanwhile")
+	same, err := b.importer.Get(ctx, imp.ID)
+	require.NoError(t, err)
+	require.Equal(t, imp, same)
+}
