@@ -256,7 +256,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, client redis.UniversalClient, 
 		if c.Imports.Log == nil {
 			c.Imports.Log = c.Log
 		}
-		if s.Imports, err = imports.NewImporter(s.DB, s.Runner, s.Fields, s.Limits, s.Audit, c.Bucket, &c.Imports); err != nil {
+		if s.Imports, err = imports.NewImporter(s.DB, s.Runner, s.Recipients, s.Fields, s.Limits, s.Audit, c.Bucket, &c.Imports); err != nil {
 			return nil, err
 		}
 	}

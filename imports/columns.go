@@ -7,12 +7,15 @@ import (
 	"github.com/stratakit/strata/tenancy"
 )
 
-// kindOf is the type of what goes into a target: Text for those that are no custom field.
-func kindOf(target string, set *customfields.Set) customfields.Type {
+// kind is the type of what goes into a target: Text for the recipient's own.
+func (c *columns) kind(target string) customfields.Type {
 	if key, ok := strings.CutPrefix(target, fieldPrefix); ok {
-		if f := set.Field(key); f != nil {
+		if f := c.set.Field(key); f != nil {
 			return f.Type
 		}
+	}
+	if column, ok := c.products.columns[target]; ok {
+		return column.Type
 	}
 	return customfields.Text
 }
@@ -26,7 +29,7 @@ func (c *columns) plan(p *plan, given map[string]string, sample [][]string) {
 	}
 	p.Notations = make([]string, len(p.Targets))
 	for i, name := range c.header {
-		kind := kindOf(p.Targets[i], c.set)
+		kind := c.kind(p.Targets[i])
 		wanted, ok := given[name]
 		switch all := notationsOf(kind); {
 		case ok && len(all) == 0:
@@ -112,15 +115,15 @@ func (p plan) columnOf(field string) string {
 }
 
 // cells is a staged row in the columns of the file, written as they are.
-func (p plan) cells(email, name, status *string, fields map[string]any) []string {
+func (p plan) cells(email, name, status *string, fields map[string]any, products enrollments) []string {
 	cells := make([]string, len(p.Format.Header))
-	values := p.values(fields)
+	values := p.values(fields, products)
 	text := func(i int) string {
 		if core := map[string]*string{"email": email, "name": name, "status": status}[p.Targets[i]]; core != nil {
 			return *core
 		}
 		if n := p.notation(i); n != nil && values[i] != nil {
-			return n.write(values[i])
+			return n.write(storedDate(values[i]))
 		}
 		return cellText(values[i])
 	}
@@ -164,14 +167,14 @@ func sampled(head []byte, whole bool, f format) (sample [][]string, all bool) {
 const sampleRows = 1_000
 
 // checkConstants holds the constants to the rules of their targets, as the cells of a row.
-func checkConstants(p plan, set *customfields.Set) error {
+func checkConstants(p plan, set *customfields.Set, of products) error {
 	var v tenancy.ValidationError
 	for i, m := range p.More {
 		if m.Constant == "" {
 			continue
 		}
 		alone := plan{Targets: []string{m.Target}, Slots: []string{p.Slots[len(p.Format.Header)+i]}, More: []more{m}}
-		j, err := newJudge(alone, set)
+		j, err := newJudge(alone, set, of)
 		if err != nil {
 			return err
 		}

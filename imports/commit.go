@@ -55,6 +55,9 @@ func (h commitHandler) Open(ctx context.Context, run bulk.Run) (bulk.Work, error
 	if err := json.Unmarshal(run.Args, &w.args); err != nil {
 		return nil, bulk.Permanent(err)
 	}
+	if w.extensions, err = h.im.enrollers(ctx, s.plan); err != nil {
+		return nil, err
+	}
 	if len(s.plan.Defaults) > 0 {
 		if w.defaults, err = json.Marshal(s.plan.Defaults); err != nil {
 			return nil, bulk.Permanent(err)
@@ -79,6 +82,8 @@ type commitWork struct {
 	cursor        commitCursor
 	checked       stored
 	failed        bool // and tried again
+
+	extensions []*recipients.AnyEnrollments // that the file has columns of
 }
 
 func (w *commitWork) Close() error { return nil }
@@ -158,7 +163,7 @@ func (w *commitWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, err
 	if err != nil {
 		return bulk.Batch{}, err
 	}
-	did, err := w.write(ctx, tx, taken)
+	did, err := w.apply(ctx, tx, taken)
 	if err != nil {
 		return bulk.Batch{}, fmt.Errorf("write recipients: %w", err)
 	}
@@ -239,15 +244,23 @@ func (w *commitWork) markOtherwise(ctx context.Context, tx *tenancy.Tx, did writ
 		if len(otherwise.rows) == 0 {
 			continue
 		}
-		reason, err := json.Marshal([]tenancy.FieldError{{Field: "row", Code: otherwise.code, Message: otherwise.message}})
-		if err != nil {
+		if err := w.mark(ctx, tx, otherwise.rows, []tenancy.FieldError{{Field: "row", Code: otherwise.code, Message: otherwise.message}}); err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.import_rows SET errors = $4 WHERE domain_id = $1 AND import_id = $2 AND row_no = ANY($3)`),
-			tx.Tenant().DomainID, w.id, otherwise.rows, reason)
-		if err != nil {
-			return fmt.Errorf("mark rows that came out otherwise: %w", err)
-		}
+	}
+	return nil
+}
+
+// mark writes down with rows why they came out otherwise.
+func (w *commitWork) mark(ctx context.Context, tx *tenancy.Tx, rows []int32, why []tenancy.FieldError) error {
+	reason, err := json.Marshal(why)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.import_rows SET errors = $4 WHERE domain_id = $1 AND import_id = $2 AND row_no = ANY($3)`),
+		tx.Tenant().DomainID, w.id, rows, reason)
+	if err != nil {
+		return fmt.Errorf("mark rows that came out otherwise: %w", err)
 	}
 	return nil
 }

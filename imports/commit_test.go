@@ -174,7 +174,7 @@ func TestNegativeConfig(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
 	for _, cfg := range []imports.Config{{MaxFileSize: -1}, {UploadExpiry: -1}, {BatchRows: -1}, {Keep: -1}} {
-		_, err := imports.NewImporter(b.DB, b.runner, b.fields, b.Limits, b.Audit, b.local.Bucket, &cfg)
+		_, err := imports.NewImporter(b.DB, b.runner, b.store, b.fields, b.Limits, b.Audit, b.local.Bucket, &cfg)
 		require.ErrorContains(t, err, "negative")
 	}
 }

@@ -27,8 +27,9 @@ import (
 // childVariable makes this test binary a process that works on the imports of the database
 // it names, with the uploads in the directory of uploadsVariable, until it is killed.
 const (
-	childVariable   = "STRATA_IMPORTS_CHILD"
-	uploadsVariable = "STRATA_IMPORTS_CHILD_UPLOADS"
+	childVariable    = "STRATA_IMPORTS_CHILD"
+	uploadsVariable  = "STRATA_IMPORTS_CHILD_UPLOADS"
+	productsVariable = "STRATA_IMPORTS_CHILD_PRODUCTS" // not empty: it has the products of these tests
 )
 
 func child() int {
@@ -43,7 +44,15 @@ func work(databaseURL, uploads string) error {
 			return nil, err
 		}
 		log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-		return strata.New(ctx, pool, nil, &strata.Config{Bucket: local.Bucket, Log: log, Runner: brief(), Imports: small})
+		cfg := &strata.Config{Bucket: local.Bucket, Log: log, Runner: brief(), Imports: small}
+		if os.Getenv(productsVariable) != "" {
+			p, err := register("")
+			if err != nil {
+				return nil, err
+			}
+			cfg.Extensions = p.all
+		}
+		return strata.New(ctx, pool, nil, cfg)
 	})
 }
 
@@ -69,6 +78,9 @@ func (b *bundle) spawn(t *testing.T) (kill func()) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), uploadsVariable+"="+b.dir, childVariable+"="+dbtest.PoolURL(t, b.Pool))
+	if b.extensions != nil {
+		cmd.Env = append(cmd.Env, productsVariable+"=yes")
+	}
 	cmd.Stderr = os.Stderr
 	require.NoError(t, cmd.Start())
 	return func() {

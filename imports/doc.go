@@ -15,6 +15,14 @@
 // the same value in all rows, or made into new fields. How dates and numbers are written is
 // decided once for a column and shown; what stays open is a [Warning] of the preview.
 //
+// A column may also be one of an extension of recipients that this process has, such as
+// "sms.phone": it enrolls the recipient in the product, or changes what the product has of them.
+// The extension's own rules make the values what is stored, and say what is wrong with a row,
+// before the preview; and once more with what the product has of the recipient, so that who opted
+// out is not opted in by an old file. A row whose cells for an extension are all empty, beside
+// which constants do not count, says nothing of it. With FillEmpty only those are enrolled who are
+// not yet. Processes that work on an import have to have the extensions of its file.
+//
 // Every row of the file gets a verdict: new, update, unchanged, duplicate of a later row
 // with the same address, or invalid with everything that is wrong with it. The numbers
 // always add up; a constraint of the database holds a finished import to that.
@@ -54,7 +62,9 @@
 //	imp, err = importer.Undo(ctx, imp.ID)
 //
 // Recipients that were inserted are removed as if they had never been; those that were updated
-// get their name, status, with its reason and time, and custom fields of before. Their version
-// and updatedAt go on: a client that holds a version never finds another content under it.
-// A recipient that was edited since stays as it is, and is listed by [Importer.WriteUndoReport].
+// get their name, status, with its reason and time, and custom fields of before, and what products
+// had of them: who was enrolled by the import is withdrawn. Versions and updatedAt go on: a client
+// that holds a version never finds another content under it. A recipient that was edited since,
+// itself or in one of these products, stays as it is, as a whole, and is listed by
+// [Importer.WriteUndoReport].
 package imports

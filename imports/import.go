@@ -157,8 +157,8 @@ type LimitBudget struct {
 // that the work can go on in another process.
 type plan struct {
 	Format format `json:"format"`
-	// Targets are what the columns are: "email", "name", "status", "fields.<key>", "" for ignored;
-	// and after them what More is.
+	// Targets are what the columns are: "email", "name", "status", "fields.<key>",
+	// "<extension>.<column>", "" for ignored; and after them what More is.
 	Targets []string `json:"targets"`
 	Slots   []string `json:"slots"` // by target: where a field's values were to be stored when the file was checked
 	// Notations are, by target, how its column is written; "" for what is written in one way only.
@@ -195,12 +195,15 @@ func slotsOf(targets []string, set *customfields.Set) ([]string, error) {
 	return slots, nil
 }
 
-// values returns the staged values of fields by the columns of the file.
-func (p plan) values(staged map[string]any) []any {
+// values returns the staged values of fields and extensions by the columns of the file.
+func (p plan) values(staged map[string]any, products enrollments) []any {
 	out := make([]any, len(p.Targets))
 	for i, t := range p.Targets {
 		key, isField := strings.CutPrefix(t, fieldPrefix)
+		extension, column, isProduct := cutTarget(t)
 		switch {
+		case isProduct:
+			out[i] = products[extension][column]
 		case !isField:
 		case i < len(p.Slots):
 			out[i] = staged[p.Slots[i]]

@@ -14,6 +14,7 @@ import (
 	"github.com/stratakit/strata/billing"
 	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/customfields"
+	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -54,6 +55,7 @@ type Config struct {
 type Importer struct {
 	db     *tenancy.DB
 	runner *bulk.Runner
+	store  *recipients.Store
 	fields *customfields.Registry
 	limits *billing.Limits
 	audit  *audit.Recorder
@@ -62,12 +64,13 @@ type Importer struct {
 }
 
 // NewImporter returns an Importer and registers its kinds with runner, which must not
-// have been started. The caller keeps bucket open while the runner works.
-func NewImporter(db *tenancy.DB, runner *bulk.Runner, fields *customfields.Registry, limits *billing.Limits, recorder *audit.Recorder, bucket *blob.Bucket, cfg *Config) (*Importer, error) {
-	if db == nil || runner == nil || fields == nil || limits == nil || recorder == nil || bucket == nil {
-		return nil, errors.New("imports: NewImporter needs a DB, a Runner, a Registry, Limits, a Recorder and a Bucket")
+// have been started. The extensions of store are those whose columns a file can have. The caller
+// keeps bucket open while the runner works.
+func NewImporter(db *tenancy.DB, runner *bulk.Runner, store *recipients.Store, fields *customfields.Registry, limits *billing.Limits, recorder *audit.Recorder, bucket *blob.Bucket, cfg *Config) (*Importer, error) {
+	if db == nil || runner == nil || store == nil || fields == nil || limits == nil || recorder == nil || bucket == nil {
+		return nil, errors.New("imports: NewImporter needs a DB, a Runner, a Store, a Registry, Limits, a Recorder and a Bucket")
 	}
-	im := &Importer{db: db, runner: runner, fields: fields, limits: limits, audit: recorder, bucket: bucket}
+	im := &Importer{db: db, runner: runner, store: store, fields: fields, limits: limits, audit: recorder, bucket: bucket}
 	if cfg != nil {
 		im.cfg = *cfg
 	}

@@ -42,6 +42,8 @@ type bundle struct {
 	resolver *tenancy.Resolver
 	local    *imports.LocalStore
 	dir      string // of local
+
+	extensions *recipients.Registry // nil: none
 }
 
 func setup(t *testing.T, cfg *imports.Config) *bundle {
@@ -56,7 +58,11 @@ func runs() bulk.Config {
 
 func setupOn(t *testing.T, e *tenancytest.Env, cfg *imports.Config) *bundle {
 	t.Helper()
-	b := &bundle{Env: e, dir: t.TempDir()}
+	return setupIn(t, &bundle{Env: e, dir: t.TempDir()}, cfg)
+}
+
+func setupIn(t *testing.T, b *bundle, cfg *imports.Config) *bundle {
+	t.Helper()
 	var err error
 	b.local, err = openUploads(b.dir)
 	require.NoError(t, err)
@@ -76,14 +82,14 @@ func (b *bundle) wire(t *testing.T, work bulk.Config, cfg *imports.Config) {
 	// So long that nothing works only because a set was old enough to be read again.
 	b.fields, err = customfields.NewRegistry(b.DB, b.Redis, b.Limits, b.Audit, &customfields.Config{Lifetime: time.Hour})
 	require.NoError(t, err)
-	b.store, err = recipients.NewStore(b.DB, b.fields, b.Limits, b.Audit, nil)
+	b.store, err = recipients.NewStore(b.DB, b.fields, b.Limits, b.Audit, &recipients.Config{Extensions: b.extensions})
 	require.NoError(t, err)
 	b.resolver, err = tenancy.NewResolver(b.DB, nil, nil)
 	require.NoError(t, err)
 	t.Cleanup(b.resolver.Close)
 	b.runner, err = bulk.NewRunner(b.DB, b.Redis, b.Audit, b.resolver, &work)
 	require.NoError(t, err)
-	b.importer, err = imports.NewImporter(b.DB, b.runner, b.fields, b.Limits, b.Audit, b.local.Bucket, cfg)
+	b.importer, err = imports.NewImporter(b.DB, b.runner, b.store, b.fields, b.Limits, b.Audit, b.local.Bucket, cfg)
 	require.NoError(t, err)
 }
 

@@ -1,6 +1,7 @@
 package imports
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/stratakit/strata/customfields"
@@ -12,8 +13,9 @@ import (
 // staged is a row on its way into staging.
 type staged struct {
 	email, norm  string
-	name, status any    // nil: the file says nothing, so an existing recipient keeps its own
-	fields       []byte // a JSON object without its end
+	name, status any              // nil: the file says nothing, so an existing recipient keeps its own
+	fields       []byte           // a JSON object without its end
+	products     map[string]*said // by extension
 }
 
 // input is one thing that a record says of a recipient.
@@ -21,6 +23,7 @@ type input struct {
 	name     string              // in errors
 	core     string              // "email", "name" or "status"
 	field    *customfields.Field // or this
+	product  *productColumn      // or this; of other than texts, field reads its cells
 	json     []byte              // `"slot":` of the field
 	notation notation            // nil: as Field.Text reads it
 	columns  []int               // where the text stands, joined by spaces; or else:
@@ -28,9 +31,15 @@ type input struct {
 }
 
 // newInput returns the input for the target i of a plan.
-func newInput(p plan, i int, set *customfields.Set) (in input, err error) {
+func newInput(p plan, i int, set *customfields.Set, of products) (in input, err error) {
 	target := p.Targets[i]
-	if fieldKey, isField := strings.CutPrefix(target, fieldPrefix); !isField {
+	if name, _, ok := cutTarget(target); ok {
+		c, there := of.columns[target]
+		if !there {
+			return in, fmt.Errorf("extension %q: %w", name, recipients.ErrElsewhere)
+		}
+		in.name, in.product, in.field = target, &c, productFields[c.Type]
+	} else if fieldKey, isField := strings.CutPrefix(target, fieldPrefix); !isField {
 		in.name, in.core = target, target
 	} else if in.field = set.Field(fieldKey); in.field == nil {
 		return in, ErrFieldsChanged
@@ -111,6 +120,9 @@ func (in *input) storable(cells []string) bool {
 // put adds to a row what a record says, or returns what is wrong with that.
 func (in *input) put(row *staged, cells []string) (problem *tenancy.FieldError) {
 	text := in.text(cells)
+	if in.product != nil {
+		return in.putProduct(row, text)
+	}
 	switch in.core {
 	case "email":
 		row.email = strings.TrimSpace(text)
@@ -132,12 +144,13 @@ func (in *input) put(row *staged, cells []string) (problem *tenancy.FieldError) 
 	return problem
 }
 
-func (in *input) putField(row *staged, text string) *tenancy.FieldError {
+// value is what a cell says of the field, or what is wrong with it.
+func (in *input) value(text string) (any, *tenancy.FieldError) {
 	written := text
 	if in.notation != nil && strings.TrimSpace(text) != "" {
 		var ok bool
 		if text, ok = in.notation.read(text); !ok {
-			return in.misread(written)
+			return nil, in.misread(written)
 		}
 	}
 	value, problem := in.field.Text(text)
@@ -145,13 +158,18 @@ func (in *input) putField(row *staged, text string) *tenancy.FieldError {
 		problem = &tenancy.FieldError{Field: in.name, Code: "required", Message: "must have a value"}
 	}
 	if problem != nil {
-		if problem.Value != "" {
+		if problem.Field = in.name; problem.Value != "" {
 			problem.Value = fault.Shown(strings.TrimSpace(written))
 		}
-		return in.suggest(problem, written)
+		return nil, in.suggest(problem, written)
 	}
-	if value == nil {
-		return nil
+	return value, nil
+}
+
+func (in *input) putField(row *staged, text string) *tenancy.FieldError {
+	value, problem := in.value(text)
+	if problem != nil || value == nil {
+		return problem
 	}
 	if len(row.fields) > 1 {
 		row.fields = append(row.fields, ',')

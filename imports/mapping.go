@@ -35,17 +35,18 @@ func key(s string) string {
 
 // columns is what the columns of a file become, while that is being decided.
 type columns struct {
-	header  []string
-	set     *customfields.Set
-	known   []string // what a column can be mapped to
-	targets []string // by column, "" for one that is free or ignored
-	apart   []bool   // by column: it is split
-	passed  []bool   // by column: it was ignored in the last such file
-	join    map[string][]int
-	more    []more
-	taken   map[string]bool   // targets
-	habits  map[string]string // by column: how it was written in the last such file
-	wrong   tenancy.ValidationError
+	header   []string
+	set      *customfields.Set
+	products products
+	known    []string // what a column can be mapped to
+	targets  []string // by column, "" for one that is free or ignored
+	apart    []bool   // by column: it is split
+	passed   []bool   // by column: it was ignored in the last such file
+	join     map[string][]int
+	more     []more
+	taken    map[string]bool   // targets
+	habits   map[string]string // by column: how it was written in the last such file
+	wrong    tenancy.ValidationError
 }
 
 // more is a target that no column has for itself: a constant, or a word of a column.
@@ -57,9 +58,9 @@ type more struct {
 	Last     bool   `json:"last,omitempty"` // and all words that follow
 }
 
-func newColumns(header []string, set *customfields.Set, known []string) *columns {
+func newColumns(header []string, set *customfields.Set, p products) *columns {
 	return &columns{
-		header: header, set: set, known: known, targets: make([]string, len(header)), apart: make([]bool, len(header)), passed: make([]bool, len(header)),
+		header: header, set: set, products: p, known: targetNames(set, p), targets: make([]string, len(header)), apart: make([]bool, len(header)), passed: make([]bool, len(header)),
 		join: map[string][]int{}, taken: map[string]bool{},
 	}
 }
@@ -84,7 +85,8 @@ func (c *columns) column(field, name string) (int, bool) {
 func (c *columns) target(field, target string) bool {
 	switch {
 	case !slices.Contains(c.known, target):
-		c.add(field, target, "unknown_target", "must be "+targetForms+" or null", suggest.Closest(target, c.known))
+		code, message, suggestion := c.products.refuse(target, c.known)
+		c.add(field, target, code, message, suggestion)
 	case c.taken[target]:
 		c.add(field, target, "duplicate", "two columns cannot be the same thing: a name or a text is made of several with options.join", "")
 	default:
@@ -98,7 +100,7 @@ const targetForms = "email, name, status, fields.<key>"
 
 // isText reports whether a target has free text, which can be joined and split.
 func (c *columns) isText(target string) bool {
-	return target == "name" || strings.HasPrefix(target, fieldPrefix) && kindOf(target, c.set) == customfields.Text
+	return target == "name" || strings.Contains(target, ".") && c.kind(target) == customfields.Text
 }
 
 // given applies what the options say beside the mapping.
@@ -128,7 +130,7 @@ func (c *columns) joined(field, target string, names []string) {
 		return
 	}
 	if !c.isText(target) {
-		c.add(field, target, "not_allowed", "only name and text fields can be joined of several columns", "")
+		c.add(field, target, "not_allowed", "only name and texts can be joined of several columns", "")
 		return
 	}
 	if len(names) < 2 {
@@ -163,7 +165,7 @@ func (c *columns) split(field, name string, targets []string) {
 			continue
 		}
 		if !c.isText(target) {
-			c.add(field, target, "not_allowed", "a column can be split into name and text fields only", "")
+			c.add(field, target, "not_allowed", "a column can be split into name and texts only", "")
 		}
 		c.more = append(c.more, more{Target: target, Column: i, Word: word, Last: word == len(targets)-1})
 	}
@@ -199,12 +201,12 @@ func (c *columns) checkRequired() {
 }
 
 // targetNames are what a column can be mapped to.
-func targetNames(set *customfields.Set) []string {
+func targetNames(set *customfields.Set, p products) []string {
 	names := []string{"email", "name", "status"}
 	for _, key := range set.Keys() {
 		names = append(names, fieldPrefix+key)
 	}
-	return names
+	return append(names, p.targets...)
 }
 
 func mapKeys[V any](m map[string]V) func(yield func(string) bool) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -32,7 +33,7 @@ func (w *processWork) merge(ctx context.Context, tx *tenancy.Tx) error {
 	if !s.plan.sameRules(w.checked.plan) {
 		return fmt.Errorf("%w by this report: its file was processed otherwise meanwhile; correct the report that it has now", ErrNotCorrectable)
 	}
-	to := staging{im: w.im, id: of.ID, policy: w.policy, round: of.Round}
+	to := staging{im: w.im, id: of.ID, policy: w.policy, round: of.Round, extensions: w.extensions}
 	if of.Status == Done {
 		to.round++
 	}
@@ -43,6 +44,12 @@ func (w *processWork) merge(ctx context.Context, tx *tenancy.Tx) error {
 	same := len(changedSince(s.plan.Definitions, w.checked.plan.Definitions)) == 0
 	if err := w.replace(ctx, tx, to, same); err != nil {
 		return fmt.Errorf("replace rows: %w", err)
+	}
+	if err := to.lookAtEnrollments(ctx, tx, 0, math.MaxInt32); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, byHash); err != nil {
+		return err
 	}
 	s.plan.Definitions, s.plan.Defaults = w.checked.plan.Definitions, w.checked.plan.Defaults
 	if err := w.keepPlan(ctx, tx, of.ID, s.plan); err != nil {
@@ -59,7 +66,7 @@ func (w *processWork) merge(ctx context.Context, tx *tenancy.Tx) error {
 
 // mendable is SQL for: a report can correct the row o, where $4 is the round that it is for.
 const mendable = `(o.verdict = 'invalid' OR o.verdict IN ('new', 'update') AND o.round < $4
-	AND (o.errors @> '[{"code":"value_taken"}]' OR o.errors @> '[{"code":"recipient_gone"}]' OR o.errors @> '[{"code":"` + codeNotCommitted + `"}]'))`
+	AND (o.errors IS NOT NULL AND NOT o.errors @> '[{"field":"row"}]' OR o.errors @> '[{"code":"recipient_gone"}]' OR o.errors @> '[{"code":"` + codeNotCommitted + `"}]'))`
 
 // namedRows is how many rows an error names.
 const namedRows = 20
@@ -136,19 +143,19 @@ const leftAsItWas = `coalesce((o.errors @> '[{"code":"missing_columns"}]' OR o.e
 func (w *processWork) replace(ctx context.Context, tx *tenancy.Tx, to staging, duplicates bool) error {
 	_, err := tx.Exec(ctx, tx.SQL(`
 		WITH given AS MATERIALIZED (
-			SELECT n.corrects AS row_no, n.email, n.email_norm, n.name, n.status, n.custom_fields, n.errors, CASE WHEN n.errors IS NOT NULL THEN n.raw END AS raw
+			SELECT n.corrects AS row_no, n.email, n.email_norm, n.name, n.status, n.custom_fields, n.enrollments, n.errors, CASE WHEN n.errors IS NOT NULL THEN n.raw END AS raw
 			FROM strata.import_rows n JOIN strata.import_rows o ON o.domain_id = $1 AND o.import_id = $3 AND o.row_no = n.corrects
 			WHERE n.domain_id = $1 AND n.import_id = $2 AND NOT `+leftAsItWas+`
 		), b AS MATERIALIZED (
 			SELECT * FROM given
 			UNION ALL
-			SELECT d.row_no, d.email, d.email_norm, d.name, d.status, d.custom_fields, d.errors, d.raw FROM strata.import_rows d JOIN given ON given.row_no = d.duplicate_of
+			SELECT d.row_no, d.email, d.email_norm, d.name, d.status, d.custom_fields, d.enrollments, d.errors, d.raw FROM strata.import_rows d JOIN given ON given.row_no = d.duplicate_of
 			WHERE d.domain_id = $1 AND d.import_id = $3 AND d.verdict = 'duplicate' AND $5
 		), judged AS MATERIALIZED (
 			SELECT b.*, r.id AS recipient_id, `+to.policy.verdict()+` AS verdict FROM b `+joinRecipient+`
 		)
 		UPDATE strata.import_rows o SET recipient_id = j.recipient_id, email = j.email, email_norm = j.email_norm, name = j.name, status = j.status,
-			custom_fields = j.custom_fields, verdict = j.verdict, duplicate_of = NULL, errors = j.errors, raw = j.raw, round = $4
+			custom_fields = j.custom_fields, enrollments = j.enrollments, verdict = j.verdict, duplicate_of = NULL, errors = j.errors, raw = j.raw, round = $4
 		FROM judged j WHERE o.domain_id = $1 AND o.import_id = $3 AND o.row_no = j.row_no`),
 		tx.Tenant().DomainID, w.id, to.id, to.round, duplicates)
 	return err

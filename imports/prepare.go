@@ -15,8 +15,10 @@ import (
 
 // ProcessOptions say how to read a file. The zero value finds out by itself.
 type ProcessOptions struct {
-	// Mapping says what each column is: "email", "name", "status", "fields.<key>", or nil
-	// to ignore it. Without a Mapping columns are what they were in the last file with these
+	// Mapping says what each column is: "email", "name", "status", "fields.<key>", a column of an
+	// extension of recipients by its name in JSON, such as "sms.phone", or nil to ignore it. A row
+	// with such a column enrolls its recipient in the product, or changes what the product has of
+	// them; one whose cells for an extension are all empty does neither. Without a Mapping columns are what they were in the last file with these
 	// columns that the workspace has committed, and otherwise recognised by their names and values.
 	Mapping map[string]*string
 	// Formats says how columns with dates or numbers are written, such as "DD/MM/YYYY" or
@@ -152,6 +154,10 @@ func (im *Importer) plan(ctx context.Context, objectKey string, size int64, o Pr
 		return plan{}, nil, err
 	}
 	f, sample, whole := begun.format, begun.sample, begun.whole
+	of, err := im.products(ctx, o)
+	if err != nil {
+		return plan{}, nil, err
+	}
 	var saved *Decided
 	if o.Mapping == nil {
 		if saved, err = im.remembered(ctx, f.Header); err != nil {
@@ -160,19 +166,19 @@ func (im *Importer) plan(ctx context.Context, objectKey string, size int64, o Pr
 	}
 	var created []string
 	if o.CreateFields {
-		if set, created, err = im.withFields(ctx, f, sample, whole, o, saved, set); err != nil {
+		if set, created, err = im.withFields(ctx, f, sample, whole, o, saved, set, of); err != nil {
 			return plan{}, nil, err
 		}
 	}
-	p, err := decide(f, sample, o, saved, set)
+	p, err := decide(f, sample, o, saved, set, of)
 	p.Created = created
 	return p, set, err
 }
 
 // decide makes the plan for a file of a format, that begins with the rows of sample.
-func decide(f format, sample [][]string, o ProcessOptions, saved *Decided, set *customfields.Set) (p plan, err error) {
+func decide(f format, sample [][]string, o ProcessOptions, saved *Decided, set *customfields.Set, of products) (p plan, err error) {
 	p = plan{Format: f, Conflict: o.Conflict, Definitions: definitionsOf(set), Defaults: set.Defaults()}
-	c := newColumns(f.Header, set, targetNames(set))
+	c := newColumns(f.Header, set, of)
 	if p.Suggestions, err = c.decide(o, sample, saved); err != nil {
 		return plan{}, err
 	}
@@ -187,7 +193,7 @@ func decide(f format, sample [][]string, o ProcessOptions, saved *Decided, set *
 	if p.Slots, err = slotsOf(p.Targets, set); err != nil {
 		return plan{}, err
 	}
-	return p, checkConstants(p, set)
+	return p, checkConstants(p, set, of)
 }
 
 // decide gives the columns their targets: as o says, and otherwise by their names and values.
@@ -203,8 +209,8 @@ func (c *columns) decide(o ProcessOptions, sample [][]string, saved *Decided) ([
 // withFields creates the fields that the file needs beside those of set, once it is known that
 // with them it can be read, and returns all of them and the new keys. A process that dies before
 // the import goes on has made fields that nothing is in, and that the next call finds.
-func (im *Importer) withFields(ctx context.Context, f format, sample [][]string, whole bool, o ProcessOptions, saved *Decided, set *customfields.Set) (*customfields.Set, []string, error) {
-	c := newColumns(f.Header, set, targetNames(set))
+func (im *Importer) withFields(ctx context.Context, f format, sample [][]string, whole bool, o ProcessOptions, saved *Decided, set *customfields.Set, of products) (*customfields.Set, []string, error) {
+	c := newColumns(f.Header, set, of)
 	suggestions, err := c.decide(o, sample, saved)
 	if err != nil {
 		return nil, nil, err
@@ -217,7 +223,7 @@ func (im *Importer) withFields(ctx context.Context, f format, sample [][]string,
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, err := decide(f, sample, o, saved, with); err != nil {
+	if _, err := decide(f, sample, o, saved, with, of); err != nil {
 		return nil, nil, err
 	}
 	if err := im.createFields(ctx, fields); err != nil {

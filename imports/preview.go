@@ -98,14 +98,15 @@ func (im *Importer) estimate(ctx context.Context, i Import) (seconds int64, err 
 }
 
 func (im *Importer) sample(ctx context.Context, domain tenancy.DomainID, imp Import, p plan, verdict string) (out []SampleRow, err error) {
-	q := fmt.Sprintf(`SELECT row_no, verdict, email, name, status, custom_fields, errors, coalesce(duplicate_of, 0) FROM strata.import_rows
+	q := fmt.Sprintf(`SELECT row_no, verdict, email, name, status, custom_fields, enrollments, errors, coalesce(duplicate_of, 0) FROM strata.import_rows
 		WHERE domain_id = $1 AND import_id = $2 AND verdict = $3 AND (round = $4 OR verdict NOT IN ('new', 'update')) ORDER BY row_no LIMIT %d`, samples)
 	err = im.db.Read(ctx, q, []any{domain, imp.ID, verdict, imp.Round}, func(rows pgx.Rows) (err error) {
 		out, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (s SampleRow, err error) {
 			var email, name, status *string
 			var staged map[string]any
+			var products enrollments
 			var wrong []tenancy.FieldError
-			if err := row.Scan(&s.Row, &s.Verdict, &email, &name, &status, &staged, &wrong, &s.DuplicateOf); err != nil {
+			if err := row.Scan(&s.Row, &s.Verdict, &email, &name, &status, &staged, &products, &wrong, &s.DuplicateOf); err != nil {
 				return s, err
 			}
 			for _, e := range wrong {
@@ -113,12 +114,15 @@ func (im *Importer) sample(ctx context.Context, domain tenancy.DomainID, imp Imp
 			}
 			if email != nil {
 				fields := map[string]any{}
-				for i, value := range p.values(staged) {
+				for i, value := range p.values(staged, nil) {
 					if value != nil {
 						fields[strings.TrimPrefix(p.Targets[i], fieldPrefix)] = value
 					}
 				}
 				s.Data = map[string]any{"email": *email, "customFields": fields}
+				if len(products) > 0 {
+					s.Data["extensions"] = products
+				}
 				if name != nil {
 					s.Data["name"] = *name
 				}

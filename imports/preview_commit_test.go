@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -21,6 +22,7 @@ import (
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/recipients"
+	"github.com/stratakit/strata/recipients/sms"
 )
 
 // casesVariable says how many files each set of definitions is tried with; 2 without it.
@@ -40,8 +42,8 @@ func TestCommitDoesWhatThePreviewSaid(t *testing.T) {
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			b := setup(t, &imports.Config{BatchRows: 1 + int(seed)*2}).start(t)
-			p := &property{bundle: b, ctx: b.A.Ctx, rnd: rand.New(rand.NewPCG(seed, 7))}
+			b, products := extended(t, &imports.Config{BatchRows: 1 + int(seed)*2}, "")
+			p := &property{bundle: b.start(t), ctx: b.A.Ctx, rnd: rand.New(rand.NewPCG(seed, 7)), products: products}
 			p.definitions(t)
 			for n := range cases {
 				p.try(t, n)
@@ -56,6 +58,8 @@ type property struct {
 	ctx    context.Context
 	rnd    *rand.Rand
 	fields []customfields.Field
+
+	products products
 }
 
 func pick[T any](p *property, of ...T) T { return of[p.rnd.IntN(len(of))] }
@@ -119,6 +123,11 @@ func (p *property) file(t *testing.T) string {
 			header = append(header, "fields."+f.Key)
 		}
 	}
+	for _, name := range []string{"sms.phone", "seat.code", "seat.seats"} {
+		if p.rnd.IntN(3) == 0 {
+			header = append(header, name)
+		}
+	}
 	p.rnd.Shuffle(len(header), func(i, j int) { header[i], header[j] = header[j], header[i] })
 	records := [][]string{header}
 	for range 1 + p.rnd.IntN(20) {
@@ -131,6 +140,12 @@ func (p *property) file(t *testing.T) string {
 				record = append(record, pick(p, "", "Ada", "Bo", "Cy"))
 			case "status":
 				record = append(record, pick(p, "", "active", "Inactive", "bounced", "complained", "unsubscribed", "gone"))
+			case "sms.phone":
+				record = append(record, pick(p, "", p.phone(), p.phone(), "030 1", " "))
+			case "seat.code":
+				record = append(record, pick(p, "", p.code(), p.code(), " "+strings.ToLower(p.code())))
+			case "seat.seats":
+				record = append(record, pick(p, "", "1", "2", "3.0", "101", "many"))
 			default:
 				record = append(record, p.cell(strings.TrimPrefix(name, "fields.")))
 			}
@@ -143,18 +158,29 @@ func (p *property) file(t *testing.T) string {
 	return out.String()
 }
 
-// person is a recipient as it stands in the table.
+func (p *property) phone() string {
+	return fmt.Sprintf(pick(p, "+49 30 1234567%d", "+493012345%02d7"), p.rnd.IntN(4))
+}
+
+func (p *property) code() string { return fmt.Sprint("S", p.rnd.IntN(8)) }
+
+// person is a recipient as it stands in the table, with its rows in products.
 type person struct {
 	Name    string         `json:"name"`
 	Status  string         `json:"status"`
 	Fields  map[string]any `json:"custom_fields"`
 	Reason  string         `json:"status_reason"`
 	Version int64          `json:"version"`
+
+	Products map[string]map[string]any `json:"products"`
 }
 
 func (p *property) people(t *testing.T) map[string]person {
 	t.Helper()
-	text := one[string](p.ctx, t, p.bundle, `SELECT coalesce(jsonb_object_agg(email_norm, to_jsonb(r)), '{}')::text FROM strata.recipients r WHERE deleted_at IS NULL`)
+	text := one[string](p.ctx, t, p.bundle, `SELECT coalesce(jsonb_object_agg(email_norm, to_jsonb(r) || jsonb_build_object('products', jsonb_strip_nulls(jsonb_build_object(
+			'sms', (SELECT jsonb_build_object('phone', phone, 'version', x.version) FROM strata.recipient_sms x WHERE recipient_id = r.id),
+			'seat', (SELECT jsonb_build_object('code', coalesce(code, ''), 'seats', seats, 'version', x.version) FROM strata.recipient_seats x WHERE recipient_id = r.id))))), '{}')::text
+		FROM strata.recipients r WHERE deleted_at IS NULL`)
 	var out map[string]person
 	require.NoError(t, json.Unmarshal([]byte(text), &out))
 	return out
@@ -169,11 +195,12 @@ type stagedRow struct {
 	Status      *string
 	Fields      map[string]any
 	DuplicateOf *int
+	Products    map[string]map[string]any
 }
 
 func (p *property) staged(t *testing.T, id imports.ID) (rows []stagedRow) {
 	t.Helper()
-	require.NoError(t, p.DB.Read(p.ctx, `SELECT row_no, verdict, email_norm, name, status, custom_fields, duplicate_of FROM strata.import_rows WHERE import_id = $1 ORDER BY row_no`, []any{id}, func(found pgx.Rows) (err error) {
+	require.NoError(t, p.DB.Read(p.ctx, `SELECT row_no, verdict, email_norm, name, status, custom_fields, duplicate_of, enrollments FROM strata.import_rows WHERE import_id = $1 ORDER BY row_no`, []any{id}, func(found pgx.Rows) (err error) {
 		rows, err = pgx.CollectRows(found, pgx.RowToStructByPos[stagedRow])
 		return err
 	}))
@@ -209,6 +236,30 @@ func expected(policy imports.Conflict, before person, row stagedRow) person {
 	if !reflect.DeepEqual(after, before) {
 		after.Version++
 	}
+	after.Products = enrolled(policy, before.Products, row)
+	return after
+}
+
+// enrolled is what a policy makes of the rows in products of a recipient that is not to be skipped.
+func enrolled(policy imports.Conflict, before map[string]map[string]any, row stagedRow) map[string]map[string]any {
+	after := map[string]map[string]any{}
+	maps.Copy(after, before)
+	for name, values := range row.Products {
+		was, there := before[name]
+		if there && policy == imports.FillEmpty {
+			continue
+		}
+		is := map[string]any{"version": 0.0}
+		if name == "seat" {
+			is["code"], is["seats"] = "", 0.0
+		}
+		maps.Copy(is, was)
+		maps.Copy(is, values)
+		if !there || !reflect.DeepEqual(is, was) {
+			is["version"] = is["version"].(float64) + 1
+		}
+		after[name] = is
+	}
 	return after
 }
 
@@ -220,6 +271,8 @@ func (p *property) edit(t *testing.T) {
 		require.NoError(t, err)
 		name := pick(p, "Ada", "Bo", "Hand")
 		switch {
+		case len(page.Items) > 0 && p.rnd.IntN(3) == 0:
+			err = p.editProduct(page.Items[0].ID)
 		case len(page.Items) == 0:
 			in := recipients.New{Email: email, Name: name, CustomFields: map[string]any{}}
 			for _, f := range p.fields {
@@ -239,6 +292,25 @@ func (p *property) edit(t *testing.T) {
 			require.ErrorContains(t, err, "has this value") // a unique one: somebody else does
 		}
 	}
+}
+
+// editProduct changes at random what a recipient has in a product.
+func (p *property) editProduct(id recipients.ID) error {
+	switch p.rnd.IntN(4) {
+	case 0:
+		err := p.products.sms.Enroll(p.ctx, id, &sms.SMS{Contact: number(p.phone())})
+		if errors.Is(err, recipients.ErrEnrolled) {
+			return p.products.sms.Withdraw(p.ctx, id)
+		}
+		return err
+	case 1:
+		err := p.products.seats.Enroll(p.ctx, id, &Seat{Code: p.code(), Seats: 1})
+		if errors.Is(err, recipients.ErrEnrolled) {
+			_, err = p.products.seats.Update(p.ctx, id, 0, func(row *Seat) error { row.Seats = int64(p.rnd.IntN(4)); return nil })
+		}
+		return err
+	}
+	return nil
 }
 
 // try imports one file.
@@ -274,14 +346,14 @@ func (p *property) try(t *testing.T, n int) {
 		is, now := after[*row.Email]
 		line := fmt.Sprintf("row %d, %s, %s", row.No, row.Verdict, what)
 		delete(untouched, *row.Email)
-		if there && now && is.Version > was.Version || !there && now {
+		if there && now && !reflect.DeepEqual(is, was) || !there && now {
 			var want person
 			if there {
 				updated++
 				want = expected(policy, was, row)
 			} else {
 				inserted++
-				want = person{Status: "active", Fields: maps.Clone(set), Version: 1}
+				want = person{Status: "active", Fields: maps.Clone(set), Version: 1, Products: enrolled(policy, nil, row)}
 				if row.Name != nil {
 					want.Name = *row.Name
 				}

@@ -3,10 +3,12 @@ package imports
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
 	"github.com/stratakit/strata/bulk"
+	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -35,7 +37,14 @@ func (h processHandler) Open(ctx context.Context, run bulk.Run) (bulk.Work, erro
 	if set.Version != s.fieldsVersion {
 		return nil, bulk.Permanent(ErrFieldsChanged)
 	}
-	j, err := newJudge(s.plan, set)
+	of, err := h.im.products(ctx, ProcessOptions{})
+	if err != nil {
+		return nil, err
+	}
+	j, err := newJudge(s.plan, set, of)
+	if errors.Is(err, recipients.ErrElsewhere) { // another process may take the run
+		return nil, err
+	}
 	if err != nil {
 		return nil, bulk.Permanent(err)
 	}
@@ -50,6 +59,9 @@ func (h processHandler) Open(ctx context.Context, run bulk.Run) (bulk.Work, erro
 	w := &processWork{
 		staging: staging{im: h.im, id: imp.ID, policy: s.plan.Conflict}, ctx: ctx, size: imp.Size, cursor: cursor, processed: run.Processed,
 		failed: imp.Status == Failed, corrects: imp.Corrects, checked: s,
+	}
+	if w.extensions, err = h.im.enrollers(ctx, s.plan); err != nil {
+		return nil, err
 	}
 	if cursor.EOF {
 		return w, nil
@@ -147,6 +159,9 @@ func (s staging) compare(ctx context.Context, tx *tenancy.Tx) error {
 		return err
 	}
 	if err := s.markTaken(ctx, tx); err != nil {
+		return err
+	}
+	if err := s.markTakenInExtensions(ctx, tx); err != nil {
 		return err
 	}
 	return s.note(ctx, tx)

@@ -76,7 +76,10 @@ func readChunk(ctx context.Context, r *recordReader, j *judge, from readCursor, 
 		if err != nil {
 			return chunk{err: fmt.Errorf("read the file: %w", err)}
 		}
-		row := j.row(rec)
+		row, err := j.row(ctx, rec)
+		if err != nil {
+			return chunk{err: fmt.Errorf("check row %d: %w", rec.row, err)}
+		}
 		c.rows = append(c.rows, row)
 		held += rowBytes(row)
 		c.next.Offset, c.next.Row = r.offset(), rec.row

@@ -19,7 +19,7 @@ func chunkOf(ctx context.Context, t *testing.T, file io.Reader, header ...string
 	f := format{Delimiter: ",", Header: header}
 	targets := make([]string, len(header))
 	targets[0] = "email"
-	j, err := newJudge(plan{Format: f, Targets: targets}, nil)
+	j, err := newJudge(plan{Format: f, Targets: targets}, nil, products{})
 	require.NoError(t, err)
 	return readChunk(ctx, newRecordReader(file, f, 0, 0), j, readCursor{}, math.MaxInt16)
 }
@@ -34,18 +34,18 @@ func TestChunkOfBadRows(t *testing.T) {
 	require.False(t, c.next.EOF)
 	held := 0
 	for _, row := range c.rows {
-		held += len(row[6].([]byte))
-		for _, cell := range row[7].([]string) {
+		held += len(row[7].([]byte))
+		for _, cell := range row[8].([]string) {
 			held += len(cell)
 		}
 	}
 	require.Less(t, held, chunkBytes+len(header)*100)
 
 	var errs []tenancy.FieldError
-	require.NoError(t, json.Unmarshal(c.rows[0][6].([]byte), &errs))
+	require.NoError(t, json.Unmarshal(c.rows[0][7].([]byte), &errs))
 	require.Len(t, errs, maxProblems+1)
 	require.Equal(t, tenancy.FieldError{Field: "row", Code: "more_errors", Message: "and 979 more"}, errs[maxProblems])
-	require.Len(t, c.rows[0][7], len(header), "the cells are all kept")
+	require.Len(t, c.rows[0][8], len(header), "the cells are all kept")
 }
 
 // Nor does one whose rows consist of nothing but cells.

@@ -144,18 +144,19 @@ type reportedRow struct {
 
 // reported returns the rows after one, and whether they are all that were asked for.
 func (im *Importer) reported(ctx context.Context, domain tenancy.DomainID, id ID, p plan, after, limit int) (out []reportedRow, whole bool, err error) {
-	err = im.db.Read(ctx, `SELECT row_no, raw, errors, email, name, status, custom_fields FROM strata.import_rows
+	err = im.db.Read(ctx, `SELECT row_no, raw, errors, email, name, status, custom_fields, enrollments FROM strata.import_rows
 		WHERE domain_id = $1 AND import_id = $2 AND row_no > $3 AND errors IS NOT NULL ORDER BY row_no LIMIT $4`,
 		[]any{domain, id, after, limit}, func(rows pgx.Rows) error {
 			for held := 0; held < pageBytes && rows.Next(); {
 				var r reportedRow
 				var email, name, status *string
 				var fields map[string]any
-				if err := rows.Scan(&r.row, &r.cells, &r.problems, &email, &name, &status, &fields); err != nil {
+				var products enrollments
+				if err := rows.Scan(&r.row, &r.cells, &r.problems, &email, &name, &status, &fields, &products); err != nil {
 					return err
 				}
 				if r.cells == nil { // valid when it was read
-					r.cells = p.cells(email, name, status, fields)
+					r.cells = p.cells(email, name, status, fields, products)
 				}
 				out = append(out, r)
 				held += rowBytes([]any{r.cells})

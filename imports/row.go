@@ -1,6 +1,7 @@
 package imports
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -16,13 +17,15 @@ type judge struct {
 	inputs  []input
 	noText  string // what is said of a cell that is none
 	report  *reportColumns
+	enroll  []enroller
 }
 
-// newJudge returns ErrFieldsChanged for a plan that has a field which set has not.
-func newJudge(p plan, set *customfields.Set) (*judge, error) {
+// newJudge returns ErrFieldsChanged for a plan that has a field which set has not, and
+// recipients.ErrElsewhere for one with an extension that this process has not.
+func newJudge(p plan, set *customfields.Set, of products) (*judge, error) {
 	j := &judge{columns: make([]string, len(p.Format.Header)), noText: noText(p.Format.Encoding), report: p.Report}
 	for i, t := range p.Targets {
-		in, err := newInput(p, i, set)
+		in, err := newInput(p, i, set, of)
 		if err != nil {
 			return nil, err
 		}
@@ -35,25 +38,30 @@ func newJudge(p plan, set *customfields.Set) (*judge, error) {
 			j.inputs = append(j.inputs, in)
 		}
 	}
+	j.enroll = enrollersOf(j.inputs)
 	return j, nil
 }
 
 // row returns the values of stagedColumns for a record. What is wrong with it is part of
 // the row: nothing about one record is ever an error of the import. Cells that were kept from
-// being formulas, as exports and error reports do it, are as they were before.
-func (j *judge) row(rec record) []any {
+// being formulas, as exports and error reports do it, are as they were before. An error is one of
+// the check of an extension that is about no row.
+func (j *judge) row(ctx context.Context, rec record) ([]any, error) {
 	if j.report == nil {
-		return j.judged(rec)
+		return j.judged(ctx, rec)
 	}
 	rec, corrects := j.report.original(rec)
-	row := j.judged(rec)
+	row, err := j.judged(ctx, rec)
+	if err != nil {
+		return nil, err
+	}
 	row[len(row)-1], row[len(row)-2] = corrects, raw(rec.cells)
-	return row
+	return row, nil
 }
 
-func (j *judge) judged(rec record) []any {
+func (j *judge) judged(ctx context.Context, rec record) ([]any, error) {
 	if rec.err != nil {
-		return invalid(rec, []tenancy.FieldError{{Field: "row", Code: "bad_csv", Message: reason(rec.err)}})
+		return invalid(rec, []tenancy.FieldError{{Field: "row", Code: "bad_csv", Message: reason(rec.err)}}), nil
 	}
 	unescape(rec.cells)
 	if have, want := len(rec.cells), len(j.columns); have != want {
@@ -61,7 +69,7 @@ func (j *judge) judged(rec record) []any {
 		if have > want {
 			code, hint = "extra_columns", "a cell with the delimiter in it must be quoted"
 		}
-		return invalid(rec, []tenancy.FieldError{{Field: "row", Code: code, Message: fmt.Sprintf("has %d cells, the header has %d: %s", have, want, hint)}})
+		return invalid(rec, []tenancy.FieldError{{Field: "row", Code: code, Message: fmt.Sprintf("has %d cells, the header has %d: %s", have, want, hint)}}), nil
 	}
 	var wrong problems
 	for i, cell := range rec.cells {
@@ -83,10 +91,14 @@ func (j *judge) judged(rec record) []any {
 			wrong.add(*problem)
 		}
 	}
-	if len(wrong.first) > 0 {
-		return invalid(rec, wrong.all())
+	products, err := j.products(ctx, &row, &wrong)
+	if err != nil {
+		return nil, err
 	}
-	return []any{rec.row, row.email, row.norm, row.name, row.status, append(row.fields, '}'), nil, nil, nil}
+	if len(wrong.first) > 0 {
+		return invalid(rec, wrong.all()), nil
+	}
+	return []any{rec.row, row.email, row.norm, row.name, row.status, append(row.fields, '}'), products, nil, nil, nil}, nil
 }
 
 func unescape(cells []string) {
@@ -147,7 +159,7 @@ func invalid(rec record, errs []tenancy.FieldError) []any {
 	if err != nil { // strings only
 		data = []byte(`[]`)
 	}
-	return []any{rec.row, nil, nil, nil, nil, nil, data, raw(rec.cells), nil}
+	return []any{rec.row, nil, nil, nil, nil, nil, nil, data, raw(rec.cells), nil}
 }
 
 // raw is cells as they are, made storable.

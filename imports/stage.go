@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -18,16 +19,16 @@ const byKey = `SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off
 
 const createBatch = byKey + `;
 	CREATE TEMP TABLE strata_import_batch (row_no integer, email text, email_norm text COLLATE "C", name text, status text,
-		custom_fields jsonb, errors jsonb, raw text[], corrects integer) ON COMMIT DROP`
+		custom_fields jsonb, enrollments jsonb, errors jsonb, raw text[], corrects integer) ON COMMIT DROP`
 
 // stagedColumns are the columns of a batch on its way into staging.
-var stagedColumns = []string{"row_no", "email", "email_norm", "name", "status", "custom_fields", "errors", "raw", "corrects"}
+var stagedColumns = []string{"row_no", "email", "email_norm", "name", "status", "custom_fields", "enrollments", "errors", "raw", "corrects"}
 
 // stageSQL judges the rows against the recipients there are while it moves them:
 // PostgreSQL refuses COPY into a table with row-level security.
 func stageSQL(policy Conflict) string {
-	return `INSERT INTO strata.import_rows (domain_id, import_id, row_no, company_id, workspace_id, recipient_id, email, email_norm, name, status, custom_fields, verdict, errors, raw, corrects)
-		SELECT $1, $2, b.row_no, $3, $4, r.id, b.email, b.email_norm, b.name, b.status, b.custom_fields, ` + policy.verdict() + `, b.errors, b.raw, b.corrects
+	return `INSERT INTO strata.import_rows (domain_id, import_id, row_no, company_id, workspace_id, recipient_id, email, email_norm, name, status, custom_fields, enrollments, verdict, errors, raw, corrects)
+		SELECT $1, $2, b.row_no, $3, $4, r.id, b.email, b.email_norm, b.name, b.status, b.custom_fields, b.enrollments, ` + policy.verdict() + `, b.errors, b.raw, b.corrects
 		FROM pg_temp.strata_import_batch b ` + joinRecipient
 }
 
@@ -49,6 +50,8 @@ type staging struct {
 	id     ID
 	policy Conflict
 	round  int // the rows to be written are those of it
+
+	extensions []*recipients.AnyEnrollments // that the file has columns of
 }
 
 func (w *processWork) stage(ctx context.Context, tx *tenancy.Tx, rows [][]any) error {
@@ -62,8 +65,10 @@ func (w *processWork) stage(ctx context.Context, tx *tenancy.Tx, rows [][]any) e
 		return err
 	}
 	t := tx.Tenant()
-	_, err := tx.Exec(ctx, tx.SQL(stageSQL(w.policy)), t.DomainID, w.id, t.CompanyID, t.WorkspaceID)
-	return err
+	if _, err := tx.Exec(ctx, tx.SQL(stageSQL(w.policy)), t.DomainID, w.id, t.CompanyID, t.WorkspaceID); err != nil {
+		return err
+	}
+	return w.lookAtEnrollments(ctx, tx, rows[0][0], rows[len(rows)-1][0])
 }
 
 // markDuplicates lets the last row of an address win; the others say which that is. Rows that

@@ -175,7 +175,11 @@ func (g *guess) maybe(i int, name string) (target, why string) {
 	open := func(t string) bool { return !g.taken[t] && !g.hinted[t] }
 	spelled := map[string]string{}
 	for _, t := range g.known {
-		if open(t) {
+		switch _, _, ok := cutTarget(t); {
+		case !open(t):
+		case ok: // what a product calls it says little by itself
+			spelled[key(t)] = t
+		default:
 			spelled[key(t[strings.LastIndexByte(t, '.')+1:])] = t
 		}
 	}
@@ -186,6 +190,9 @@ func (g *guess) maybe(i int, name string) (target, why string) {
 	}
 	if near := suggest.Closest(key(name), slices.Sorted(mapKeys(spelled))); near != "" {
 		return spelled[near], "it is called nearly so"
+	}
+	if t := g.phone(i, name); t != "" && open(t) {
+		return t, "it speaks of a phone and has numbers"
 	}
 	for _, f := range g.set.Fields {
 		isOption := func(cell string) bool { return slices.Contains(f.Options, cell) }

@@ -12,8 +12,8 @@ import (
 // cancelled in the middle: recipients that it inserted are removed as if they had never been,
 // and give back their place in the plan; those that it updated are again what they were, but
 // for their version and the time of their change, which go on. What was edited since is left
-// alone and counted as Import.Kept: a recipient that was changed, deleted, linked to a person
-// or enrolled in a product, and values that the custom fields do not take any more or that
+// alone and counted as Import.Kept: a recipient that was changed, deleted, linked to a person,
+// enrolled in a product or changed there, and values that the custom fields do not take any more or that
 // another recipient has. WriteUndoReport lists them.
 //
 // It can be undone for Config.UndoFor. One whose undo failed or was cancelled can be undone
@@ -65,12 +65,13 @@ type refusal string
 
 // The refusals.
 const (
-	refusedDeleted  refusal = "deleted"
-	refusedEdited   refusal = "edited"
-	refusedLinked   refusal = "linked"
-	refusedEnrolled refusal = "enrolled"
-	refusedFields   refusal = "fields_changed"
-	refusedTaken    refusal = "value_taken"
+	refusedDeleted    refusal = "deleted"
+	refusedEdited     refusal = "edited"
+	refusedLinked     refusal = "linked"
+	refusedEnrolled   refusal = "enrolled"
+	refusedEnrollment refusal = "enrollment_changed"
+	refusedFields     refusal = "fields_changed"
+	refusedTaken      refusal = "value_taken"
 )
 
 // message is what a person is told.
@@ -84,6 +85,8 @@ func (r refusal) message() string {
 		return "the recipient was linked to a person since"
 	case refusedEnrolled:
 		return "the recipient was enrolled in a product since"
+	case refusedEnrollment:
+		return "what a product has of the recipient was changed since"
 	case refusedFields:
 		return "custom fields were converted or removed since, so that the values of before do not fit any more"
 	case refusedTaken:

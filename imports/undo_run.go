@@ -64,6 +64,7 @@ type change struct {
 	was, version int64
 	rows         int64
 	fields       bool // custom fields were changed
+	extensions   extensionChanges
 	refused      refusal
 }
 
@@ -147,11 +148,11 @@ func (w *undoWork) next(ctx context.Context, tx *tenancy.Tx) (changes []change, 
 	if _, err := tx.Exec(ctx, byKey); err != nil {
 		return nil, err
 	}
-	err = tx.Read(ctx, `SELECT recipient_id, was, version, rows, custom_fields IS NOT NULL FROM strata.import_changes
+	err = tx.Read(ctx, `SELECT recipient_id, was, version, rows, custom_fields IS NOT NULL, enrollments FROM strata.import_changes
 		WHERE domain_id = $1 AND import_id = $2 AND recipient_id > coalesce($3::uuid, '00000000-0000-0000-0000-000000000000') AND ($5 OR kept = $6) ORDER BY recipient_id LIMIT $4`,
 		[]any{tx.Tenant().DomainID, w.id, w.cursor.After, w.im.cfg.BatchRows, w.cursor.Pass == 0, string(refusedTaken)}, func(rows pgx.Rows) (err error) {
 			changes, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (c change, err error) {
-				err = row.Scan(&c.id, &c.was, &c.version, &c.rows, &c.fields)
+				err = row.Scan(&c.id, &c.was, &c.version, &c.rows, &c.fields, &c.extensions)
 				return c, err
 			})
 			return err
@@ -189,11 +190,7 @@ func (w *undoWork) look(ctx context.Context, tx *tenancy.Tx, set *customfields.S
 	if err != nil {
 		return fmt.Errorf("hold recipients: %w", err)
 	}
-	enrolled, err := recipients.EnrolledTx(ctx, tx, inserted(changes))
-	for _, id := range enrolled {
-		changes[at[id]].refused = refusedEnrolled
-	}
-	return err
+	return w.lookAtExtensions(ctx, tx, changes, at)
 }
 
 // inserted returns the recipients that are to be removed, updated those to be restored.
@@ -224,6 +221,9 @@ func (w *undoWork) remove(ctx context.Context, tx *tenancy.Tx, changes []change)
 	if _, err := tx.Exec(ctx, freely); err != nil {
 		return 0, err
 	}
+	if err := w.takeBack(ctx, tx, changes, true); err != nil {
+		return 0, err
+	}
 	if _, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.recipients SET deleted_at = now() WHERE domain_id = $1 AND id = ANY ($2)`), domain, ids); err != nil {
 		return 0, err
 	}
@@ -241,11 +241,14 @@ func (w *undoWork) restore(ctx context.Context, tx *tenancy.Tx, changes []change
 		if _, err := tx.Exec(ctx, freely); err != nil {
 			return err
 		}
+		if err := w.takeBack(ctx, tx, changes, false); err != nil {
+			return err
+		}
 		_, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.recipients r SET name = coalesce(c.name, r.name), custom_fields = coalesce(c.custom_fields, r.custom_fields), status = coalesce(c.status, r.status),
 				status_reason = CASE WHEN c.status IS NULL THEN r.status_reason ELSE c.status_reason END,
 				status_changed_at = CASE WHEN c.status IS NULL THEN r.status_changed_at ELSE c.status_changed_at END,
 				version = r.version + 1, updated_at = now()
-			FROM strata.import_changes c WHERE c.domain_id = $1 AND c.import_id = $2 AND c.recipient_id = ANY ($3) AND r.domain_id = $1 AND r.id = c.recipient_id`), domain, w.id, ids)
+			FROM strata.import_changes c WHERE c.domain_id = $1 AND c.import_id = $2 AND c.recipient_id = ANY ($3) AND c.version > c.was AND r.domain_id = $1 AND r.id = c.recipient_id`), domain, w.id, ids)
 		if err != nil {
 			return err
 		}

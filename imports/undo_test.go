@@ -39,6 +39,11 @@ func (b *bundle) dump(ctx context.Context, t *testing.T) map[string]string {
 	} {
 		out[what] = one[string](ctx, t, b, q, domain.DomainID)
 	}
+	if b.extensions != nil {
+		for _, table := range []string{"recipient_sms", "recipient_seats"} {
+			out[table] = one[string](ctx, t, b, `SELECT coalesce(jsonb_agg(to_jsonb(x) - '{version,updated_at}'::text[] ORDER BY recipient_id), '[]')::text FROM strata.`+table+` x WHERE domain_id = $1`, domain.DomainID)
+		}
+	}
 	return out
 }
 

@@ -3,10 +3,7 @@ package recipients
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-
-	"github.com/uptrace/bun"
 
 	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/tenancy"
@@ -86,7 +83,7 @@ func (e *Enrollments[T]) enrollEach(ctx context.Context, tx *tenancy.Tx, ids []I
 	if _, err := s.beginEach(ctx, tx, ids); err != nil {
 		return out, err
 	}
-	there, enrolled, err := x.held(ctx, tx, tx.Tenant(), ids)
+	there, enrolled, err := x.held(ctx, tx, tx.Tenant(), ids, holding)
 	if err != nil {
 		return out, err
 	}
@@ -108,13 +105,8 @@ func (e *Enrollments[T]) enrollEach(ctx context.Context, tx *tenancy.Tx, ids []I
 	if len(rows) == 0 {
 		return out, nil
 	}
-	result, err := tx.Bun().NewInsert().Model(&rows).ModelTableExpr("? AS ?", bun.Safe(x.table.String()), bun.Safe(x.alias())).
-		On("CONFLICT (domain_id, recipient_id) DO NOTHING").Returning("NULL").Exec(ctx)
-	if err != nil {
-		return out, x.refused(err)
-	}
-	if n, err := result.RowsAffected(); err != nil || n != int64(len(rows)) {
-		return out, errors.Join(err, errors.New("recipients: somebody enrolled recipients that are held"))
+	if err := e.insertRows(ctx, x, tx, rows); err != nil {
+		return out, err
 	}
 	out.Changed = len(rows)
 	return out, s.audit.RecordTx(ctx, tx, entries...)

@@ -176,10 +176,18 @@ func checkMany(ids []ID) error {
 	return v.OrNil()
 }
 
+// lockMode says whether what is read is held too.
+type lockMode bool
+
+const (
+	holding lockMode = true
+	looking lockMode = false
+)
+
 // lock holds live recipients of the domain, and returns those of them that have a row, or
 // ErrNotFound when one of them is not there.
 func (x *extension) lock(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant, ids []ID) (enrolled []ID, err error) {
-	there, has, err := x.held(ctx, tx, t, ids)
+	there, has, err := x.held(ctx, tx, t, ids, holding)
 	if err != nil {
 		return nil, err
 	}
@@ -199,10 +207,13 @@ func (x *extension) lock(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant, 
 
 // held holds those of the recipients that are there, so that they stay, in the order of their
 // ids, and says which of them have a row. It is the lock that counting takes (countTriggersSQL):
-// two who shared a weaker one would then wait for each other.
-func (x *extension) held(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant, ids []ID) (there []ID, enrolled map[ID]bool, err error) {
+// two who shared a weaker one would then wait for each other. With looking it holds nothing.
+func (x *extension) held(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant, ids []ID, how lockMode) (there []ID, enrolled map[ID]bool, err error) {
 	q := `SELECT r.id, ` + x.sql("recipient_id") + ` IS NOT NULL FROM strata.recipients r ` + x.join() + `
-		WHERE r.domain_id = $1 AND r.id = ANY ($2) AND r.deleted_at IS NULL ORDER BY r.id FOR NO KEY UPDATE OF r`
+		WHERE r.domain_id = $1 AND r.id = ANY ($2) AND r.deleted_at IS NULL ORDER BY r.id`
+	if how == holding {
+		q += ` FOR NO KEY UPDATE OF r`
+	}
 	enrolled = map[ID]bool{}
 	err = tx.Read(ctx, q, []any{t.DomainID, ids}, func(rows pgx.Rows) error {
 		var id ID

@@ -27,6 +27,8 @@ type calls interface {
 	updateJSON(ctx context.Context, id ID, version int64, values map[string]json.RawMessage) (*Row, error)
 	Withdraw(ctx context.Context, id ID, versions ...IfVersion) error
 	checkJSON(ctx context.Context, values map[string]json.RawMessage) error
+	normalizeJSON(ctx context.Context, values map[string]json.RawMessage) (map[string]json.RawMessage, error)
+	putEach(ctx context.Context, tx *tenancy.Tx, puts []Put, keep bool, how lockMode) (PutResult, error)
 	enrollEach(ctx context.Context, tx *tenancy.Tx, ids []ID, values map[string]json.RawMessage) (Each, error)
 }
 

@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/uptrace/bun"
 
 	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/tenancy"
@@ -71,7 +69,7 @@ func (e *Enrollments[T]) updateMany(ctx context.Context, s *Store, x *extension,
 			continue
 		}
 		for _, c := range columns {
-			set[quoted(c)+" = EXCLUDED."+quoted(c)] = true
+			set[c] = true
 		}
 		written = append(written, row)
 		entries = append(entries, x.entry("recipient.enrollment_updated", id, changed))
@@ -79,26 +77,25 @@ func (e *Enrollments[T]) updateMany(ctx context.Context, s *Store, x *extension,
 	if err := all(wrong...); err != nil || len(written) == 0 {
 		return 0, err
 	}
-	sets := []string{"version = " + x.alias() + ".version + 1", "updated_at = now()"}
-	for s := range set {
-		sets = append(sets, s)
-	}
-	slices.Sort(sets)
-	// All of them are there and held, so that each is a conflict: one statement for any number.
-	_, err = tx.Bun().NewInsert().Model(&written).ModelTableExpr("? AS ?", bun.Safe(x.table.String()), bun.Safe(x.alias())).
-		On("CONFLICT (domain_id, recipient_id) DO UPDATE SET ?", bun.Safe(strings.Join(sets, ", "))).Returning("NULL").Exec(ctx)
-	if err != nil {
-		return 0, x.refused(err)
+	if err := e.updateRows(ctx, x, tx, written, set); err != nil {
+		return 0, err
 	}
 	return len(written), s.audit.RecordTx(ctx, tx, entries...)
 }
 
-// lockRows reads the rows that are there twice, once to be changed, and holds them in the order
-// of their recipients.
+// lockRows reads the rows that are there twice, once to be changed, in the order of their
+// recipients, and holds them.
 func lockRows[T any](ctx context.Context, x *extension, tx *tenancy.Tx, t tenancy.Tenant, ids []ID) (before, rows []*T, err error) {
+	return readRows[T](ctx, x, tx, t, ids, holding)
+}
+
+func readRows[T any](ctx context.Context, x *extension, tx *tenancy.Tx, t tenancy.Tenant, ids []ID, how lockMode) (before, rows []*T, err error) {
 	q := `SELECT ` + x.selected() + ` FROM strata.recipients r JOIN ` + x.table.String() + ` ` + x.alias() + `
 		ON ` + x.sql("domain_id") + ` = r.domain_id AND ` + x.sql("recipient_id") + ` = r.id
-		WHERE r.domain_id = $1 AND r.id = ANY ($2) AND r.deleted_at IS NULL ORDER BY r.id FOR UPDATE OF ` + x.alias()
+		WHERE r.domain_id = $1 AND r.id = ANY ($2) AND r.deleted_at IS NULL ORDER BY r.id`
+	if how == holding {
+		q += ` FOR UPDATE OF ` + x.alias()
+	}
 	err = tx.Read(ctx, q, []any{t.DomainID, ids}, func(found pgx.Rows) error {
 		for found.Next() {
 			for _, into := range []*[]*T{&before, &rows} {

@@ -49,13 +49,18 @@ func open(t *testing.T) *world {
 
 func openWith(t *testing.T, cfg imports.Config) *world {
 	t.Helper()
-	w := &world{Env: tenancytest.Open(t), server: httptest.NewUnstartedServer(nil)}
+	return openIn(t, tenancytest.Open(t), cfg, nil)
+}
+
+func openIn(t *testing.T, env *tenancytest.Env, cfg imports.Config, extensions *recipients.Registry) *world {
+	t.Helper()
+	w := &world{Env: env, server: httptest.NewUnstartedServer(nil)}
 	w.base = "/domains/" + w.A.DomainID.String() + "/recipients/imports"
 	uploads := &url.URL{Scheme: "http", Host: w.server.Listener.Addr().String(), Path: importshttp.UploadPath}
 	local, err := imports.OpenLocal(t.TempDir(), uploads, bytes.Repeat([]byte("s"), 32))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = local.Bucket.Close() })
-	w.s, err = strata.New(t.Context(), w.Pool, w.Redis, &strata.Config{Bucket: local.Bucket, Imports: cfg, Log: slog.New(slog.DiscardHandler)})
+	w.s, err = strata.New(t.Context(), w.Pool, w.Redis, &strata.Config{Bucket: local.Bucket, Imports: cfg, Extensions: extensions, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	w.api = w.Serve(t, &tenancyhttp.Config{Guard: w.s.Guard}, importshttp.New(w.s.Imports, local, w.s.Guard), bulkhttp.New(w.s.Runner))
 	w.server.Config.Handler = w.api.Handler
@@ -120,6 +125,12 @@ func (w *world) work(t *testing.T, job, call string, want imports.Status) {
 	t.Helper()
 	got := decode[map[string]any](t, w.do(t, "a", "POST", job+"/"+call, ""), 202)
 	require.Equal(t, map[string]any{"jobId": path.Base(job), "status": string(want)}, got)
+	w.follow(t, job)
+}
+
+// follow waits for the work of an import to end.
+func (w *world) follow(t *testing.T, job string) {
+	t.Helper()
 	events := w.do(t, "a", "GET", strings.Replace(job, "/recipients/imports/", "/jobs/", 1)+"/progress", "").Body.String()
 	require.Contains(t, events[strings.LastIndex(events, "data: ")+1:], `"status":"completed"`)
 }

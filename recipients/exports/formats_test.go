@@ -157,7 +157,7 @@ func TestExportIsImportedUnchanged(t *testing.T) {
 		}
 		require.NoError(t, err)
 	}
-	importer, err := imports.NewImporter(b.DB, b.runner, b.fields, b.Limits, b.Audit, b.local.Bucket, nil)
+	importer, err := imports.NewImporter(b.DB, b.runner, b.store, b.fields, b.Limits, b.Audit, b.local.Bucket, nil)
 	require.NoError(t, err)
 	b.start(t)
 	// "\r\n" in a cell is read as "\n", as encoding/csv does.
@@ -176,10 +176,10 @@ func TestExportIsImportedUnchanged(t *testing.T) {
 		p, err := importer.Preview(ctx, imp.ID)
 		require.NoError(t, err)
 		require.Equal(t, []int64{f.Rows, 0, 0, 0, 0, f.Rows}, []int64{imp.TotalRows, imp.New, imp.Changed, imp.Duplicate, imp.Invalid, imp.Unchanged}, "%+v", p.SampleData)
-		for _, name := range []string{"email", "name", "status", "fields.name", "fields.tags"} {
+		for _, name := range []string{"email", "name", "status", "fields.name", "fields.tags", "app.phone"} {
 			require.Equal(t, name, *imp.Mapping[name])
 		}
 		require.Nil(t, imp.Mapping["id"])
-		require.Nil(t, imp.Mapping["app.phone"])
+		require.Nil(t, imp.Mapping["app.enrolled"])
 	}
 }

@@ -2,6 +2,7 @@ package phone
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -60,6 +61,9 @@ func Normalize(typed, region string) (string, error) {
 	case strings.ContainsAny(s, "*#") && strings.IndexFunc(s, unicode.IsLetter) < 0 && strings.ContainsAny(s[:1], "*#"):
 		return "", &Error{Code: CodeShort, Message: "is a code of a phone network: want a number that is reached from abroad"}
 	}
+	if shortened.MatchString(s) { // phonenumbers may pass over the E
+		return "", &Error{Code: CodeInvalid, Message: "is a number as a spreadsheet shortens it, which has lost its last digits: give the column the format of text, and fill it in again"}
+	}
 	number, err := phonenumbers.Parse(s, region)
 	if err == nil && number.GetExtension() != "" {
 		return "", &Error{Code: CodeExtension, Message: "has the extension " + number.GetExtension() + ", which no message reaches: leave it out", Suggestion: e164(number)}
@@ -78,6 +82,9 @@ func Normalize(typed, region string) (string, error) {
 	}
 	return "", refused(s, region, number, err)
 }
+
+// shortened is how spreadsheets show a long number.
+var shortened = regexp.MustCompile(`^[+-]?[0-9]([.,][0-9]+)?[eE][+-]?[0-9]{1,3}$`)
 
 // visible drops the marks of direction that contacts are copied with.
 func visible(r rune) rune {

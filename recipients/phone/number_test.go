@@ -62,6 +62,8 @@ func TestNormalizeSaysWhatIsWrong(t *testing.T) {
 		{"+1 415 555", "", phone.CodeInvalid, "too few digits for a number of +1", ""},
 		{"+1 415 555 26711", "", phone.CodeInvalid, "too many digits for a number of +1", ""},
 		{"+1 000 555 2671", "", phone.CodeInvalid, "nobody can have in +1", ""},
+		{"+4.93012E+10", "", phone.CodeInvalid, "as a spreadsheet shortens it", ""},
+		{"4,93012e11", "DE", phone.CodeInvalid, "as a spreadsheet shortens it", ""},
 		{"tel +49 30 123456", "", phone.CodeInvalid, "must be one phone number of digits", "+4930123456"},
 		{"ada@example.com", "DE", phone.CodeInvalid, "must be one phone number of digits", ""},
 		{"+49 30 123456; +49 30 654321", "", phone.CodeInvalid, "must be one phone number of digits", ""},

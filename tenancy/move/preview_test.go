@@ -148,7 +148,7 @@ func TestUnfinishedImportsBlockAMove(t *testing.T) {
 	local, err := imports.OpenLocal(t.TempDir(), &url.URL{Scheme: "http", Host: "files.example", Path: "/uploads"}, bytes.Repeat([]byte("s"), 32))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = local.Bucket.Close() })
-	im, err := imports.NewImporter(w.DB, w.Runner, w.Fields, w.Strata.Limits, w.Strata.Audit, local.Bucket, nil)
+	im, err := imports.NewImporter(w.DB, w.Runner, w.Strata.Recipients, w.Fields, w.Strata.Limits, w.Strata.Audit, local.Bucket, nil)
 	require.NoError(t, err)
 	imp, err := im.CreateFromReader(w.A.Ctx, "people.csv", strings.NewReader("email\nx@example.com\n"))
 	require.NoError(t, err)

@@ -1,0 +1,73 @@
+package imports
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/stratakit/strata/recipients"
+	"github.com/stratakit/strata/tenancy"
+)
+
+// rowsOf returns, by extension, what the import did to the rows of changes that are not refused.
+func rowsOf(changes []change, which func(change) bool) map[string][]recipients.RowChange {
+	out := map[string][]recipients.RowChange{}
+	for _, c := range changes {
+		if c.refused != "" || !which(c) {
+			continue
+		}
+		for name, e := range c.extensions {
+			if string(e.Was) == "null" {
+				e.Was = nil
+			}
+			out[name] = append(out[name], recipients.RowChange{ID: c.id, Version: e.Version, Was: e.Was})
+		}
+	}
+	return out
+}
+
+// lookAtExtensions refuses those of changes whose rows of extensions are not as the commit left
+// them, and recipients to be removed that have been enrolled in something else since.
+func (w *undoWork) lookAtExtensions(ctx context.Context, tx *tenancy.Tx, changes []change, at map[recipients.ID]int) error {
+	rows := rowsOf(changes, func(change) bool { return true })
+	enrolled := map[recipients.ID][]string{}
+	for _, name := range slices.Sorted(mapKeys(rows)) {
+		x, err := w.im.store.Extension(ctx, name)
+		if err != nil {
+			return fmt.Errorf("extension %q: %w", name, err)
+		}
+		kept, err := x.LookBackTx(ctx, tx, rows[name])
+		if err != nil {
+			return err
+		}
+		for id, why := range kept {
+			c := &changes[at[id]]
+			if c.refused = refusedEnrollment; why == recipients.KeptTaken {
+				c.refused = refusedTaken
+			}
+		}
+		for _, r := range rows[name] {
+			enrolled[r.ID] = append(enrolled[r.ID], name)
+		}
+	}
+	more, err := w.im.store.EnrolledTx(ctx, tx, inserted(changes), enrolled)
+	for _, id := range more {
+		changes[at[id]].refused = refusedEnrolled
+	}
+	return err
+}
+
+// takeBack makes rows of extensions what they were before.
+func (w *undoWork) takeBack(ctx context.Context, tx *tenancy.Tx, changes []change, insertion bool) error {
+	rows := rowsOf(changes, func(c change) bool { return (c.was == 0) == insertion })
+	for _, name := range slices.Sorted(mapKeys(rows)) {
+		x, err := w.im.store.Extension(ctx, name)
+		if err != nil {
+			return fmt.Errorf("extension %q: %w", name, err)
+		}
+		if err := x.TakeBackEachTx(ctx, tx, rows[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,155 @@
+package recipients
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/stratakit/strata/audit"
+	"github.com/stratakit/strata/tenancy"
+)
+
+// Why LookBackTx leaves a row alone.
+const (
+	KeptEdited = "edited" // it was changed, made anew or withdrawn since, or something hangs on it by now
+	KeptTaken  = "taken"  // another recipient has a unique value that it had
+)
+
+// LookBackTx returns which of changes TakeBackEachTx cannot take back, and why, and holds the rows
+// of the others. Errors: ErrElsewhere.
+func (a *AnyEnrollments) LookBackTx(ctx context.Context, tx *tenancy.Tx, changes []RowChange) (kept map[ID]string, err error) {
+	if err := a.Here(); err != nil {
+		return nil, err
+	}
+	x := a.store.registered[a.name]
+	domain, is := tx.Tenant().DomainID, map[ID]int64{}
+	ids, made := make([]ID, len(changes)), []ID{}
+	for i, c := range changes {
+		if ids[i] = c.ID; c.Was == nil {
+			made = append(made, c.ID)
+		}
+	}
+	err = tx.Read(ctx, `SELECT recipient_id, version FROM `+x.table.String()+` WHERE domain_id = $1 AND recipient_id = ANY ($2) ORDER BY recipient_id FOR UPDATE`, []any{domain, ids}, func(rows pgx.Rows) error {
+		var id ID
+		var version int64
+		_, err := pgx.ForEachRow(rows, []any{&id, &version}, func() error {
+			is[id] = version
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("recipients: hold rows of extension %q: %w", a.name, err)
+	}
+	kept = map[ID]string{}
+	for _, c := range changes {
+		if is[c.ID] != c.Version {
+			kept[c.ID] = KeptEdited
+		}
+	}
+	hanging, err := hangingTx(ctx, tx, x.table.String(), "recipient_id", made)
+	if err != nil {
+		return nil, err
+	}
+	for id := range hanging {
+		kept[id] = KeptEdited
+	}
+	return kept, a.lookTaken(ctx, tx, x, changes, kept)
+}
+
+// lookTaken adds to kept what another recipient has a unique value of.
+func (a *AnyEnrollments) lookTaken(ctx context.Context, tx *tenancy.Tx, x *extension, changes []RowChange, kept map[ID]string) error {
+	ids, rows := before(changes)
+	for _, c := range x.columns {
+		if !c.unique || len(ids) == 0 {
+			continue
+		}
+		err := tx.Read(ctx, `SELECT w.id FROM unnest($2::uuid[], $3::jsonb[]) AS w (id, image)
+			WHERE EXISTS (SELECT FROM `+x.table.String()+` t WHERE t.domain_id = $1 AND t.`+quoted(c.Name)+` = (w.image->>'`+c.Name+`')::`+c.declared+` AND t.recipient_id <> w.id)`,
+			[]any{tx.Tenant().DomainID, ids, rows}, func(found pgx.Rows) error {
+				taken, err := pgx.CollectRows(found, pgx.RowTo[ID])
+				for _, id := range taken {
+					if kept[id] == "" {
+						kept[id] = KeptTaken
+					}
+				}
+				return err
+			})
+		if err != nil {
+			return fmt.Errorf("recipients: look for values of extension %q that are taken: %w", x.name, err)
+		}
+	}
+	return nil
+}
+
+// before are the changes of rows that were there, and the rows as they were.
+func before(changes []RowChange) (ids []ID, rows []string) {
+	for _, c := range changes {
+		if c.Was != nil {
+			ids, rows = append(ids, c.ID), append(rows, string(c.Was))
+		}
+	}
+	return ids, rows
+}
+
+// TakeBackEachTx makes rows what they were before PutEachTx changed them: those that it made are
+// withdrawn, and of the others the columns are as in Was; versions go on. It is for those that
+// LookBackTx has let pass in the same transaction. Errors: ErrElsewhere.
+func (a *AnyEnrollments) TakeBackEachTx(ctx context.Context, tx *tenancy.Tx, changes []RowChange) error {
+	if err := a.Here(); err != nil {
+		return err
+	}
+	x := a.store.registered[a.name]
+	var made []ID
+	for _, c := range changes {
+		if c.Was == nil {
+			made = append(made, c.ID)
+		}
+	}
+	if len(made) > 0 {
+		if _, err := a.store.takeOut(ctx, x, tx, made, nil); err != nil {
+			return err
+		}
+	}
+	ids, rows := before(changes)
+	if len(ids) == 0 || len(x.columns) == 0 {
+		return nil
+	}
+	now, err := x.images(ctx, tx, ids)
+	if err != nil {
+		return err
+	}
+	columns, read := make([]string, len(x.columns)), make([]string, len(x.columns))
+	for i, c := range x.columns {
+		columns[i], read[i] = quoted(c.Name), "p."+quoted(c.Name)
+	}
+	entries := make([]audit.Entry, len(ids))
+	for i, id := range ids {
+		entries[i] = x.entry("recipient.enrollment_updated", id, x.differing([]byte(rows[i]), now[id]))
+	}
+	_, err = tx.Exec(ctx, `UPDATE `+x.table.String()+` t SET (`+strings.Join(columns, ", ")+`) = (SELECT `+strings.Join(read, ", ")+` FROM jsonb_populate_record(t, w.image) p),
+			version = t.version + 1, updated_at = now()
+		FROM `+fmt.Sprintf(written, `$2::uuid[], $3::jsonb[]`, `id, image`)+` WHERE t.domain_id = w.domain_id AND t.recipient_id = w.id`, tx.Tenant().DomainID, ids, rows)
+	if err != nil {
+		return x.refused(fmt.Errorf("recipients: take back rows of extension %q: %w", x.name, err))
+	}
+	return a.store.audit.RecordTx(ctx, tx, entries...)
+}
+
+// differing returns the names, for the audit trail, of the columns in which two images differ.
+func (x *extension) differing(a, b json.RawMessage) (shown []string) {
+	var one, other map[string]json.RawMessage
+	if json.Unmarshal(a, &one) != nil || json.Unmarshal(b, &other) != nil {
+		return nil
+	}
+	for i := range x.columns {
+		if c := &x.columns[i]; !bytes.Equal(one[c.Name], other[c.Name]) {
+			shown = append(shown, c.shown())
+		}
+	}
+	return shown
+}
