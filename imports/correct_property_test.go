@@ -23,8 +23,8 @@ func TestACorrectedReportIsTheCorrectedFile(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			b := setup(t, &imports.Config{BatchRows: 1 + int(seed)*2}).start(t)
-			p := &property{bundle: b, ctx: b.A.Ctx, rnd: rand.New(rand.NewPCG(seed, 8))}
+			b, products := extended(t, &imports.Config{BatchRows: 1 + int(seed)*2}, "")
+			p := &property{bundle: b.start(t), ctx: b.A.Ctx, rnd: rand.New(rand.NewPCG(seed, 8)), products: products}
 			p.definitions(t)
 			for n := range 2 {
 				p.tryCorrecting(t, n)
@@ -126,7 +126,7 @@ func (p *property) round(t *testing.T, imp imports.Import, policy imports.Confli
 		before, there := want[*row.Email]
 		require.Equal(t, row.Verdict == "update", there, "row %d, %s", row.No, what)
 		if !there {
-			before = person{Status: "active", Fields: maps.Clone(set), Version: 1}
+			before = person{Status: "active", Fields: maps.Clone(set), Version: 1, Products: enrolled(policy, nil, row)}
 			if row.Status != nil {
 				before.Status = *row.Status
 			}
