@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/stratakit/strata/billing"
 	"github.com/stratakit/strata/bulk"
@@ -129,6 +131,51 @@ func TestPoolOfTwoConnections(t *testing.T) {
 	b.start(t)
 	ctx := b.A.Ctx
 	b.exact(ctx, t, b.run(ctx, t, b.crashFile(ctx, t), imports.ProcessOptions{}).ID)
+}
+
+// Of several who commit an import at once one does, and the others are told; so it is with one
+// who cancels it meanwhile.
+func TestManyClicksAtOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t, &imports.Config{BatchRows: inTens}).start(t)
+	ctx := b.A.Ctx
+	for range 5 {
+		imp := b.process(ctx, t, addresses(35), imports.ProcessOptions{})
+		var commits, cancels atomic.Int32
+		var g errgroup.Group
+		click := func(count *atomic.Int32, do func(context.Context, imports.ID) (imports.Import, error)) {
+			g.Go(func() error {
+				var state *imports.StateError
+				_, err := do(ctx, imp.ID)
+				if errors.As(err, &state) {
+					return nil
+				}
+				count.Add(1)
+				return err
+			})
+		}
+		for range 3 {
+			click(&commits, b.importer.Commit)
+		}
+		click(&cancels, b.importer.Cancel)
+		require.NoError(t, g.Wait())
+		require.LessOrEqual(t, commits.Load(), int32(1))
+		require.EqualValues(t, 1, max(commits.Load(), cancels.Load()), "somebody was heard")
+		b.untilRun(ctx, t, imp.ID, func(run bulk.Run) bool { return run.State.Final() })
+		got, err := b.importer.Get(ctx, imp.ID)
+		require.NoError(t, err)
+		require.Contains(t, []imports.Status{imports.Done, imports.Cancelled}, got.Status)
+		written := got.Inserted + got.Updated + got.Skipped
+		switch {
+		case commits.Load() == 0:
+			require.Equal(t, []any{imports.Cancelled, int64(0)}, []any{got.Status, written})
+		case got.Status == imports.Done:
+			require.Equal(t, got.TotalRows, written+got.Unchanged)
+		default:
+			require.Equal(t, got.ProcessedRows, written)
+		}
+		b.counted(ctx, t)
+	}
 }
 
 // A limit that is lowered refuses a commit, and not one that has begun: its room is its own.
