@@ -65,6 +65,9 @@ func (w *commitWork) enroll(ctx context.Context, tx *tenancy.Tx, did *written, o
 	if err != nil {
 		return nil, fmt.Errorf("read what is said of extensions: %w", err)
 	}
+	if _, err := tx.Exec(ctx, freely); err != nil { // those that count: by key they compare each with each
+		return nil, err
+	}
 	kept := map[recipients.ID]extensionChanges{}
 	var refused []*enrolling
 	for left := rows; len(left) > 0; {
