@@ -187,16 +187,13 @@ func (s *Store) rewrite(ctx context.Context, tx *tenancy.Tx, r rewrites) (int64,
 	tag, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.recipients r SET name = coalesce(w.name, ($4::text[])[1], r.name), status = `+status+`,
 			status_reason = coalesce(w.reason, ($6::text[])[1], r.status_reason),
 			status_changed_at = CASE WHEN `+status+` = r.status THEN r.status_changed_at ELSE now() END,
-			custom_fields = CASE WHEN cardinality($7::jsonb[]) = 0 THEN r.custom_fields WHEN $8 THEN jsonb_strip_nulls(`+fields+`) ELSE `+fields+` END,
+			custom_fields = CASE WHEN $8 THEN jsonb_strip_nulls(`+fields+`) ELSE coalesce(`+fields+`, r.custom_fields) END,
 			version = r.version + 1, updated_at = now()
 		FROM `+fmt.Sprintf(written, `$2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::jsonb[]`, `id, version, name, status, reason, patch`)+`
 		WHERE r.domain_id = w.domain_id AND r.id = w.id AND r.version = w.version`), tx.Tenant().DomainID,
-		r.ids, r.versions, given(r.names), given(r.statuses), given(r.reasons), given(r.patches), r.cleared)
+		r.ids, r.versions, r.names, r.statuses, r.reasons, r.patches, r.cleared)
 	if err != nil {
 		return 0, customfields.Taken(fmt.Errorf("recipients: change: %w", err))
 	}
 	return tag.RowsAffected(), nil
 }
-
-// given is an array that is never NULL.
-func given(texts []string) []string { return append([]string{}, texts...) }
