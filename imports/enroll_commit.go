@@ -53,11 +53,9 @@ func (w *commitWork) enroll(ctx context.Context, tx *tenancy.Tx, did *written, o
 		out = append(out, did.same...)
 	}
 	var rows []*enrolling
-	err := tx.Read(ctx, `SELECT i.row_no, i.verdict, r.id, i.enrollments FROM strata.import_rows i, LATERAL (
-				SELECT id, email_norm FROM strata.recipients WHERE domain_id = $1 AND email_norm >= i.email_norm AND deleted_at IS NULL ORDER BY email_norm LIMIT 1
-			) r
-			WHERE i.domain_id = $1 AND i.import_id = $2 AND i.round = $6 AND i.verdict IN ('new', 'update') AND i.email_norm > $3 AND i.email_norm <= $4 AND i.enrollments IS NOT NULL
-				AND r.email_norm = i.email_norm AND i.row_no <> ALL ($5) ORDER BY i.email_norm`,
+	err := tx.Read(ctx, `SELECT b.row_no, b.verdict, r.id, b.enrollments FROM strata.import_rows b `+joinRecipient+`
+			WHERE b.domain_id = $1 AND b.import_id = $2 AND b.round = $6 AND b.verdict IN ('new', 'update') AND b.email_norm > $3 AND b.email_norm <= $4 AND b.enrollments IS NOT NULL
+				AND r.id IS NOT NULL AND b.row_no <> ALL ($5) ORDER BY b.email_norm`,
 		[]any{tx.Tenant().DomainID, w.id, w.cursor.After, did.last, out, w.round}, func(found pgx.Rows) (err error) {
 			rows, err = pgx.CollectRows(found, scanEnrolling)
 			return err
@@ -143,7 +141,8 @@ func (w *commitWork) keep(ctx context.Context, tx *tenancy.Tx, changes map[recip
 		ids = append(ids, id)
 	}
 	slices.SortFunc(ids, func(a, b recipients.ID) int { return slices.Compare(a[:], b[:]) })
-	err := tx.Read(ctx, `SELECT recipient_id, enrollments FROM strata.import_changes WHERE domain_id = $1 AND import_id = $2 AND recipient_id = ANY ($3) AND enrollments IS NOT NULL`,
+	err := tx.Read(ctx, `SELECT c.recipient_id, c.enrollments FROM (SELECT $1::uuid AS domain_id, $2::uuid AS import_id, id FROM unnest($3::uuid[]) AS u (id) OFFSET 0) w
+			JOIN strata.import_changes c ON c.domain_id = w.domain_id AND c.import_id = w.import_id AND c.recipient_id = w.id WHERE c.enrollments IS NOT NULL`,
 		[]any{t.DomainID, w.id, ids}, func(rows pgx.Rows) error {
 			var id recipients.ID
 			var before extensionChanges

@@ -208,12 +208,17 @@ func (x *extension) lock(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant, 
 // held holds those of the recipients that are there, so that they stay, in the order of their
 // ids, and says which of them have a row. It is the lock that counting takes (countTriggersSQL):
 // two who shared a weaker one would then wait for each other. With looking it holds nothing.
+//
+// Each is looked up by itself: joined, or with ANY, a domain that the planner takes for empty can be
+// read as a whole for each of them.
 func (x *extension) held(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant, ids []ID, how lockMode) (there []ID, enrolled map[ID]bool, err error) {
-	q := `SELECT r.id, ` + x.sql("recipient_id") + ` IS NOT NULL FROM strata.recipients r ` + x.join() + `
-		WHERE r.domain_id = $1 AND r.id = ANY ($2) AND r.deleted_at IS NULL ORDER BY r.id`
+	lock := ``
 	if how == holding {
-		q += ` FOR NO KEY UPDATE OF r`
+		lock = ` FOR NO KEY UPDATE`
 	}
+	q := `SELECT r.id, EXISTS (SELECT FROM ` + x.table.String() + ` x WHERE x.domain_id = $1 AND x.recipient_id = r.id)
+		FROM (SELECT DISTINCT id FROM unnest($2::uuid[]) AS u (id) ORDER BY id) w,
+			LATERAL (SELECT id FROM strata.recipients WHERE domain_id = $1 AND id = w.id AND deleted_at IS NULL OFFSET 0` + lock + `) r ORDER BY w.id`
 	enrolled = map[ID]bool{}
 	err = tx.Read(ctx, q, []any{t.DomainID, ids}, func(rows pgx.Rows) error {
 		var id ID
