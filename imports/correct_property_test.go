@@ -3,7 +3,6 @@ package imports_test
 import (
 	"encoding/csv"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -125,19 +124,11 @@ func (p *property) round(t *testing.T, imp imports.Import, policy imports.Confli
 	for _, row := range rows {
 		before, there := want[*row.Email]
 		require.Equal(t, row.Verdict == "update", there, "row %d, %s", row.No, what)
-		if !there {
-			before = person{Status: "active", Fields: maps.Clone(set), Version: 1, Products: enrolled(policy, nil, row)}
-			if row.Status != nil {
-				before.Status = *row.Status
-			}
-			if row.Name != nil {
-				before.Name = *row.Name
-			}
-			maps.Copy(before.Fields, row.Fields)
-			want[*row.Email] = before
-			continue
+		if there {
+			want[*row.Email] = expected(policy, before, row)
+		} else {
+			want[*row.Email] = inserts(policy, set, row)
 		}
-		want[*row.Email] = expected(policy, before, row)
 	}
 	done := p.commit(p.ctx, t, imp.ID)
 	require.Equal(t, want, p.people(t), what)

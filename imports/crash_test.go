@@ -1,7 +1,6 @@
 package imports_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -171,10 +170,7 @@ func killedInTheMiddle(t *testing.T, copied bool, pack func(t *testing.T, file s
 	ctx := b.A.Ctx
 	file := pack(t, b.crashFile(ctx, t))
 	b.slowly(t)
-	imp, err := b.importer.CreateFromReader(ctx, "people.csv", bytes.NewReader(file))
-	require.NoError(t, err)
-	_, err = b.importer.Process(ctx, imp.ID, imports.ProcessOptions{})
-	require.NoError(t, err)
+	imp := b.begin(ctx, t, string(file), imports.ProcessOptions{})
 	kill := b.spawn(t)
 	b.amid(ctx, t, imp.ID)
 	kill()
@@ -188,7 +184,7 @@ func killedInTheMiddle(t *testing.T, copied bool, pack func(t *testing.T, file s
 	imp = b.until(ctx, t, imp.ID, imports.Previewed)
 	require.Equal(t, []int64{crashRows, crashNew, crashUpdates, 100, 100}, []int64{imp.TotalRows, imp.New, imp.Changed, imp.Duplicate, imp.Invalid})
 	require.Eventually(t, func() bool { return len(b.files(t)) == 1 }, within, time.Millisecond, "the copy is not needed any more")
-	_, err = b.importer.Commit(ctx, imp.ID)
+	_, err := b.importer.Commit(ctx, imp.ID)
 	require.NoError(t, err)
 	b.amid(ctx, t, imp.ID)
 	kill()

@@ -114,13 +114,19 @@ func (b *bundle) until(ctx context.Context, t *testing.T, id imports.ID, want im
 	return imp
 }
 
-func (b *bundle) process(ctx context.Context, t *testing.T, file string, o imports.ProcessOptions) imports.Import {
+// begin has a file read, and waits for nothing.
+func (b *bundle) begin(ctx context.Context, t *testing.T, file string, o imports.ProcessOptions) imports.Import {
 	t.Helper()
 	imp, err := b.importer.CreateFromReader(ctx, "people.csv", strings.NewReader(file))
 	require.NoError(t, err)
-	_, err = b.importer.Process(ctx, imp.ID, o)
+	imp, err = b.importer.Process(ctx, imp.ID, o)
 	require.NoError(t, err)
-	return b.until(ctx, t, imp.ID, imports.Previewed)
+	return imp
+}
+
+func (b *bundle) process(ctx context.Context, t *testing.T, file string, o imports.ProcessOptions) imports.Import {
+	t.Helper()
+	return b.until(ctx, t, b.begin(ctx, t, file, o).ID, imports.Previewed)
 }
 
 func (b *bundle) commit(ctx context.Context, t *testing.T, id imports.ID) imports.Import {
@@ -155,6 +161,22 @@ func (b *bundle) define(ctx context.Context, t *testing.T, fields ...customfield
 		_, err := b.fields.Create(ctx, f)
 		require.NoError(t, err)
 	}
+}
+
+// convert does what a conversion of a field to numbers ends with.
+func (b *bundle) convert(ctx context.Context, t *testing.T, key string) {
+	t.Helper()
+	require.NoError(t, b.DB.InTx(ctx, func(tx *tenancy.Tx) error {
+		_, err := b.fields.AlterTx(ctx, tx, customfields.Alteration{
+			Pick: func(f customfields.Field) bool { return f.Key == key },
+			Change: func(f *customfields.Field, all []customfields.Field) error {
+				f.Type, f.Slot = customfields.Number, customfields.FreeSlot(key, all)
+				return nil
+			},
+			Action: "custom_field.converted",
+		})
+		return err
+	}))
 }
 
 func to(s string) *string { return &s }

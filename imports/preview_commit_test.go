@@ -209,6 +209,19 @@ func (p *property) staged(t *testing.T, id imports.ID) (rows []stagedRow) {
 	return rows
 }
 
+// inserts is what a row makes where there is no recipient; defaults are of the custom fields.
+func inserts(policy imports.Conflict, defaults map[string]any, row stagedRow) person {
+	p := person{Status: "active", Fields: maps.Clone(defaults), Version: 1, Products: enrolled(policy, nil, row)}
+	if row.Name != nil {
+		p.Name = *row.Name
+	}
+	if row.Status != nil {
+		p.Status = *row.Status
+	}
+	maps.Copy(p.Fields, row.Fields)
+	return p
+}
+
 // expected is what a policy makes of a recipient and a row.
 func expected(policy imports.Conflict, before person, row stagedRow) person {
 	after := before
@@ -355,14 +368,7 @@ func (p *property) try(t *testing.T, n int) {
 				want = expected(policy, was, row)
 			} else {
 				inserted++
-				want = person{Status: "active", Fields: maps.Clone(set), Version: 1, Products: enrolled(policy, nil, row)}
-				if row.Name != nil {
-					want.Name = *row.Name
-				}
-				if row.Status != nil {
-					want.Status = *row.Status
-				}
-				maps.Copy(want.Fields, row.Fields)
+				want = inserts(policy, set, row)
 			}
 			require.Equal(t, want, is, line)
 			if (row.Verdict == "new") != !there {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -65,10 +64,7 @@ func TestServersGoAway(t *testing.T) {
 		}, within, 5*time.Millisecond)
 	}
 
-	imp, err := b.importer.CreateFromReader(ctx, "people.csv", strings.NewReader(file))
-	require.NoError(t, err)
-	_, err = b.importer.Process(ctx, imp.ID, imports.ProcessOptions{})
-	require.NoError(t, err)
+	imp := b.begin(ctx, t, file, imports.ProcessOptions{})
 	b.halfWay(ctx, t, imp.ID)
 	crash()
 	require.NoError(t, client.FlushAll(ctx).Err())
@@ -92,10 +88,7 @@ func TestGoneOnWithInOtherBatches(t *testing.T) {
 	ctx := b.A.Ctx
 	file := b.crashFile(ctx, t)
 	b.slowly(t)
-	imp, err := b.importer.CreateFromReader(ctx, "people.csv", strings.NewReader(file))
-	require.NoError(t, err)
-	_, err = b.importer.Process(ctx, imp.ID, imports.ProcessOptions{})
-	require.NoError(t, err)
+	imp := b.begin(ctx, t, file, imports.ProcessOptions{})
 	kill := b.spawn(t)
 	b.amid(ctx, t, imp.ID)
 	kill()
@@ -106,7 +99,7 @@ func TestGoneOnWithInOtherBatches(t *testing.T) {
 	inSevens()
 	b.until(ctx, t, imp.ID, imports.Previewed)
 	require.NoError(t, b.runner.Stop(t.Context()))
-	_, err = b.importer.Commit(ctx, imp.ID)
+	_, err := b.importer.Commit(ctx, imp.ID)
 	require.NoError(t, err)
 	kill = b.spawn(t)
 	b.amid(ctx, t, imp.ID)

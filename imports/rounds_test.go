@@ -14,7 +14,6 @@ import (
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/recipients"
-	"github.com/stratakit/strata/tenancy"
 )
 
 // people is what the domain has: address to name and fields.
@@ -228,17 +227,7 @@ func TestImportsThatCannotBeCorrectedAnyMore(t *testing.T) {
 		ctx := b.A.Ctx
 		b.define(ctx, t, customfields.Field{Key: "size", Type: customfields.Text})
 		imp, report := b.afterOne(ctx, t)
-		require.NoError(t, b.DB.InTx(ctx, func(tx *tenancy.Tx) error {
-			_, err := b.fields.AlterTx(ctx, tx, customfields.Alteration{ // what a conversion ends with
-				Pick: func(f customfields.Field) bool { return f.Key == "size" },
-				Change: func(f *customfields.Field, all []customfields.Field) error {
-					f.Type, f.Slot = customfields.Number, customfields.FreeSlot("size", all)
-					return nil
-				},
-				Action: "custom_field.converted",
-			})
-			return err
-		}))
+		b.convert(ctx, t, "size")
 		require.Contains(t, refused(ctx, t, b, imp.ID, report), "stored otherwise")
 	})
 	t.Run("required", func(t *testing.T) {

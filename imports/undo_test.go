@@ -223,17 +223,7 @@ func TestUndoAfterTheFieldsChanged(t *testing.T) {
 	imp := b.run(ctx, t, "email,name,size\nfields@example.com,After,2\nname@example.com,After,\nnew@example.com,After,3\n", imports.ProcessOptions{})
 	require.Equal(t, []int64{1, 2}, []int64{imp.Inserted, imp.Updated})
 	b.define(ctx, t, customfields.Field{Key: "other", Type: customfields.Text}) // is none of its business
-	require.NoError(t, b.DB.InTx(ctx, func(tx *tenancy.Tx) error {
-		_, err := b.fields.AlterTx(ctx, tx, customfields.Alteration{ // what a conversion ends with
-			Pick: func(f customfields.Field) bool { return f.Key == "size" },
-			Change: func(f *customfields.Field, all []customfields.Field) error {
-				f.Type, f.Slot = customfields.Number, customfields.FreeSlot("size", all)
-				return nil
-			},
-			Action: "custom_field.converted",
-		})
-		return err
-	}))
+	b.convert(ctx, t, "size")
 	undone := b.undo(ctx, t, imp.ID)
 	require.Equal(t, []int64{2, 1}, []int64{undone.Reverted, undone.Kept})
 	require.Equal(t, map[string]string{"fields": "updated fields_changed"}, b.leftAlone(ctx, t, imp.ID))
