@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,6 +49,7 @@ type world struct {
 	api     *bulkhttp.API
 	handler http.Handler
 	server  *httptest.Server
+	expired sync.Map // tokens
 }
 
 func open(t *testing.T) *world {
@@ -67,10 +69,12 @@ func open(t *testing.T) *world {
 		"member":   {ID: "m", Type: tenancy.ActorUser, CompanyID: w.A.CompanyID, Role: access.WorkspaceMember},
 	}
 	server, err := tenancyhttp.NewServer(resolver, func(r *http.Request) (tenancy.Actor, error) {
-		if actor, ok := actors[r.Header.Get("Authorization")]; ok {
-			return actor, nil
+		token := r.Header.Get("Authorization")
+		actor, ok := actors[token]
+		if _, expired := w.expired.Load(token); !ok || expired {
+			return tenancy.Actor{}, errors.New("no such token")
 		}
-		return tenancy.Actor{}, errors.New("no such token")
+		return actor, nil
 	}, nil)
 	require.NoError(t, err)
 	w.api = bulkhttp.New(w.runner)

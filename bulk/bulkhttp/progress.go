@@ -43,7 +43,7 @@ func (a *API) one(do action) func(http.ResponseWriter, *http.Request) error {
 
 // follow streams the progress of one job. The id of an event is the version of the job. A
 // client that comes back having seen the end is told so by a 204, at which an EventSource
-// gives up; else it gets the state as it is.
+// gives up; else it gets the state as it is. A stream may end before the job does.
 func (a *API) follow(w http.ResponseWriter, r *http.Request) error {
 	id, err := jobID(r)
 	if err != nil {

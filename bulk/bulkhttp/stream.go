@@ -23,9 +23,13 @@ type pace struct {
 	heartbeat time.Duration
 	// writeLimit is how long a client may take for one event.
 	writeLimit time.Duration
+	// lifetime is after how long, and as much again by chance, a stream ends though its jobs
+	// go on: who follows comes back and is asked who they are again, because a token expires
+	// and a role is taken away while a stream lasts.
+	lifetime time.Duration
 }
 
-func defaultPace() pace { return pace{15 * time.Second, 10 * time.Second} }
+func defaultPace() pace { return pace{15 * time.Second, 10 * time.Second, 5 * time.Minute} }
 
 // stream is an answer of server-sent events.
 // See https://html.spec.whatwg.org/multipage/server-sent-events.html.
@@ -53,10 +57,12 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request) *stream {
 	return s
 }
 
-// follow sends what is new until it ends or the client goes.
+// follow sends what is new until it ends, the client goes or the stream has lived its time.
 func (s *stream) follow(news <-chan bulk.Progress, id func(bulk.Progress) string) {
 	beat := time.NewTicker(s.api.pace.heartbeat)
 	defer beat.Stop()
+	over := time.NewTimer(s.api.pace.lifetime + rand.N(s.api.pace.lifetime))
+	defer over.Stop()
 	for s.err == nil {
 		select {
 		case p, ok := <-news:
@@ -66,6 +72,8 @@ func (s *stream) follow(news <-chan bulk.Progress, id func(bulk.Progress) string
 			s.send(p, id(p))
 		case <-beat.C:
 			s.write(": heartbeat\n\n")
+		case <-over.C:
+			return
 		}
 	}
 }
