@@ -214,8 +214,8 @@ func importRows(ctx context.Context, w *world, file io.Reader, rows int) (proces
 		return 0, 0, err
 	}
 	commit = time.Since(start)
-	if imp, err = im.Get(ctx, imp.ID); err == nil && (imp.Status != imports.Done || imp.Inserted != valid(rows)) {
-		err = fmt.Errorf("the import is %s and inserted %d of %d rows: %s", imp.Status, imp.Inserted, valid(rows), imp.Error)
+	if imp, err = im.Get(ctx, imp.ID); err == nil && (imp.Status != imports.Done || imp.Inserted+imp.Updated != valid(rows)) {
+		err = fmt.Errorf("the import is %s and wrote %d of %d rows: %s", imp.Status, imp.Inserted+imp.Updated, valid(rows), imp.Error)
 	}
 	return process, commit, err
 }
