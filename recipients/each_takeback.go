@@ -33,7 +33,8 @@ func (a *AnyEnrollments) LookBackTx(ctx context.Context, tx *tenancy.Tx, changes
 			made = append(made, c.ID)
 		}
 	}
-	err = tx.Read(ctx, `SELECT recipient_id, version FROM `+x.table.String()+` WHERE domain_id = $1 AND recipient_id = ANY ($2) ORDER BY recipient_id FOR UPDATE`, []any{domain, ids}, func(rows pgx.Rows) error {
+	err = tx.Read(ctx, `SELECT w.id, x.version FROM (SELECT id FROM unnest($2::uuid[]) AS u (id) ORDER BY id) w, LATERAL (
+			SELECT version FROM `+x.table.String()+` WHERE domain_id = $1 AND recipient_id = w.id OFFSET 0 FOR UPDATE) x ORDER BY w.id`, []any{domain, ids}, func(rows pgx.Rows) error {
 		var id ID
 		var version int64
 		_, err := pgx.ForEachRow(rows, []any{&id, &version}, func() error {

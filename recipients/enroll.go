@@ -216,7 +216,7 @@ func (x *extension) held(ctx context.Context, tx *tenancy.Tx, t tenancy.Tenant, 
 	if how == holding {
 		lock = ` FOR NO KEY UPDATE`
 	}
-	q := `SELECT r.id, EXISTS (SELECT FROM ` + x.table.String() + ` x WHERE x.domain_id = $1 AND x.recipient_id = r.id)
+	q := `SELECT r.id, EXISTS (SELECT FROM ` + x.table.String() + ` x WHERE x.domain_id = $1 AND x.recipient_id = r.id OFFSET 0)
 		FROM (SELECT DISTINCT id FROM unnest($2::uuid[]) AS u (id) ORDER BY id) w,
 			LATERAL (SELECT id FROM strata.recipients WHERE domain_id = $1 AND id = w.id AND deleted_at IS NULL OFFSET 0` + lock + `) r ORDER BY w.id`
 	enrolled = map[ID]bool{}

@@ -231,9 +231,10 @@ func (s *Store) withdraw(ctx context.Context, x *extension, tx *tenancy.Tx, ids 
 // them, and returns how many there were.
 func (s *Store) takeOut(ctx context.Context, x *extension, tx *tenancy.Tx, ids []ID, versions []IfVersion) (int, error) {
 	var gone []ID
-	err := tx.Read(ctx, `WITH held AS (SELECT recipient_id FROM `+x.table.String()+` WHERE domain_id = $1 AND recipient_id = ANY ($2)
-			AND (coalesce(cardinality($3::bigint[]), 0) = 0 OR version = ANY ($3)) ORDER BY recipient_id FOR UPDATE)
-		DELETE FROM `+x.table.String()+` x USING held WHERE x.domain_id = $1 AND x.recipient_id = held.recipient_id RETURNING x.recipient_id`,
+	err := tx.Read(ctx, `WITH held AS (
+			SELECT $1::uuid AS domain_id, w.id FROM (SELECT DISTINCT id FROM unnest($2::uuid[]) AS u (id) ORDER BY id) w, LATERAL (
+				SELECT FROM `+x.table.String()+` WHERE domain_id = $1 AND recipient_id = w.id AND (coalesce(cardinality($3::bigint[]), 0) = 0 OR version = ANY ($3)) OFFSET 0 FOR UPDATE) x ORDER BY w.id)
+		DELETE FROM `+x.table.String()+` x USING held WHERE x.domain_id = held.domain_id AND x.recipient_id = held.id RETURNING x.recipient_id`,
 		[]any{tx.Tenant().DomainID, ids, versions}, func(rows pgx.Rows) (err error) {
 			gone, err = pgx.CollectRows(rows, pgx.RowTo[ID])
 			return err

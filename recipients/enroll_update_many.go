@@ -89,13 +89,15 @@ func lockRows[T any](ctx context.Context, x *extension, tx *tenancy.Tx, t tenanc
 	return readRows[T](ctx, x, tx, t, ids, holding)
 }
 
+// readRows looks each row up by itself, as held does.
 func readRows[T any](ctx context.Context, x *extension, tx *tenancy.Tx, t tenancy.Tenant, ids []ID, how lockMode) (before, rows []*T, err error) {
-	q := `SELECT ` + x.selected() + ` FROM strata.recipients r JOIN ` + x.table.String() + ` ` + x.alias() + `
-		ON ` + x.sql("domain_id") + ` = r.domain_id AND ` + x.sql("recipient_id") + ` = r.id
-		WHERE r.domain_id = $1 AND r.id = ANY ($2) AND r.deleted_at IS NULL ORDER BY r.id`
+	lock := ``
 	if how == holding {
-		q += ` FOR UPDATE OF ` + x.alias()
+		lock = ` FOR UPDATE`
 	}
+	q := `SELECT ` + x.selected() + ` FROM (SELECT DISTINCT id FROM unnest($2::uuid[]) AS u (id) ORDER BY id) w, LATERAL (
+			SELECT x.* FROM ` + x.table.String() + ` x WHERE x.domain_id = $1 AND x.recipient_id = w.id
+				AND EXISTS (SELECT FROM strata.recipients r WHERE r.domain_id = $1 AND r.id = w.id AND r.deleted_at IS NULL) OFFSET 0` + lock + `) ` + x.alias() + ` ORDER BY w.id`
 	err = tx.Read(ctx, q, []any{t.DomainID, ids}, func(found pgx.Rows) error {
 		for found.Next() {
 			for _, into := range []*[]*T{&before, &rows} {

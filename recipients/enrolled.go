@@ -54,7 +54,7 @@ func hangingTx(ctx context.Context, tx *tenancy.Tx, table, id string, ids []ID) 
 	}
 	out := map[ID]map[string]bool{}
 	for _, h := range all {
-		err := tx.Read(ctx, fmt.Sprintf(`SELECT DISTINCT %s FROM %s WHERE %s = $1 AND %[1]s = ANY ($2)`, h.id, h.table, h.domain), []any{tx.Tenant().DomainID, ids}, func(rows pgx.Rows) error {
+		err := tx.Read(ctx, fmt.Sprintf(`SELECT w.id FROM unnest($2::uuid[]) AS w (id) WHERE EXISTS (SELECT FROM %s WHERE %s = $1 AND %s = w.id OFFSET 0)`, h.table, h.domain, h.id), []any{tx.Tenant().DomainID, ids}, func(rows pgx.Rows) error {
 			var id ID
 			_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
 				if out[id] == nil {

@@ -82,5 +82,5 @@ func (a *AnyEnrollments) EnrolledInSQL(id string) string {
 	if x == nil {
 		return `false`
 	}
-	return `EXISTS (SELECT FROM ` + x.table.String() + ` WHERE domain_id = $1 AND recipient_id = ` + id + `)`
+	return `EXISTS (SELECT FROM ` + x.table.String() + ` WHERE domain_id = $1 AND recipient_id = ` + id + ` OFFSET 0)`
 }

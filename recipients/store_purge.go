@@ -65,7 +65,7 @@ func (s *Store) purge(ctx context.Context, tx *tenancy.Tx, ids []ID, versions []
 // erase deletes rows that the transaction has locked: the one place where recipients end.
 // Rows of extensions go with them by their foreign keys.
 func erase(ctx context.Context, tx *tenancy.Tx, ids []ID) error {
-	_, err := tx.Exec(ctx, tx.SQL(`DELETE FROM strata.recipients WHERE domain_id = $1 AND id = ANY ($2)`), tx.Tenant().DomainID, ids)
+	_, err := tx.Exec(ctx, tx.SQL(`DELETE FROM strata.recipients r USING `+fmt.Sprintf(written, `$2::uuid[]`, `id`)+` WHERE r.domain_id = w.domain_id AND r.id = w.id`), tx.Tenant().DomainID, ids)
 	if err != nil {
 		return fmt.Errorf("recipients: purge: %w", err)
 	}
