@@ -127,8 +127,7 @@ func commitSQL(p plan, round int) string {
 		SELECT *, row_no <> ALL ($8) AND (verdict = 'new' OR (was).id IS NOT NULL) AS there
 		FROM (SELECT row_no, verdict, email, email_norm, name, status, custom_fields, row_number() OVER (ORDER BY email_norm) AS n,
 				CASE WHEN row_no <> ALL ($8) AND (verdict = 'update' OR $9) THEN (
-					SELECT r FROM strata.recipients r
-					WHERE r.domain_id = $1 AND r.id = coalesce(next.recipient_id, (` + recipientAt(`next.email_norm`) + `)) AND r.email_norm = next.email_norm AND r.deleted_at IS NULL FOR UPDATE) END AS was
+					SELECT r FROM strata.recipients r WHERE r.domain_id = $1 AND r.id = coalesce(next.recipient_id, r.id) AND ` + addressIs(`next.email_norm`) + ` FOR UPDATE) END AS was
 			FROM (SELECT * FROM strata.import_rows WHERE domain_id = $1 AND import_id = $2 AND round = ` + strconv.Itoa(round) + ` AND verdict IN ('new', 'update') AND email_norm > $3
 				ORDER BY email_norm LIMIT $4) next) looked
 	), ` + written + `, ` + p.Conflict.keep() + `
@@ -138,12 +137,6 @@ func commitSQL(p plan, round int) string {
 		coalesce(array_agg(row_no) FILTER (WHERE there AND ` + same + `), '{}'),
 		count(*) FILTER (WHERE there AND r.id IS NULL), (SELECT count(*) FILTER (WHERE inserted) FROM written), (SELECT count(*) FILTER (WHERE NOT inserted) FROM written), (SELECT count(*) FROM changed)
 	FROM batch b LEFT JOIN LATERAL (SELECT (b.was).*) r ON true`
-}
-
-// recipientAt is SQL for the id of the first recipient at or after an address: a look along
-// the unique index, which has one plan only.
-func recipientAt(address string) string {
-	return `SELECT at.id FROM strata.recipients at WHERE at.domain_id = $1 AND at.email_norm >= ` + address + ` AND at.deleted_at IS NULL ORDER BY at.email_norm LIMIT 1`
 }
 
 // Batch commits the next rows. Where an earlier attempt failed the first batch only takes
@@ -161,6 +154,10 @@ func (w *commitWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, err
 	}
 	taken, err := w.markTaken(ctx, tx)
 	if err != nil {
+		return bulk.Batch{}, err
+	}
+	// Triggers compare what the statement found with what it left.
+	if _, err := tx.Exec(ctx, `SET LOCAL enable_hashjoin = on`); err != nil {
 		return bulk.Batch{}, err
 	}
 	did, err := w.apply(ctx, tx, taken)
@@ -257,7 +254,7 @@ func (w *commitWork) mark(ctx context.Context, tx *tenancy.Tx, rows []int32, why
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.import_rows SET errors = $4 WHERE domain_id = $1 AND import_id = $2 AND row_no = ANY($3)`),
+	_, err = tx.Exec(ctx, tx.SQL(explainRows(`(SELECT row_no, $4::jsonb AS errors FROM unnest($3::int[]) AS u (row_no)) w`)),
 		tx.Tenant().DomainID, w.id, rows, reason)
 	if err != nil {
 		return fmt.Errorf("mark rows that came out otherwise: %w", err)

@@ -63,7 +63,7 @@ func (w *commitWork) enroll(ctx context.Context, tx *tenancy.Tx, did *written, o
 	if err != nil {
 		return nil, fmt.Errorf("read what is said of extensions: %w", err)
 	}
-	if _, err := tx.Exec(ctx, freely); err != nil { // those that count: by key they compare each with each
+	if _, err := tx.Exec(ctx, asUsual); err != nil {
 		return nil, err
 	}
 	kept := map[recipients.ID]extensionChanges{}
@@ -133,7 +133,8 @@ func (c extensionChanges) and(later extensionChanges) extensionChanges {
 	return c
 }
 
-// keep writes down what was done to rows of extensions, for Undo.
+// keep writes down what was done to rows of extensions, for Undo. Each row is looked up by its key:
+// joined, all that the import has changed so far could be read for each batch.
 func (w *commitWork) keep(ctx context.Context, tx *tenancy.Tx, changes map[recipients.ID]extensionChanges, alone map[recipients.ID]bool) error {
 	t := tx.Tenant()
 	ids := make([]recipients.ID, 0, len(changes))
@@ -141,8 +142,8 @@ func (w *commitWork) keep(ctx context.Context, tx *tenancy.Tx, changes map[recip
 		ids = append(ids, id)
 	}
 	slices.SortFunc(ids, func(a, b recipients.ID) int { return slices.Compare(a[:], b[:]) })
-	err := tx.Read(ctx, `SELECT c.recipient_id, c.enrollments FROM (SELECT $1::uuid AS domain_id, $2::uuid AS import_id, id FROM unnest($3::uuid[]) AS u (id) OFFSET 0) w
-			JOIN strata.import_changes c ON c.domain_id = w.domain_id AND c.import_id = w.import_id AND c.recipient_id = w.id WHERE c.enrollments IS NOT NULL`,
+	err := tx.Read(ctx, `SELECT w.id, c.enrollments FROM unnest($3::uuid[]) AS w (id), LATERAL (
+			SELECT enrollments FROM strata.import_changes WHERE domain_id = $1 AND import_id = $2 AND recipient_id = w.id AND enrollments IS NOT NULL OFFSET 0) c`,
 		[]any{t.DomainID, w.id, ids}, func(rows pgx.Rows) error {
 			var id recipients.ID
 			var before extensionChanges
@@ -166,7 +167,7 @@ func (w *commitWork) keep(ctx context.Context, tx *tenancy.Tx, changes map[recip
 	}
 	_, err = tx.Exec(ctx, tx.SQL(`INSERT INTO strata.import_changes AS c (domain_id, import_id, recipient_id, company_id, workspace_id, was, version, enrollments)
 		SELECT $1, $2, r.id, $3, $4, r.version, r.version, w.doc FROM unnest($5::uuid[], $6::jsonb[]) AS w (id, doc), LATERAL (
-			SELECT id, version FROM strata.recipients WHERE domain_id = $1 AND id = w.id) r
+			SELECT id, version FROM strata.recipients WHERE domain_id = $1 AND id = w.id OFFSET 0) r
 		ON CONFLICT (domain_id, import_id, recipient_id) DO UPDATE SET enrollments = excluded.enrollments, rows = c.rows + CASE WHEN c.recipient_id = ANY ($7) THEN 1 ELSE 0 END`),
 		t.DomainID, w.id, t.CompanyID, t.WorkspaceID, ids, docs, slices.DeleteFunc(slices.Clone(ids), func(id recipients.ID) bool { return !alone[id] }))
 	if err != nil {

@@ -43,6 +43,9 @@ func (s staging) lookAtEnrollments(ctx context.Context, tx *tenancy.Tx, first, l
 	if err != nil {
 		return fmt.Errorf("read what is said of extensions: %w", err)
 	}
+	if _, err := tx.Exec(ctx, asUsual); err != nil {
+		return err
+	}
 	for left := found; len(left) > 0; {
 		var now []*enrolling
 		now, left = distinct(left)
@@ -75,8 +78,7 @@ func (s staging) lookAtEnrollments(ctx context.Context, tx *tenancy.Tx, first, l
 	if len(numbers) == 0 {
 		return nil
 	}
-	_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.import_rows i SET verdict = w.verdict, errors = w.errors FROM unnest($3::int[], $4::text[], $5::jsonb[]) AS w (row_no, verdict, errors)
-		WHERE i.domain_id = $1 AND i.import_id = $2 AND i.row_no = w.row_no`), tx.Tenant().DomainID, s.id, numbers, verdicts, errs)
+	_, err = tx.Exec(ctx, tx.SQL(judgeRows(`verdict`, `unnest($3::int[], $4::text[], $5::jsonb[]) AS w (row_no, verdict, errors)`)), tx.Tenant().DomainID, s.id, numbers, verdicts, errs)
 	if err != nil {
 		return fmt.Errorf("judge what is said of extensions: %w", err)
 	}
@@ -158,9 +160,11 @@ func (s staging) markTakenIn(ctx context.Context, tx *tenancy.Tx, extension, col
 		WITH v AS MATERIALIZED (
 			SELECT i.row_no, i.recipient_id, i.enrollments->$3->>$4 AS value, first_value(i.row_no) OVER (PARTITION BY i.enrollments->$3->>$4 ORDER BY i.row_no) AS first
 			FROM strata.import_rows i WHERE i.domain_id = $1 AND i.import_id = $2 AND i.verdict IN ('new', 'update') AND i.round = $5 AND i.enrollments->$3->>$4 IS NOT NULL AND NOT `+kept+`
-		), wrong AS MATERIALIZED (SELECT * FROM (SELECT v.*, `+taken+` AS taken FROM v) looked WHERE taken OR first <> row_no)
-		UPDATE strata.import_rows i SET verdict = 'invalid', errors = jsonb_build_array(jsonb_build_object('field', $3 || '.' || $4, 'value', left(wrong.value, 80), 'code', 'value_taken',
-			'message', CASE WHEN taken THEN '`+takenMessage+`' ELSE 'row ' || first || ' has this value too' END))
-		FROM wrong WHERE i.domain_id = $1 AND i.import_id = $2 AND i.row_no = wrong.row_no`), tx.Tenant().DomainID, s.id, extension, column, s.round)
+		), wrong AS MATERIALIZED (
+			SELECT row_no, jsonb_build_array(jsonb_build_object('field', $3 || '.' || $4, 'value', left(value, 80), 'code', 'value_taken',
+				'message', CASE WHEN taken THEN '`+takenMessage+`' ELSE 'row ' || first || ' has this value too' END)) AS errors
+			FROM (SELECT v.*, `+taken+` AS taken FROM v) looked WHERE taken OR first <> row_no
+		)
+		`+judgeRows(`'invalid'`, `wrong`)), tx.Tenant().DomainID, s.id, extension, column, s.round)
 	return err
 }

@@ -190,6 +190,9 @@ func (w *processWork) recount(ctx context.Context, tx *tenancy.Tx, of Import, to
 
 // merged ends the import that the report was, with what became of its rows.
 func (w *processWork) merged(ctx context.Context, tx *tenancy.Tx, to staging) error {
+	if _, err := tx.Exec(ctx, byHash); err != nil {
+		return err
+	}
 	var c counts
 	err := tx.QueryRow(ctx, tx.SQL(`UPDATE strata.imports i SET status = 'merged', error = '', updated_at = now(), total = c.total, new = c.new, changed = c.changed,
 			unchanged = c.unchanged, duplicate = c.duplicate, invalid = c.invalid

@@ -17,6 +17,11 @@ import (
 const byKey = `SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;
 	SET LOCAL enable_nestloop = on; SET LOCAL enable_material = off; SET LOCAL enable_sort = off; SET LOCAL jit = off`
 
+// asUsual ends byKey, for what others ask the database: they write their statements for a planner
+// that may sort and hash, and so are the triggers that count.
+const asUsual = `SET LOCAL enable_seqscan TO DEFAULT; SET LOCAL enable_bitmapscan TO DEFAULT; SET LOCAL enable_hashjoin TO DEFAULT; SET LOCAL enable_mergejoin TO DEFAULT;
+	SET LOCAL enable_nestloop TO DEFAULT; SET LOCAL enable_material TO DEFAULT; SET LOCAL enable_sort TO DEFAULT; SET LOCAL jit TO DEFAULT`
+
 const createBatch = byKey + `;
 	CREATE TEMP TABLE strata_import_batch (row_no integer, email text, email_norm text COLLATE "C", name text, status text,
 		custom_fields jsonb, enrollments jsonb, errors jsonb, raw text[], corrects integer) ON COMMIT DROP`
@@ -32,12 +37,29 @@ func stageSQL(policy Conflict) string {
 		FROM pg_temp.strata_import_batch b ` + joinRecipient
 }
 
-// joinRecipient joins to rows b the recipient r that has their address: found as the first at or
-// after it, because that has one plan only.
-const joinRecipient = `LEFT JOIN LATERAL (
-			SELECT id, email_norm, name, status, custom_fields FROM strata.recipients
-			WHERE domain_id = $1 AND email_norm >= b.email_norm AND deleted_at IS NULL ORDER BY email_norm LIMIT 1
-		) r ON r.email_norm = b.email_norm`
+// joinRecipient joins to rows b the recipient r that has their address.
+var joinRecipient = `LEFT JOIN LATERAL (SELECT id, email_norm, name, status, custom_fields FROM strata.recipients r WHERE r.domain_id = $1 AND ` + addressIs(`b.email_norm`) + `) r ON true`
+
+// addressIs is SQL that ends a look for the recipient r with an address: as the first of a range of
+// one, because that has one plan only.
+func addressIs(address string) string {
+	return `r.email_norm >= ` + address + ` AND r.email_norm <= ` + address + ` AND r.deleted_at IS NULL ORDER BY r.email_norm LIMIT 1`
+}
+
+// explainRows is SQL that writes errors to staged rows of the import $2: row_no and errors are columns
+// of from. Each row is a conflict, because that has one plan only: by a join, in an import that the
+// planner takes for empty, each of its rows would be compared with each of from.
+func explainRows(from string) string { return setRows(`'invalid'`, from) + `errors = excluded.errors` }
+
+// judgeRows is explainRows with verdicts too; verdict is SQL.
+func judgeRows(verdict, from string) string {
+	return setRows(verdict, from) + `verdict = excluded.verdict, errors = excluded.errors`
+}
+
+func setRows(verdict, from string) string {
+	return `INSERT INTO strata.import_rows AS i (domain_id, import_id, row_no, company_id, workspace_id, verdict, errors)
+		SELECT $1, $2, row_no, $1, $1, ` + verdict + `, errors FROM ` + from + ` ON CONFLICT (domain_id, import_id, row_no) DO UPDATE SET `
+}
 
 // verdict is SQL for the verdict on a row b that joinRecipient has joined a recipient to.
 func (c Conflict) verdict() string {

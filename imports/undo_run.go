@@ -157,6 +157,10 @@ func (w *undoWork) next(ctx context.Context, tx *tenancy.Tx) (changes []change, 
 			})
 			return err
 		})
+	if err != nil {
+		return nil, err
+	}
+	_, err = tx.Exec(ctx, asUsual)
 	return changes, err
 }
 
@@ -167,8 +171,8 @@ func (w *undoWork) look(ctx context.Context, tx *tenancy.Tx, set *customfields.S
 	for i, c := range changes {
 		at[c.id], ids[i], changes[i].refused = i, c.id, refusedDeleted
 	}
-	err := tx.Read(ctx, `SELECT id, version, person_id IS NOT NULL FROM strata.recipients
-		WHERE domain_id = $1 AND id = ANY ($2) AND deleted_at IS NULL ORDER BY id FOR UPDATE`, []any{tx.Tenant().DomainID, ids}, func(rows pgx.Rows) error {
+	err := tx.Read(ctx, `SELECT w.id, version, linked FROM (SELECT id FROM unnest($2::uuid[]) AS u (id) ORDER BY id) w, LATERAL (
+			SELECT version, person_id IS NOT NULL AS linked FROM strata.recipients WHERE domain_id = $1 AND id = w.id AND deleted_at IS NULL OFFSET 0 FOR UPDATE) r ORDER BY w.id`, []any{tx.Tenant().DomainID, ids}, func(rows pgx.Rows) error {
 		var id recipients.ID
 		var version int64
 		var linked bool
@@ -207,8 +211,10 @@ func undone(changes []change, insertion bool) []recipients.ID {
 	return ids
 }
 
-// freely lets triggers join what a statement changed as they like.
-const freely = `SET LOCAL enable_hashjoin = on; SET LOCAL enable_sort = on`
+// ofImport is what a statement joins to changes of the import $2: arrays, and what their elements are
+// called. OFFSET 0 keeps from the planner which import it is, and so that it takes one that it has
+// not met for empty: it looks every change up by its key.
+const ofImport = `(SELECT $1::uuid AS domain_id, $2::uuid AS import_id, u.* FROM unnest(%s) AS u (%s) OFFSET 0) w`
 
 // remove takes recipients away that the import inserted. They are deleted first, so that
 // their values are given back and the counts told by statements and not row by row.
@@ -218,13 +224,10 @@ func (w *undoWork) remove(ctx context.Context, tx *tenancy.Tx, changes []change)
 		return 0, nil
 	}
 	domain := tx.Tenant().DomainID
-	if _, err := tx.Exec(ctx, freely); err != nil {
-		return 0, err
-	}
 	if err := w.takeBack(ctx, tx, changes, true); err != nil {
 		return 0, err
 	}
-	if _, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.recipients SET deleted_at = now() WHERE domain_id = $1 AND id = ANY ($2)`), domain, ids); err != nil {
+	if _, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.recipients r SET deleted_at = now() FROM `+fmt.Sprintf(ofImport, `$3::uuid[]`, `id`)+` WHERE r.domain_id = w.domain_id AND r.id = w.id`), domain, w.id, ids); err != nil {
 		return 0, err
 	}
 	return int64(len(ids)), recipients.EraseTx(ctx, tx, ids)
@@ -238,9 +241,6 @@ func (w *undoWork) restore(ctx context.Context, tx *tenancy.Tx, changes []change
 	}
 	domain := tx.Tenant().DomainID
 	if ids := updated(changes); len(ids) > 0 {
-		if _, err := tx.Exec(ctx, freely); err != nil {
-			return err
-		}
 		if err := w.takeBack(ctx, tx, changes, false); err != nil {
 			return err
 		}
@@ -248,7 +248,9 @@ func (w *undoWork) restore(ctx context.Context, tx *tenancy.Tx, changes []change
 				status_reason = CASE WHEN c.status IS NULL THEN r.status_reason ELSE c.status_reason END,
 				status_changed_at = CASE WHEN c.status IS NULL THEN r.status_changed_at ELSE c.status_changed_at END,
 				version = r.version + 1, updated_at = now()
-			FROM strata.import_changes c WHERE c.domain_id = $1 AND c.import_id = $2 AND c.recipient_id = ANY ($3) AND c.version > c.was AND r.domain_id = $1 AND r.id = c.recipient_id`), domain, w.id, ids)
+			FROM (SELECT c.* FROM unnest($3::uuid[]) AS w (id), LATERAL (
+				SELECT * FROM strata.import_changes WHERE domain_id = $1 AND import_id = $2 AND recipient_id = w.id AND version > was OFFSET 0) c OFFSET 0) c
+			WHERE r.domain_id = c.domain_id AND r.id = c.recipient_id`), domain, w.id, ids)
 		if err != nil {
 			return err
 		}
@@ -262,11 +264,12 @@ func (w *undoWork) restore(ctx context.Context, tx *tenancy.Tx, changes []change
 			left, why = append(left, c.id), append(why, string(c.refused))
 		}
 	}
-	if _, err := tx.Exec(ctx, tx.SQL(`DELETE FROM strata.import_changes WHERE domain_id = $1 AND import_id = $2 AND recipient_id = ANY ($3)`), domain, w.id, done); err != nil {
+	if _, err := tx.Exec(ctx, tx.SQL(`DELETE FROM strata.import_changes c USING `+fmt.Sprintf(ofImport, `$3::uuid[]`, `id`)+`
+		WHERE c.domain_id = w.domain_id AND c.import_id = w.import_id AND c.recipient_id = w.id`), domain, w.id, done); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.import_changes c SET kept = l.why FROM unnest($3::uuid[], $4::text[]) AS l (id, why)
-		WHERE c.domain_id = $1 AND c.import_id = $2 AND c.recipient_id = l.id`), domain, w.id, left, why)
+	_, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.import_changes c SET kept = w.why FROM `+fmt.Sprintf(ofImport, `$3::uuid[], $4::text[]`, `id, why`)+`
+		WHERE c.domain_id = w.domain_id AND c.import_id = w.import_id AND c.recipient_id = w.id`), domain, w.id, left, why)
 	return err
 }
 

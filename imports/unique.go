@@ -18,7 +18,7 @@ func unused(policy Conflict) string {
 	if policy != FillEmpty {
 		return `false`
 	}
-	return `EXISTS (SELECT FROM strata.recipients r WHERE r.domain_id = $1 AND r.email_norm = v.email_norm AND r.deleted_at IS NULL AND r.custom_fields->k.slot IS NOT NULL)`
+	return `coalesce((SELECT r.custom_fields->k.slot IS NOT NULL FROM strata.recipients r WHERE r.domain_id = $1 AND ` + addressIs(`v.email_norm`) + `), false)`
 }
 
 const takenMessage = `another recipient of the domain has this value`
@@ -47,8 +47,7 @@ func (s staging) markTaken(ctx context.Context, tx *tenancy.Tx) error {
 				'message', CASE WHEN taken THEN '`+takenMessage+`' ELSE 'row ' || first || ' has this value too' END) ORDER BY key) AS errors
 			FROM judged WHERE taken OR first <> row_no GROUP BY row_no
 		)
-		UPDATE strata.import_rows i SET verdict = 'invalid', errors = wrong.errors
-		FROM wrong WHERE i.domain_id = $1 AND i.import_id = $2 AND i.row_no = wrong.row_no`), tx.Tenant().DomainID, s.id, keys, slots, s.round)
+		`+judgeRows(`'invalid'`, `wrong`)), tx.Tenant().DomainID, s.id, keys, slots, s.round)
 	if err != nil {
 		return fmt.Errorf("find values that are taken: %w", err)
 	}
@@ -76,8 +75,7 @@ func (w *commitWork) markTaken(ctx context.Context, tx *tenancy.Tx) (rows []int3
 			FROM v, LATERAL (SELECT v.slot) k WHERE NOT `+unused(w.policy)+` AND (v.again OR `+takenBy+`)
 			GROUP BY v.row_no
 		)
-		UPDATE strata.import_rows i SET errors = wrong.errors
-		FROM wrong WHERE i.domain_id = $1 AND i.import_id = $2 AND i.row_no = wrong.row_no RETURNING i.row_no`,
+		`+explainRows(`wrong`)+` RETURNING i.row_no`,
 		[]any{tx.Tenant().DomainID, w.id, keys, slots, w.cursor.After, w.im.cfg.BatchRows, w.round}, func(found pgx.Rows) (err error) {
 			rows, err = pgx.CollectRows(found, pgx.RowTo[int32])
 			return err
