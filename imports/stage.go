@@ -48,7 +48,8 @@ func addressIs(address string) string {
 
 // explainRows is SQL that writes errors to staged rows of the import $2: row_no and errors are columns
 // of from. Each row is a conflict, because that has one plan only: by a join, in an import that the
-// planner takes for empty, each of its rows would be compared with each of from.
+// planner takes for empty, each of its rows would be compared with each of from. So company_id and
+// workspace_id, which an INSERT must have, are never written.
 func explainRows(from string) string { return setRows(`'invalid'`, from) + `errors = excluded.errors` }
 
 // judgeRows is explainRows with verdicts too; verdict is SQL.
