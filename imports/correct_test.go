@@ -10,11 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/imports"
+	"github.com/stratakit/strata/internal/dbtest"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
 )
@@ -382,21 +384,22 @@ func TestTwoReportsAtOnce(t *testing.T) {
 	require.Equal(t, []int64{100, 100, 0}, []int64{imp.TotalRows, imp.Inserted, imp.Invalid})
 }
 
-// gate holds up what happens to rows of a table until it is opened.
+// gate holds up what happens to rows of a table until it is opened. Its lock is of a session, which a pooler would share.
 func (b *bundle) gate(t *testing.T, key int, event, table, when string) (open func()) {
 	t.Helper()
-	held, err := b.Pool.Acquire(t.Context())
+	ctx := context.WithoutCancel(t.Context())
+	conn, err := pgx.Connect(ctx, dbtest.DirectURL(t, b.Pool))
 	require.NoError(t, err)
-	_, err = held.Exec(t.Context(), fmt.Sprintf(`SELECT pg_advisory_lock(%[1]d);
+	open = func() {
+		t.Helper()
+		require.NoError(t, conn.Close(ctx))
+	}
+	t.Cleanup(open)
+	_, err = conn.Exec(ctx, fmt.Sprintf(`SELECT pg_advisory_lock(%[1]d);
 		CREATE FUNCTION gate%[1]d() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared(%[1]d); RETURN new; END $$;
 		CREATE TRIGGER gate%[1]d BEFORE %[2]s ON %[3]s FOR EACH ROW WHEN (%[4]s) EXECUTE FUNCTION gate%[1]d()`, key, event, table, when))
 	require.NoError(t, err)
-	return func() {
-		t.Helper()
-		_, err := held.Exec(t.Context(), `SELECT pg_advisory_unlock($1)`, key)
-		require.NoError(t, err)
-		held.Release()
-	}
+	return open
 }
 
 // stands waits until something stands before a gate.
