@@ -40,6 +40,10 @@
 // header. A file that is not CSV in UTF-8 is copied as that, beside it in the bucket, while it
 // is read.
 //
+// What is committed is what was previewed: the file's size and ETag, which every write changes, are
+// those that it had when reading began, or the import is refused. By its SHA-256 a file that the
+// domain has imported before is known again, which is a warning of the preview.
+//
 // Reading and committing are runs (package bulk): each batch is one transaction with its
 // place in the file, so that a process can die anywhere and another goes on exactly
 // there. The room that new recipients take in the plan is reserved before the first is

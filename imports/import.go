@@ -38,6 +38,9 @@ type Import struct {
 	Size     int64    `json:"size"`
 	Conflict Conflict `json:"conflict,omitempty"`
 
+	// SHA256 is the checksum of the file in hexadecimal, once it was read.
+	SHA256 string `json:"sha256,omitempty"`
+
 	// Corrects is the import that this one is the corrected error report of (Importer.Correct).
 	Corrects ID `json:"corrects,omitzero"`
 	// Round is how often a report was merged into the import after a commit.

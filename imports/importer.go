@@ -106,7 +106,7 @@ func setDefault[T comparable](v *T, to T) {
 // MaxFileSize returns the largest file that is accepted, in bytes.
 func (im *Importer) MaxFileSize() int64 { return im.cfg.MaxFileSize }
 
-const importColumns = `id, status, file_name, size, plan, total, new, changed, unchanged, duplicate, invalid, inserted, updated, skipped, reverted, kept, error, created_at, updated_at, corrects, round,
+const importColumns = `id, status, file_name, size, plan, total, new, changed, unchanged, duplicate, invalid, inserted, updated, skipped, reverted, kept, error, created_at, updated_at, corrects, round, coalesce(encode(sha256, 'hex'), ''),
 	processed, committed_at, object_key, etag, fields_version, reservation_id`
 
 // stored is what else the row of an import holds.
@@ -128,7 +128,7 @@ func one(rows pgx.Rows, err error) (Import, stored, error) {
 	imp, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (i Import, err error) {
 		var rawPlan []byte
 		if err := row.Scan(&i.ID, &i.Status, &i.FileName, &i.Size, &rawPlan, &i.TotalRows, &i.New, &i.Changed, &i.Unchanged, &i.Duplicate, &i.Invalid,
-			&i.Inserted, &i.Updated, &i.Skipped, &i.Reverted, &i.Kept, &i.Error, &i.CreatedAt, &i.UpdatedAt, &i.Corrects, &i.Round,
+			&i.Inserted, &i.Updated, &i.Skipped, &i.Reverted, &i.Kept, &i.Error, &i.CreatedAt, &i.UpdatedAt, &i.Corrects, &i.Round, &i.SHA256,
 			&s.processed, &s.committedAt, &s.objectKey, &s.etag, &s.fieldsVersion, &s.reservation); err != nil {
 			return i, err
 		}

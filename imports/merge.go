@@ -16,7 +16,7 @@ import (
 // merge makes the rows of a report those of the import that it corrects. It is the whole of what
 // the run does to that import, in the transaction that ends the run.
 func (w *processWork) merge(ctx context.Context, tx *tenancy.Tx) error {
-	of, s, err := lock(ctx, tx, w.corrects)
+	of, s, err := lock(ctx, tx, w.opened.Corrects)
 	if err != nil {
 		return err
 	}

@@ -114,7 +114,7 @@ func (im *Importer) begin(ctx context.Context, id ID, p plan, version int64, att
 			return &StateError{id, now.Status, "processed"}
 		}
 		rows, err := tx.Query(ctx, tx.SQL(`UPDATE strata.imports SET status = 'validating', plan = $3, fields_version = $4, etag = $5, size = $6, error = '', updated_at = now(),
-				total = 0, new = 0, changed = 0, unchanged = 0, duplicate = 0, invalid = 0, inserted = 0, updated = 0, skipped = 0, processed = NULL, reservation_id = NULL, committed_at = NULL, corrects = $7, round = 0
+				total = 0, new = 0, changed = 0, unchanged = 0, duplicate = 0, invalid = 0, inserted = 0, updated = 0, skipped = 0, processed = NULL, reservation_id = NULL, committed_at = NULL, corrects = $7, round = 0, sha256 = NULL
 			WHERE domain_id = $1 AND id = $2 RETURNING `+importColumns), tx.Tenant().DomainID, id, rawPlan, version, attrs.ETag, attrs.Size, corrects)
 		if imp, _, err = one(rows, err); err != nil {
 			return err

@@ -29,7 +29,11 @@ func (im *Importer) Preview(ctx context.Context, id ID) (Preview, error) {
 		return Preview{}, &StateError{id, imp.Status, "previewed"}
 	}
 	p := Preview{Import: imp, ValidRows: imp.New + imp.Changed + imp.Unchanged, ErrorRows: imp.Invalid, SampleData: []SampleRow{}, SampleErrors: []SampleRow{}}
-	p.Warnings = slices.Concat(p.Warnings, stored.plan.warnings(imp))
+	same, err := im.warnOfSameFile(ctx, imp)
+	if err != nil {
+		return Preview{}, err
+	}
+	p.Warnings = slices.Concat(same, p.Warnings, stored.plan.warnings(imp))
 	t, err := tenancy.DomainFrom(ctx)
 	if err != nil {
 		return Preview{}, err

@@ -58,7 +58,7 @@ func (h processHandler) Open(ctx context.Context, run bulk.Run) (bulk.Work, erro
 	}
 	w := &processWork{
 		staging: staging{im: h.im, id: imp.ID, policy: s.plan.Conflict}, ctx: ctx, size: imp.Size, cursor: cursor, processed: run.Processed,
-		failed: imp.Status == Failed, corrects: imp.Corrects, checked: s,
+		failed: imp.Status == Failed, opened: imp, checked: s,
 	}
 	if w.extensions, err = h.im.enrollers(ctx, s.plan); err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ type processWork struct {
 	cursor    readCursor
 	processed int64
 	failed    bool // and tried again
-	corrects  ID   // the import that this is a report of, if it is one
+	opened    Import
 	checked   stored
 }
 
@@ -125,19 +125,18 @@ func (w *processWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, er
 		more, err := clearRows(ctx, tx, w.id)
 		w.cursor.Clear = more
 		return bulk.Batch{Cursor: w.cursor}, err
-	case w.cursor.EOF && !w.corrects.IsZero():
+	case w.cursor.EOF && !w.opened.Corrects.IsZero():
 		if err := w.merge(ctx, tx); err != nil {
 			return bulk.Batch{}, permanent(err)
 		}
 		return bulk.Batch{Cursor: w.cursor, Done: true}, nil
 	case w.cursor.EOF:
+		if err := w.keepChecksum(ctx, tx); err != nil {
+			return bulk.Batch{}, err
+		}
 		return bulk.Batch{Cursor: w.cursor, Done: true}, w.compare(ctx, tx)
 	}
-	// PostgreSQL ends a transaction that stands idle for as long as a lease lasts.
-	c, err := w.ahead.next(ctx, func() error {
-		_, err := tx.Exec(ctx, `SELECT 1`)
-		return err
-	})
+	c, err := w.ahead.next(ctx, stillHere(ctx, tx))
 	if err != nil {
 		return bulk.Batch{}, err
 	}

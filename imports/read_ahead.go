@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/stratakit/strata/tenancy"
 )
 
 // readCursor is where a run stands in its file.
@@ -87,24 +89,39 @@ func readChunk(ctx context.Context, r *recordReader, j *judge, from readCursor, 
 	return c
 }
 
-// signOfLife is how often next says that it still waits.
+// signOfLife is how often await says that it still waits.
 const signOfLife = 200 * time.Millisecond
 
 // next returns the next chunk. While it waits it calls waiting again and again.
 func (a *readAhead) next(ctx context.Context, waiting func() error) (chunk, error) {
+	c, err := await(ctx, a.chunks, waiting)
+	return c, errors.Join(err, c.err)
+}
+
+// await receives what is being made beside a batch. While it waits it calls waiting again and again.
+func await[T any](ctx context.Context, from <-chan T, waiting func() error) (made T, err error) {
 	tick := time.NewTicker(signOfLife)
 	defer tick.Stop()
 	for {
 		select {
-		case c := <-a.chunks:
-			return c, c.err
+		case made = <-from:
+			return made, nil
 		case <-ctx.Done():
-			return chunk{}, ctx.Err()
+			return made, ctx.Err()
 		case <-tick.C:
 			if err := waiting(); err != nil {
-				return chunk{}, err
+				return made, err
 			}
 		}
+	}
+}
+
+// stillHere keeps a transaction alive that waits: PostgreSQL ends one that stands idle for as long
+// as a lease lasts.
+func stillHere(ctx context.Context, tx *tenancy.Tx) func() error {
+	return func() error {
+		_, err := tx.Exec(ctx, `SELECT 1`)
+		return err
 	}
 }
 

@@ -1,0 +1,1 @@
+ALTER TABLE strata.imports DROP COLUMN sha256;
