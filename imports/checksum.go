@@ -31,9 +31,6 @@ func (w *processWork) keepChecksum(ctx context.Context, tx *tenancy.Tx) error {
 	if err = errors.Join(waited, err); err != nil {
 		return fmt.Errorf("make the checksum of the file: %w", err)
 	}
-	if err := w.im.checkFile(ctx, w.opened, w.checked); err != nil { // what was read is what was looked at
-		return permanent(err)
-	}
 	_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.imports SET sha256 = $3 WHERE domain_id = $1 AND id = $2`), tx.Tenant().DomainID, w.id, sum)
 	return err
 }
@@ -48,7 +45,7 @@ func (im *Importer) sum(ctx context.Context, objectKey string) ([]byte, error) {
 	return h.Sum(nil), errors.Join(err, r.Close())
 }
 
-// warnOfSameFile looks for the last import of the domain that has committed the same file, and was
+// warnOfSameFile looks for the last import of the domain that has committed the same file and was
 // not undone.
 func (im *Importer) warnOfSameFile(ctx context.Context, i Import) ([]Warning, error) {
 	if i.Status != Previewed || i.Round > 0 { // its own commit is not before it
@@ -63,8 +60,8 @@ func (im *Importer) warnOfSameFile(ctx context.Context, i Import) ([]Warning, er
 		return nil, err
 	}
 	var warnings []Warning
-	err = im.db.Read(ctx, `SELECT id, file_name, committed_at FROM strata.imports
-		WHERE domain_id = $1 AND sha256 = $2 AND id <> $3 AND status = 'done' ORDER BY committed_at DESC LIMIT 1`, []any{t.DomainID, sum, i.ID}, func(rows pgx.Rows) error {
+	err = im.db.Read(ctx, `SELECT id, file_name, created_at FROM strata.imports
+		WHERE domain_id = $1 AND sha256 = $2 AND id <> $3 AND status = 'done' ORDER BY created_at DESC LIMIT 1`, []any{t.DomainID, sum, i.ID}, func(rows pgx.Rows) error {
 		var id ID
 		var name string
 		var at time.Time

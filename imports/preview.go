@@ -2,6 +2,7 @@ package imports
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -91,7 +92,7 @@ const commitPace = 2
 
 func (im *Importer) estimate(ctx context.Context, i Import) (seconds int64, err error) {
 	run, err := im.runner.Get(ctx, bulk.RunID(i.ID))
-	if err != nil {
+	if err != nil && !errors.Is(err, bulk.ErrNotFound) { // it may have been deleted, or be too long ago
 		return 0, err
 	}
 	rate := run.Rate

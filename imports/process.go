@@ -125,16 +125,8 @@ func (w *processWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, er
 		more, err := clearRows(ctx, tx, w.id)
 		w.cursor.Clear = more
 		return bulk.Batch{Cursor: w.cursor}, err
-	case w.cursor.EOF && !w.opened.Corrects.IsZero():
-		if err := w.merge(ctx, tx); err != nil {
-			return bulk.Batch{}, permanent(err)
-		}
-		return bulk.Batch{Cursor: w.cursor, Done: true}, nil
 	case w.cursor.EOF:
-		if err := w.keepChecksum(ctx, tx); err != nil {
-			return bulk.Batch{}, err
-		}
-		return bulk.Batch{Cursor: w.cursor, Done: true}, w.compare(ctx, tx)
+		return bulk.Batch{Cursor: w.cursor, Done: true}, w.end(ctx, tx)
 	}
 	c, err := w.ahead.next(ctx, stillHere(ctx, tx))
 	if err != nil {
@@ -150,6 +142,23 @@ func (w *processWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, er
 		b.Total = max(w.processed, int64(float64(w.processed)*float64(w.size)/float64(c.next.Offset)))
 	}
 	return b, nil
+}
+
+// end is for when all rows are staged.
+func (w *processWork) end(ctx context.Context, tx *tenancy.Tx) error {
+	if err := w.im.checkFile(ctx, w.opened, w.checked); err != nil { // what was read is what was looked at
+		return permanent(err)
+	}
+	if !w.opened.Corrects.IsZero() {
+		if err := w.merge(ctx, tx); err != nil {
+			return permanent(err)
+		}
+		return nil
+	}
+	if err := w.keepChecksum(ctx, tx); err != nil {
+		return err
+	}
+	return w.compare(ctx, tx)
 }
 
 // compare finds what is wrong with rows because of others.

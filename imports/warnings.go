@@ -32,7 +32,10 @@ func (s staging) note(ctx context.Context, tx *tenancy.Tx) error {
 	var f facts
 	domain := tx.Tenant().DomainID
 	if s.policy == Update { // the others take no status from the file
-		err := tx.QueryRow(ctx, tx.SQL(`SELECT count(*) FROM strata.import_rows i JOIN strata.recipients r ON r.domain_id = i.domain_id AND r.id = i.recipient_id
+		if _, err := tx.Exec(ctx, byKey); err != nil {
+			return err
+		}
+		err := tx.QueryRow(ctx, tx.SQL(`SELECT count(*) FROM strata.import_rows i, LATERAL (SELECT r.status FROM strata.recipients r WHERE r.domain_id = $1 AND r.id = i.recipient_id OFFSET 0) r
 			WHERE i.domain_id = $1 AND i.import_id = $2 AND (i.verdict = 'unchanged' OR i.verdict = 'update' AND i.round = $3) AND i.status IS NOT NULL
 				AND `+recipients.StatusSQL(`r.status`, `i.status`)+` <> i.status`), domain, s.id, s.round).Scan(&f.StatusKept)
 		if err != nil {
