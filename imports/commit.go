@@ -11,6 +11,7 @@ import (
 	"github.com/stratakit/strata/audit"
 	"github.com/stratakit/strata/billing"
 	"github.com/stratakit/strata/bulk"
+	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
 )
@@ -47,6 +48,9 @@ func (h commitHandler) Open(ctx context.Context, run bulk.Run) (bulk.Work, error
 	imp, s, err := h.im.read(ctx, ID(run.ID))
 	if err != nil {
 		return nil, err
+	}
+	if imp.Status != Processing && imp.Status != Failed {
+		return nil, bulk.Permanent(&StateError{imp.ID, imp.Status, "committed"})
 	}
 	w := &commitWork{
 		im: h.im, id: imp.ID, reservation: s.reservation, fieldsVersion: s.fieldsVersion,
@@ -311,6 +315,9 @@ func (h commitHandler) Finish(ctx context.Context, tx *tenancy.Tx, run bulk.Run)
 	if err != nil {
 		return err
 	}
+	if imp.Status != Processing && imp.Status != Failed { // a run that is tried again too late
+		return nil
+	}
 	var args commitArgs
 	if err := json.Unmarshal(run.Args, &args); err != nil {
 		return err
@@ -318,6 +325,17 @@ func (h commitHandler) Finish(ctx context.Context, tx *tenancy.Tx, run bulk.Run)
 	did := args.Before
 	did.Inserted, did.Updated, did.Skipped = did.Inserted+run.Counters[countInserted], did.Updated+run.Counters[countUpdated], did.Skipped+run.Counters[countSkipped]
 	status := map[bulk.State]Status{bulk.StateCompleted: Done, bulk.StateFailed: Failed, bulk.StateCancelled: Cancelled}[run.State]
+	if imp.Round > 0 && (status == Cancelled || run.ErrorCode == fault.CodeOf(ErrFieldsChanged)) { // nothing but this round is over
+		var at commitCursor
+		if err := decodeCursor(run, &at); err != nil {
+			return err
+		}
+		left, err := notCommitted(ctx, tx, id, imp.Round, at.After)
+		if err != nil {
+			return err
+		}
+		status, did.Skipped = Done, did.Skipped+left
+	}
 	_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.imports SET status = $3, inserted = $4, updated = $5, skipped = $6, processed = $7, error = $8,
 			committed_at = now(), updated_at = now() WHERE domain_id = $1 AND id = $2`),
 		tx.Tenant().DomainID, id, string(status), did.Inserted, did.Updated, did.Skipped, did.Inserted+did.Updated+did.Skipped, run.PublicError())

@@ -36,10 +36,7 @@ func (im *Importer) Commit(ctx context.Context, id ID) (Import, error) {
 			return &StateError{id, now.Status, "committed"}
 		}
 		if err := im.checkFields(ctx, tx, s); err != nil {
-			if now.Round > 0 {
-				err = fmt.Errorf("cancel the correction, and upload it again: %w", err)
-			}
-			return err
+			return im.adviseOnFields(ctx, tx, now, err)
 		}
 		args := commitArgs{Before: outcome{now.Inserted, now.Updated, now.Skipped}}
 		if _, err := im.runner.SubmitTx(ctx, tx, bulk.Submission{Kind: KindCommit, ID: bulk.RunID(id), Args: args, Total: now.New + now.Changed}); err != nil {
@@ -60,6 +57,21 @@ func (im *Importer) Commit(ctx context.Context, id ID) (Import, error) {
 	return imp, err
 }
 
+// adviseOnFields says with an error of checkFields what becomes of the corrections of an import.
+func (im *Importer) adviseOnFields(ctx context.Context, tx *tenancy.Tx, i Import, err error) error {
+	if i.Round > 0 {
+		return fmt.Errorf("cancel the correction, and upload it again: %w", err)
+	}
+	corrected, look := hasCorrections(ctx, tx, i.ID)
+	switch {
+	case look != nil:
+		return look
+	case corrected:
+		return fmt.Errorf("%w, and upload the corrected reports again after that", err)
+	}
+	return err
+}
+
 // longestCommit is after how long room that nobody gave back is taken for lost.
 const longestCommit = 7 * 24 * time.Hour
 
@@ -70,8 +82,9 @@ func (im *Importer) reserve(ctx context.Context, tx *tenancy.Tx, n int64) (billi
 
 // Cancel stops an import that is not finished. What a commit has written stays, and the
 // counters say how much it was; so does what an undo has taken back. One that waits for the commit
-// of a correction is Done again: the rows of that are skipped, and reported on. A run that is being worked on ends after its batch; until
-// then the returned Import has the status it had. Errors: ErrNotFound, *StateError.
+// of a correction, or is in the middle of that, is Done again: the rows that are not written are
+// skipped, and reported on. A run that is being worked on ends after its batch; until then the
+// returned Import has the status it had. Errors: ErrNotFound, *StateError.
 func (im *Importer) Cancel(ctx context.Context, id ID) (Import, error) {
 	if _, err := tenancy.DomainFrom(ctx); err != nil {
 		return Import{}, err

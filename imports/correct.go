@@ -76,7 +76,7 @@ func (im *Importer) Correct(ctx context.Context, id, of ID, o CorrectOptions) (I
 	if err != nil {
 		return imp, err
 	}
-	p, err := its.plan.corrected(begun.format, set)
+	p, err := its.plan.corrected(of, begun.format, set)
 	if err != nil {
 		return imp, err
 	}
@@ -112,15 +112,23 @@ func (im *Importer) mayCorrect(i Import, s stored, set *customfields.Set) error 
 }
 
 // corrected is the plan for a report, in a format, of the import that p is the plan of.
-func (p plan) corrected(f format, set *customfields.Set) (plan, error) {
+func (p plan) corrected(of ID, f format, set *customfields.Set) (plan, error) {
 	report, err := p.reportIn(f.Header)
 	if err != nil {
 		return plan{}, err
 	}
+	report.Reading = p.reading(of)
 	if f.Kind == kindXLSX {
 		for i, name := range p.Format.Header {
-			if n, ok := p.notation(i).(numberNotation); ok && n.name() != plainNumber {
-				return plan{}, &FileError{"workbook_numbers", fmt.Sprintf("the numbers of the column %q are written as %s, as those of a workbook are not: save the report as CSV and upload that", name, n.name())}
+			switch n := p.notation(i).(type) {
+			case numberNotation:
+				if n.name() != plainNumber {
+					return plan{}, &FileError{"workbook_numbers", fmt.Sprintf("the numbers of the column %q are written as %s, as those of a workbook are not: save the report as CSV and upload that", name, n.name())}
+				}
+			case dateNotation:
+				if n.ambiguous() {
+					return plan{}, &FileError{"workbook_dates", fmt.Sprintf("the dates of the column %q are written as %s, which a spreadsheet program may have taken for another day: save the report as CSV and upload that", name, n.name())}
+				}
 			}
 		}
 	}
@@ -140,14 +148,16 @@ func (p plan) sameRules(as plan) bool {
 
 // reportColumns is where a report has the columns of its file.
 type reportColumns struct {
-	Row   int   `json:"row"`   // the column __row
-	Own   []int `json:"own"`   // by column of the file, -1 for one that a report leaves out
-	Width int   `json:"width"` // how many columns the report has
+	Row     int    `json:"row"`     // the column __row
+	Import  int    `json:"import"`  // the column __import, or -1
+	Reading string `json:"reading"` // what that has to say
+	Own     []int  `json:"own"`     // by column of the file, -1 for one that a report leaves out
+	Width   int    `json:"width"`   // how many columns the report has
 }
 
 // reportIn finds the columns of the file of p in the header of a report.
 func (p plan) reportIn(header []string) (*reportColumns, error) {
-	r := &reportColumns{Row: slices.Index(header, reportRow), Own: make([]int, len(p.Format.Header)), Width: len(header)}
+	r := &reportColumns{Row: slices.Index(header, reportRow), Import: slices.Index(header, reportImport), Own: make([]int, len(p.Format.Header)), Width: len(header)}
 	if r.Row < 0 {
 		return nil, &FileError{"no_row_column", "the report needs its column __row, which says which row of the file each row is: correct the report as it was downloaded, with all of its columns"}
 	}
@@ -173,8 +183,22 @@ func (p plan) reportIn(header []string) (*reportColumns, error) {
 	return r, nil
 }
 
-// original returns a record of a report as one of the file, and which row of that it says it is;
-// nil when it does not say that.
+// shown are the columns of the file that the report has, the first being 1.
+func (r *reportColumns) shown() []int32 {
+	out := make([]int32, 0, len(r.Own))
+	for i, at := range r.Own {
+		if at >= 0 {
+			out = append(out, int32(i+1))
+		}
+	}
+	return out
+}
+
+// foreign is the number of a row of another import, or of another sheet.
+const foreign = 0
+
+// original returns a record of a report as one of the file, and which row of that it says it is:
+// nil when it does not say that, and foreign.
 func (r *reportColumns) original(rec record) (record, any) {
 	if rec.err != nil || len(rec.cells) != r.Width {
 		return rec, nil
@@ -182,6 +206,11 @@ func (r *reportColumns) original(rec record) (record, any) {
 	var corrects any
 	if n, err := strconv.Atoi(strings.TrimSpace(rec.cells[r.Row])); err == nil && n > 0 && n <= math.MaxInt32 {
 		corrects = n
+	}
+	if r.Import >= 0 {
+		if says := strings.TrimSpace(rec.cells[r.Import]); says != "" && says != strings.TrimSpace(r.Reading) {
+			corrects = foreign
+		}
 	}
 	cells := make([]string, len(r.Own))
 	for i, c := range r.Own {

@@ -284,7 +284,7 @@ func TestReportsWithWrongRows(t *testing.T) {
 		unnumbered = "rows %s of the report do not say in __row which row of the file they are, or have not as many cells as its header: leave __row as it was"
 		repeated   = "rows %s of the file are in the report more than once: leave one of each"
 		unknown    = "the file has no rows %s: leave __row as it was"
-		fine       = "rows %s of the file are not to be corrected: they were not wrong, or are written by now; take them out of the report"
+		fine       = "rows %s of the file are not to be corrected: they were not wrong, are written by now, or wait for the commit; take them out of the report"
 	)
 	says := func(parts ...string) string { return strings.Join(parts, "; ") + ". Nothing was merged" }
 	for report, want := range map[string]string{

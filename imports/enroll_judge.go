@@ -24,9 +24,8 @@ type enrolling struct {
 }
 
 // lookAtEnrollments judges rows of the round, whose recipients are there, by what extensions have
-// of these: what is enrolled or changed there is an update, and what cannot be is wrong. first and
-// last are the rows between which it looks.
-func (s staging) lookAtEnrollments(ctx context.Context, tx *tenancy.Tx, first, last any) error {
+// of these: what is enrolled or changed there is an update, and what cannot be is wrong.
+func (s staging) lookAtEnrollments(ctx context.Context, tx *tenancy.Tx, numbers []int32) error {
 	if len(s.extensions) == 0 || s.policy == Skip { // then nothing is done to a recipient that is there
 		return nil
 	}
@@ -34,9 +33,10 @@ func (s staging) lookAtEnrollments(ctx context.Context, tx *tenancy.Tx, first, l
 		return err
 	}
 	var found []*enrolling
-	err := tx.Read(ctx, `SELECT row_no, verdict, recipient_id, enrollments FROM strata.import_rows WHERE domain_id = $1 AND import_id = $2 AND row_no BETWEEN $3 AND $4 AND round = $5
-			AND verdict IN ('update', 'unchanged') AND enrollments IS NOT NULL ORDER BY row_no`,
-		[]any{tx.Tenant().DomainID, s.id, first, last, s.round}, func(rows pgx.Rows) (err error) {
+	err := tx.Read(ctx, `SELECT i.* FROM unnest($3::int[]) AS w (row_no), LATERAL (
+			SELECT row_no, verdict, recipient_id, enrollments FROM strata.import_rows WHERE domain_id = $1 AND import_id = $2 AND row_no = w.row_no AND round = $4
+				AND verdict IN ('update', 'unchanged') AND enrollments IS NOT NULL OFFSET 0) i`,
+		[]any{tx.Tenant().DomainID, s.id, numbers, s.round}, func(rows pgx.Rows) (err error) {
 			found, err = pgx.CollectRows(rows, scanEnrolling)
 			return err
 		})
@@ -59,7 +59,7 @@ func (s staging) lookAtEnrollments(ctx context.Context, tx *tenancy.Tx, first, l
 			}
 		}
 	}
-	var numbers []int32
+	var judged []int32
 	var verdicts []string
 	var errs []*string
 	for _, e := range found {
@@ -70,15 +70,15 @@ func (s staging) lookAtEnrollments(ctx context.Context, tx *tenancy.Tx, first, l
 				return err
 			}
 			text := string(raw)
-			numbers, verdicts, errs = append(numbers, e.Row), append(verdicts, "invalid"), append(errs, &text)
+			judged, verdicts, errs = append(judged, e.Row), append(verdicts, "invalid"), append(errs, &text)
 		case e.changes:
-			numbers, verdicts, errs = append(numbers, e.Row), append(verdicts, "update"), append(errs, nil)
+			judged, verdicts, errs = append(judged, e.Row), append(verdicts, "update"), append(errs, nil)
 		}
 	}
-	if len(numbers) == 0 {
+	if len(judged) == 0 {
 		return nil
 	}
-	_, err = tx.Exec(ctx, tx.SQL(judgeRows(`verdict`, `unnest($3::int[], $4::text[], $5::jsonb[]) AS w (row_no, verdict, errors)`)), tx.Tenant().DomainID, s.id, numbers, verdicts, errs)
+	_, err = tx.Exec(ctx, tx.SQL(judgeRows(`verdict`, `unnest($3::int[], $4::text[], $5::jsonb[]) AS w (row_no, verdict, errors)`)), tx.Tenant().DomainID, s.id, judged, verdicts, errs)
 	if err != nil {
 		return fmt.Errorf("judge what is said of extensions: %w", err)
 	}

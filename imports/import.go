@@ -43,7 +43,7 @@ type Import struct {
 
 	// Corrects is the import that this one is the corrected error report of (Importer.Correct).
 	Corrects ID `json:"corrects,omitzero"`
-	// Round is how often a report was merged into the import after a commit.
+	// Round is how many commits of corrections there were, or are begun, after the first commit.
 	Round int `json:"round,omitempty"`
 
 	// Format is how the file is written, once it was looked at.

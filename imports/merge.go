@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,7 +30,7 @@ func (w *processWork) merge(ctx context.Context, tx *tenancy.Tx) error {
 	if err := w.checked.checkFields(set); err != nil {
 		return err
 	}
-	if !s.plan.sameRules(w.checked.plan) {
+	if !s.plan.sameRules(w.checked.plan) || s.plan.reading(of.ID) != w.checked.plan.Report.Reading {
 		return fmt.Errorf("%w by this report: its file was processed otherwise meanwhile; correct the report that it has now", ErrNotCorrectable)
 	}
 	to := staging{im: w.im, id: of.ID, policy: w.policy, round: of.Round, extensions: w.extensions}
@@ -40,13 +40,19 @@ func (w *processWork) merge(ctx context.Context, tx *tenancy.Tx) error {
 	if err := w.checkRows(ctx, tx, to); err != nil {
 		return err
 	}
+	if err := w.keepLost(ctx, tx, to); err != nil {
+		return fmt.Errorf("find cells that are as the report had them: %w", err)
+	}
 	// A duplicate was checked by the definitions of its time.
 	same := len(changedSince(s.plan.Definitions, w.checked.plan.Definitions)) == 0
-	if err := w.replace(ctx, tx, to, same); err != nil {
+	replaced, err := w.replace(ctx, tx, to, same)
+	if err != nil {
 		return fmt.Errorf("replace rows: %w", err)
 	}
-	if err := to.lookAtEnrollments(ctx, tx, 0, math.MaxInt32); err != nil {
-		return err
+	for rows := range slices.Chunk(replaced, w.im.cfg.BatchRows) {
+		if err := to.lookAtEnrollments(ctx, tx, rows); err != nil {
+			return err
+		}
 	}
 	if _, err := tx.Exec(ctx, byHash); err != nil {
 		return err
@@ -68,6 +74,11 @@ func (w *processWork) merge(ctx context.Context, tx *tenancy.Tx) error {
 const mendable = `(o.verdict = 'invalid' OR o.verdict IN ('new', 'update') AND o.round < $4
 	AND (o.errors IS NOT NULL AND NOT o.errors @> '[{"field":"row"}]' OR o.errors @> '[{"code":"recipient_gone"}]' OR o.errors @> '[{"code":"` + codeNotCommitted + `"}]'))`
 
+// untouched is SQL for: the report's row n says what the row o did, which was right, and only came
+// out otherwise than its preview said.
+const untouched = `(o.errors IS NOT NULL AND n.errors IS NULL AND
+	(n.email_norm, n.name, n.status, n.custom_fields, n.enrollments) IS NOT DISTINCT FROM (o.email_norm, o.name, o.status, o.custom_fields, o.enrollments))`
+
 // namedRows is how many rows an error names.
 const namedRows = 20
 
@@ -77,18 +88,20 @@ func (w *processWork) checkRows(ctx context.Context, tx *tenancy.Tx, to staging)
 		return err
 	}
 	says := map[string]string{
+		"foreign":    "rows %s of the report are, as __import says, not of this import, or of another sheet: upload them to theirs",
 		"unnumbered": "rows %s of the report do not say in __row which row of the file they are, or have not as many cells as its header: leave __row as it was",
 		"repeated":   "rows %s of the file are in the report more than once: leave one of each",
 		"unknown":    "the file has no rows %s: leave __row as it was",
-		"fine":       "rows %s of the file are not to be corrected: they were not wrong, or are written by now; take them out of the report",
+		"fine":       "rows %s of the file are not to be corrected: they were not wrong, are written by now, or wait for the commit; take them out of the report",
 	}
 	wrong := map[string]string{}
 	err := tx.Read(ctx, `
 		WITH n AS MATERIALIZED (
-			SELECT row_no, corrects, count(*) OVER (PARTITION BY corrects) AS times FROM strata.import_rows WHERE domain_id = $1 AND import_id = $2
+			SELECT *, count(*) OVER (PARTITION BY corrects) AS times FROM strata.import_rows WHERE domain_id = $1 AND import_id = $2
 		), judged AS (
-			SELECT CASE WHEN n.corrects IS NULL THEN 'unnumbered' WHEN n.times > 1 THEN 'repeated' WHEN o.row_no IS NULL THEN 'unknown' WHEN `+mendable+` IS NOT TRUE THEN 'fine' END AS kind,
-				coalesce(n.corrects, n.row_no) AS row_no
+			SELECT CASE WHEN n.corrects IS NULL THEN 'unnumbered' WHEN n.corrects = `+strconv.Itoa(foreign)+` THEN 'foreign' WHEN n.times > 1 THEN 'repeated'
+					WHEN o.row_no IS NULL THEN 'unknown' WHEN `+mendable+` IS NOT TRUE AND NOT `+untouched+` THEN 'fine' END AS kind,
+				coalesce(nullif(n.corrects, `+strconv.Itoa(foreign)+`), n.row_no) AS row_no
 			FROM n LEFT JOIN strata.import_rows o ON o.domain_id = $1 AND o.import_id = $3 AND o.row_no = n.corrects)
 		SELECT kind, (array_agg(DISTINCT row_no ORDER BY row_no))[1:$5], count(DISTINCT row_no) FROM judged WHERE kind IS NOT NULL GROUP BY kind`,
 		[]any{tx.Tenant().DomainID, w.id, to.id, to.round, namedRows}, func(rows pgx.Rows) error {
@@ -105,7 +118,7 @@ func (w *processWork) checkRows(ctx context.Context, tx *tenancy.Tx, to staging)
 		return fmt.Errorf("check the rows of a report: %w", err)
 	}
 	var parts []string
-	for _, kind := range []string{"unnumbered", "repeated", "unknown", "fine"} {
+	for _, kind := range []string{"foreign", "unnumbered", "repeated", "unknown", "fine"} {
 		if wrong[kind] != "" {
 			parts = append(parts, wrong[kind])
 		}
@@ -132,33 +145,58 @@ func enumerate(numbers []int, all int) string {
 // byHash is byKey for statements that go once over all rows of two imports.
 const byHash = byKey + `; SET LOCAL enable_nestloop = off; SET LOCAL enable_hashjoin = on; SET LOCAL enable_sort = on; SET LOCAL work_mem = '64MB'`
 
-// leftAsItWas is SQL for: the row o had too few or too many cells, and n has those that the report
-// had of it. That it has as many as it should is the report's doing, and no correction.
-const leftAsItWas = `coalesce((o.errors @> '[{"code":"missing_columns"}]' OR o.errors @> '[{"code":"extra_columns"}]')
-	AND n.raw = (o.raw || array_fill(''::text, ARRAY[greatest(0, cardinality(n.raw) - cardinality(o.raw))]))[1:cardinality(n.raw)], false)`
+// leftAsItWas is SQL for: the row o had not the cells of the header, and n has those that the report
+// had of it. That it has as many as it should is the report's doing, and no correction. $6 are the
+// columns that the report has.
+const leftAsItWas = `coalesce((o.errors @> '[{"code":"` + codeBadCSV + `"}]' OR o.errors @> '[{"code":"` + codeMissingColumns + `"}]' OR o.errors @> '[{"code":"` + codeExtraColumns + `"}]')
+	AND NOT EXISTS (SELECT FROM unnest($6::int[]) c WHERE n.raw[c] <> coalesce(o.raw[c], '')), false)`
+
+// keepLost makes rows of the report invalid in which a cell is left as the report had it, which is
+// not what the file has there. A program may have made question marks of what is in no code page.
+func (w *processWork) keepLost(ctx context.Context, tx *tenancy.Tx, to staging) error {
+	_, err := tx.Exec(ctx, tx.SQL(`
+		UPDATE strata.import_rows n SET email = NULL, email_norm = NULL, name = NULL, status = NULL, custom_fields = NULL, enrollments = NULL,
+			lost = coalesce(n.lost, '{}') || l.lost, errors = coalesce(n.errors, '[]') || l.errors
+		FROM (SELECT n.row_no, array_agg(c) AS lost, jsonb_agg(jsonb_build_object('field', ($4::text[])[c], 'code', 'left_as_it_was', 'message', $5::text)) AS errors
+			FROM strata.import_rows n JOIN strata.import_rows o ON o.domain_id = $1 AND o.import_id = $3 AND o.row_no = n.corrects, unnest(o.lost) c
+			WHERE n.domain_id = $1 AND n.import_id = $2 AND o.lost IS NOT NULL AND n.raw[c] IN (o.raw[c], replace(o.raw[c], chr(65533), '?')) AND c <> ALL (coalesce(n.lost, '{}'))
+			GROUP BY n.row_no) l
+		WHERE n.domain_id = $1 AND n.import_id = $2 AND n.row_no = l.row_no`),
+		tx.Tenant().DomainID, w.id, to.id, w.columns, "the report could not show what the file has here (what is no text, has an error, is a formula without its result, or is very long): write what it should say")
+	return err
+}
 
 // replace gives rows of the corrected import what the report has for them, judged by the
-// recipients that there are now. Rows that had lost to one of them are judged too: it may
-// have another address, and what they were checked by must be what still holds.
-func (w *processWork) replace(ctx context.Context, tx *tenancy.Tx, to staging, duplicates bool) error {
-	_, err := tx.Exec(ctx, tx.SQL(`
+// recipients that there are now, and returns which they are. Rows that had lost to one of them are
+// judged too: it may have another address. They are invalid when what they were checked by does
+// not hold any more.
+func (w *processWork) replace(ctx context.Context, tx *tenancy.Tx, to staging, duplicates bool) (replaced []int32, err error) {
+	err = tx.Read(ctx, `
 		WITH given AS MATERIALIZED (
-			SELECT n.corrects AS row_no, n.email, n.email_norm, n.name, n.status, n.custom_fields, n.enrollments, n.errors, CASE WHEN n.errors IS NOT NULL THEN n.raw END AS raw
+			SELECT n.corrects AS row_no, n.email, n.email_norm, n.name, n.status, n.custom_fields, n.enrollments, n.errors,
+				CASE WHEN n.errors IS NOT NULL THEN n.raw END AS raw, CASE WHEN n.errors IS NOT NULL THEN n.lost END AS lost
 			FROM strata.import_rows n JOIN strata.import_rows o ON o.domain_id = $1 AND o.import_id = $3 AND o.row_no = n.corrects
-			WHERE n.domain_id = $1 AND n.import_id = $2 AND NOT `+leftAsItWas+`
+			WHERE n.domain_id = $1 AND n.import_id = $2 AND `+mendable+` AND NOT `+leftAsItWas+`
 		), b AS MATERIALIZED (
 			SELECT * FROM given
 			UNION ALL
-			SELECT d.row_no, d.email, d.email_norm, d.name, d.status, d.custom_fields, d.enrollments, d.errors, d.raw FROM strata.import_rows d JOIN given ON given.row_no = d.duplicate_of
-			WHERE d.domain_id = $1 AND d.import_id = $3 AND d.verdict = 'duplicate' AND $5
+			SELECT d.row_no, d.email, d.email_norm, d.name, d.status, d.custom_fields, d.enrollments,
+				CASE WHEN NOT $5 THEN jsonb_build_array(jsonb_build_object('field', 'row', 'code', 'fields_changed',
+					'message', 'lost to row ' || d.duplicate_of || ', which was corrected, and was checked by the custom fields as they were: correct it too, or leave it as it is')) END, d.raw, d.lost
+			FROM strata.import_rows d JOIN given ON given.row_no = d.duplicate_of
+			WHERE d.domain_id = $1 AND d.import_id = $3 AND d.verdict = 'duplicate'
 		), judged AS MATERIALIZED (
 			SELECT b.*, r.id AS recipient_id, `+to.policy.verdict()+` AS verdict FROM b `+joinRecipient+`
 		)
 		UPDATE strata.import_rows o SET recipient_id = j.recipient_id, email = j.email, email_norm = j.email_norm, name = j.name, status = j.status,
-			custom_fields = j.custom_fields, enrollments = j.enrollments, verdict = j.verdict, duplicate_of = NULL, errors = j.errors, raw = j.raw, round = $4
-		FROM judged j WHERE o.domain_id = $1 AND o.import_id = $3 AND o.row_no = j.row_no`),
-		tx.Tenant().DomainID, w.id, to.id, to.round, duplicates)
-	return err
+			custom_fields = j.custom_fields, enrollments = j.enrollments, verdict = j.verdict, duplicate_of = NULL, errors = j.errors, raw = j.raw, lost = j.lost, round = $4
+		FROM judged j WHERE o.domain_id = $1 AND o.import_id = $3 AND o.row_no = j.row_no RETURNING o.row_no`,
+		[]any{tx.Tenant().DomainID, w.id, to.id, to.round, duplicates, w.checked.plan.Report.shown()}, func(rows pgx.Rows) error {
+			replaced, err = pgx.CollectRows(rows, pgx.RowTo[int32])
+			return err
+		})
+	slices.Sort(replaced)
+	return replaced, err
 }
 
 // keepPlan writes down by what the rows were checked.
@@ -211,6 +249,12 @@ func (w *processWork) merged(ctx context.Context, tx *tenancy.Tx, to staging) er
 	})
 }
 
+// hasCorrections reports whether reports were merged into an import.
+func hasCorrections(ctx context.Context, tx *tenancy.Tx, id ID) (found bool, err error) {
+	err = tx.QueryRow(ctx, tx.SQL(`SELECT EXISTS (SELECT FROM strata.imports WHERE domain_id = $1 AND corrects = $2 AND status = 'merged')`), tx.Tenant().DomainID, id).Scan(&found)
+	return found, err
+}
+
 // codeNotCommitted is the error of rows that were corrected, and not committed.
 const codeNotCommitted = "correction_cancelled"
 
@@ -221,17 +265,23 @@ const endRound = `UPDATE strata.imports SET status = 'done', skipped = skipped +
 
 // endRound is the same, and reports on those rows.
 func (im *Importer) endRound(ctx context.Context, tx *tenancy.Tx, id ID, round int) error {
-	domain := tx.Tenant().DomainID
-	reason, err := json.Marshal([]tenancy.FieldError{{Field: "row", Code: codeNotCommitted, Message: "the row was corrected, and that was cancelled before its commit"}})
-	if err != nil {
+	if _, err := notCommitted(ctx, tx, id, round, ""); err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, tx.SQL(`UPDATE strata.import_rows SET errors = $4 WHERE domain_id = $1 AND import_id = $2 AND round = $3 AND verdict IN ('new', 'update')`), domain, id, round, reason)
-	if err != nil {
-		return err
-	}
-	if _, err := tx.Exec(ctx, tx.SQL(endRound), domain, id); err != nil {
+	if _, err := tx.Exec(ctx, tx.SQL(endRound), tx.Tenant().DomainID, id); err != nil {
 		return err
 	}
 	return im.record(ctx, tx, "import.correction_cancelled", id, map[string]any{"round": round})
+}
+
+// notCommitted writes down with the rows of a round after an address that they are not written, and
+// returns how many those are.
+func notCommitted(ctx context.Context, tx *tenancy.Tx, id ID, round int, after string) (int64, error) {
+	reason, err := json.Marshal([]tenancy.FieldError{{Field: "row", Code: codeNotCommitted, Message: "the row was corrected, and that was cancelled before its commit"}})
+	if err != nil {
+		return 0, err
+	}
+	tag, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.import_rows SET errors = $4 WHERE domain_id = $1 AND import_id = $2 AND round = $3 AND verdict IN ('new', 'update') AND email_norm > $5`),
+		tx.Tenant().DomainID, id, round, reason, after)
+	return tag.RowsAffected(), err
 }

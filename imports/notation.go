@@ -93,6 +93,10 @@ func (d dateNotation) read(cell string) (string, bool) {
 	return "", false
 }
 
+// ambiguous reports whether a spreadsheet takes some of its days for others where months and days
+// are written the other way round.
+func (d dateNotation) ambiguous() bool { return d.order[0] != 'Y' && d.sep != "." }
+
 func (d dateNotation) write(stored any) string {
 	text, _ := stored.(string)
 	t, err := time.Parse(customfields.DateLayout, text)

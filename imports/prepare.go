@@ -58,7 +58,8 @@ type ProcessOptions struct {
 // Process reads and checks the uploaded file in a run, up to the preview. What is wrong
 // with the file as a whole is returned at once as a *FileError or a
 // *tenancy.ValidationError; what is wrong with a row is part of the preview. It may be
-// called again, with other options, until Commit. Errors also: ErrNotFound,
+// called again, with other options, until Commit; what reports have corrected (Correct) is forgotten
+// then. Errors also: ErrNotFound,
 // ErrNotUploaded, ErrFileChanged, ErrTooLarge, ErrSwept, *StateError.
 func (im *Importer) Process(ctx context.Context, id ID, o ProcessOptions) (Import, error) {
 	imp, s, err := im.read(ctx, id)

@@ -346,7 +346,7 @@ func (p *property) try(t *testing.T, n int) {
 	said := map[string]bool{}
 	_, report := p.report(p.ctx, t, imp.ID)
 	for _, line := range report[1:] {
-		said[line[len(line)-3]] = true
+		said[line[len(line)-4]] = true
 	}
 	set, err := p.defaults(t)
 	require.NoError(t, err)

@@ -60,6 +60,7 @@ func (h processHandler) Open(ctx context.Context, run bulk.Run) (bulk.Work, erro
 		staging: staging{im: h.im, id: imp.ID, policy: s.plan.Conflict}, ctx: ctx, size: imp.Size, cursor: cursor, processed: run.Processed,
 		failed: imp.Status == Failed, opened: imp, checked: s,
 	}
+	w.columns = j.columns
 	if w.extensions, err = h.im.enrollers(ctx, s.plan); err != nil {
 		return nil, err
 	}
@@ -98,6 +99,7 @@ type processWork struct {
 	processed int64
 	failed    bool // and tried again
 	opened    Import
+	columns   []string // what errors call them
 	checked   stored
 }
 

@@ -21,16 +21,18 @@ const (
 	reportRow         = "__row"
 	reportErrors      = "__errors"
 	reportSuggestions = "__suggestion"
+	reportImport      = "__import"
 )
 
 // WriteErrorReport writes the rows that were not imported because of an error, and after a
 // commit also those that came out otherwise than the preview said, with the reason, as CSV:
 // the file's own columns, so that they can be corrected and uploaded again, and after
-// them __row, __errors and __suggestion. A cell that a spreadsheet would take for a
-// formula is written with a leading apostrophe (OWASP, CSV injection), which reading a
-// file takes away again. It streams, and holds no connection to the database while w
-// is slow. Errors: ErrNotFound, ErrSwept, *StateError before the file was read, and of a
-// report that corrects another import (Correct), what w says.
+// them __row, __errors, __suggestion and __import, which says of what they are rows. A cell that a
+// spreadsheet would take for a formula is written with a leading apostrophe (OWASP, CSV injection),
+// which reading a file takes away again. A character that could not be decoded is U+FFFD, a formula
+// without its result is =?, and what is too long ends with an ellipsis. It streams, and holds no
+// connection to the database while w is slow. Errors: ErrNotFound, ErrSwept, *StateError before the
+// file was read, and of a report that corrects another import (Correct), what w says.
 func (im *Importer) WriteErrorReport(ctx context.Context, id ID, w io.Writer) error {
 	imp, s, err := im.read(ctx, id)
 	switch {
@@ -47,8 +49,8 @@ func (im *Importer) WriteErrorReport(ctx context.Context, id ID, w io.Writer) er
 	}
 	out := csv.NewWriter(w)
 	own := ownColumns(s.plan.Format.Header)
-	line := func(cells []string, row, problems, suggestions string) error {
-		record := make([]string, 0, len(own)+3)
+	line := func(cells []string, about ...string) error {
+		record := make([]string, 0, len(own)+len(about))
 		for _, i := range own {
 			cell := ""
 			if i < len(cells) {
@@ -56,9 +58,12 @@ func (im *Importer) WriteErrorReport(ctx context.Context, id ID, w io.Writer) er
 			}
 			record = append(record, formula.Escape(cell))
 		}
-		return out.Write(append(record, row, formula.Escape(problems), formula.Escape(suggestions)))
+		for _, cell := range about {
+			record = append(record, formula.Escape(cell))
+		}
+		return out.Write(record)
 	}
-	if err := line(s.plan.Format.Header, reportRow, reportErrors, reportSuggestions); err != nil {
+	if err := line(s.plan.Format.Header, reportRow, reportErrors, reportSuggestions, reportImport); err != nil {
 		return err
 	}
 	for after, limit := 0, firstPage; ; {
@@ -69,7 +74,7 @@ func (im *Importer) WriteErrorReport(ctx context.Context, id ID, w io.Writer) er
 		for _, r := range rows {
 			problems, suggestions := r.text()
 			problems += leftOver(r.cells, len(s.plan.Format.Header))
-			if err := line(r.cells, strconv.Itoa(r.row), problems, suggestions); err != nil {
+			if err := line(r.cells, strconv.Itoa(r.row), problems, suggestions, s.plan.reading(id)); err != nil {
 				return err
 			}
 			after = r.row
@@ -82,6 +87,14 @@ func (im *Importer) WriteErrorReport(ctx context.Context, id ID, w io.Writer) er
 			limit = min(2*limit, maxPage)
 		}
 	}
+}
+
+// reading names what the numbers of rows count: the rows of an import's file, or of a sheet of it.
+func (p plan) reading(id ID) string {
+	if p.Format.Sheet == "" {
+		return id.String()
+	}
+	return id.String() + ": " + p.Format.Sheet
 }
 
 // maxLeftOver is how many bytes of the cells that no column is for are reported.
@@ -113,7 +126,7 @@ func leftOver(cells []string, columns int) string {
 func isReport(header []string) bool { return slices.ContainsFunc(header, isReportColumn) }
 
 func isReportColumn(name string) bool {
-	return slices.Contains([]string{reportRow, reportErrors, reportSuggestions}, name)
+	return slices.Contains([]string{reportRow, reportErrors, reportSuggestions, reportImport}, name)
 }
 
 // ownColumns are the columns of a file that are not those of a report.

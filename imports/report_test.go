@@ -32,9 +32,9 @@ func TestReportOfEscapedHeader(t *testing.T) {
 	o := imports.ProcessOptions{Mapping: map[string]*string{"@email": to("email"), "=name": to("name"), "'-note": nil}}
 	imp := b.process(ctx, t, "@email,=name,'-note\nbad,=Name,'=x\n", o)
 	text, records := b.report(ctx, t, imp.ID)
-	require.Equal(t, []string{"'@email", "'=name", "''-note", "__row", "__errors", "__suggestion"}, records[0])
+	require.Equal(t, []string{"'@email", "'=name", "''-note", "__row", "__errors", "__suggestion", "__import"}, records[0])
 	again := b.process(ctx, t, strings.Replace(text, "bad", "good@example.com", 1), o)
-	require.Equal(t, []string{"@email", "=name", "'-note", "__row", "__errors", "__suggestion"}, again.Columns)
+	require.Equal(t, []string{"@email", "=name", "'-note", "__row", "__errors", "__suggestion", "__import"}, again.Columns)
 	require.EqualValues(t, 1, again.New)
 	p, err := b.importer.Preview(ctx, again.ID)
 	require.NoError(t, err)
@@ -80,7 +80,7 @@ func TestReportOfLongAndShortRows(t *testing.T) {
 	_, records := b.report(b.A.Ctx, t, imp.ID)
 	got := make([]string, len(records))
 	for i, r := range records {
-		got[i] = r[len(r)-3]
+		got[i] = r[len(r)-4]
 	}
 	require.Equal(t, want, got)
 }

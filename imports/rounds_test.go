@@ -164,7 +164,7 @@ func TestCommitOfARoundThatStops(t *testing.T) {
 		want imports.Status
 	}{
 		"failed":    {`RAISE 'broken'`, imports.Failed},
-		"cancelled": {`UPDATE strata.runs SET cancel_requested = true WHERE domain_id = new.domain_id AND kind = 'import.commit'; RETURN new`, imports.Cancelled},
+		"cancelled": {`UPDATE strata.runs SET cancel_requested = true WHERE domain_id = new.domain_id AND kind = 'import.commit'; RETURN new`, imports.Done},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -173,14 +173,15 @@ func TestCommitOfARoundThatStops(t *testing.T) {
 			before := b.dump(ctx, t)
 			imp, report := b.afterOne(ctx, t)
 			_, imp = b.correct(ctx, t, imp.ID, report)
-			when := map[imports.Status]string{imports.Failed: `new.email_norm = 'fix2@example.com'`, imports.Cancelled: `new.email_norm = 'fix1@example.com'`}[c.want]
+			when := map[imports.Status]string{imports.Failed: `new.email_norm = 'fix2@example.com'`, imports.Done: `new.email_norm = 'fix1@example.com'`}[c.want]
 			repair := b.before(t, "INSERT", "strata.recipients", when, c.body)
 			_, err := b.importer.Commit(ctx, imp.ID)
 			require.NoError(t, err)
 			b.untilRun(ctx, t, imp.ID, func(run bulk.Run) bool { return run.State.Final() })
 			got, err := b.importer.Get(ctx, imp.ID)
 			require.NoError(t, err)
-			require.Equal(t, []any{c.want, int64(26), int64(26), int64(0)}, []any{got.Status, got.ProcessedRows, got.Inserted, got.Skipped})
+			skipped := map[imports.Status]int64{imports.Done: 1}[c.want]
+			require.Equal(t, []any{c.want, int64(26), skipped}, []any{got.Status, got.Inserted, got.Skipped})
 			require.EqualValues(t, 26, b.counted(ctx, t))
 			repair()
 			if c.want == imports.Failed {
@@ -192,10 +193,46 @@ func TestCommitOfARoundThatStops(t *testing.T) {
 				require.Equal(t, []int64{27, 27, 0}, []int64{got.ProcessedRows, got.Inserted, got.Skipped})
 				require.EqualValues(t, 27, b.counted(ctx, t))
 			}
+			if c.want == imports.Done { // what it has not written can be corrected again
+				addsUp(t, got)
+				_, records := b.report(ctx, t, imp.ID)
+				require.Equal(t, []string{"fix2@example.com", "28", "row: the row was corrected, and that was cancelled before its commit"}, records[1][:3])
+				_, imp = b.correct(ctx, t, imp.ID, csvOf(t, records))
+				require.EqualValues(t, 27, b.commit(ctx, t, imp.ID).Inserted)
+			}
 			b.undo(ctx, t, imp.ID)
 			require.Equal(t, before, b.dump(ctx, t))
 		})
 	}
+}
+
+// A field that is new when the commit of a correction goes on ends that correction, and nothing else.
+func TestFieldsChangedInARoundThatFailed(t *testing.T) {
+	t.Parallel()
+	b := setup(t, &imports.Config{BatchRows: 1}).start(t)
+	ctx := b.A.Ctx
+	imp, report := b.afterOne(ctx, t)
+	_, imp = b.correct(ctx, t, imp.ID, report)
+	repair := b.before(t, "INSERT", "strata.recipients", `new.email_norm = 'fix2@example.com'`, `RAISE 'broken'`)
+	_, err := b.importer.Commit(ctx, imp.ID)
+	require.NoError(t, err)
+	b.untilRun(ctx, t, imp.ID, func(run bulk.Run) bool { return run.State.Final() })
+	repair()
+	b.define(ctx, t, customfields.Field{Key: "late", Type: customfields.Text})
+	for range 2 { // and once more, too late
+		_, err = b.runner.Retry(ctx, bulk.RunID(imp.ID))
+		require.NoError(t, err)
+		b.untilRun(ctx, t, imp.ID, func(run bulk.Run) bool { return run.State.Final() })
+		imp, err = b.importer.Get(ctx, imp.ID)
+		require.NoError(t, err)
+		addsUp(t, imp)
+		require.Equal(t, []any{imports.Done, int64(26), int64(1)}, []any{imp.Status, imp.Inserted, imp.Skipped})
+		require.Contains(t, imp.Error, "late: the field is new")
+	}
+	_, records := b.report(ctx, t, imp.ID)
+	_, imp = b.correct(ctx, t, imp.ID, csvOf(t, records))
+	imp = b.commit(ctx, t, imp.ID)
+	require.Equal(t, []any{int64(27), ""}, []any{imp.Inserted, imp.Error})
 }
 
 // The room in the plan is that of the round.

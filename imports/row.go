@@ -14,6 +14,7 @@ import (
 // judge turns records into staged rows by a plan.
 type judge struct {
 	columns []string // what errors call the columns
+	taken   []bool   // by column: something is made of it
 	inputs  []input
 	noText  string // what is said of a cell that is none
 	report  *reportColumns
@@ -23,16 +24,21 @@ type judge struct {
 // newJudge returns ErrFieldsChanged for a plan that has a field which set has not, and
 // recipients.ErrElsewhere for one with an extension that this process has not.
 func newJudge(p plan, set *customfields.Set, of products) (*judge, error) {
-	j := &judge{columns: make([]string, len(p.Format.Header)), noText: noText(p.Format.Encoding), report: p.Report}
+	width := len(p.Format.Header)
+	j := &judge{columns: make([]string, width), taken: make([]bool, width), noText: noText(p.Format.Encoding), report: p.Report}
 	for i, t := range p.Targets {
 		in, err := newInput(p, i, set, of)
 		if err != nil {
 			return nil, err
 		}
-		if i < len(j.columns) {
-			if j.columns[i] = in.name; t == "" {
-				j.columns[i] = p.Format.Header[i]
-			}
+		switch {
+		case i >= width && in.more.Constant != "":
+		case i >= width:
+			j.taken[in.more.Column] = true
+		case t == "":
+			j.columns[i] = p.Format.Header[i]
+		default:
+			j.columns[i], j.taken[i] = in.name, true
 		}
 		if joined := p.Join[t]; t != "" && (len(joined) == 0 || joined[0] == i) {
 			j.inputs = append(j.inputs, in)
@@ -55,21 +61,21 @@ func (j *judge) row(ctx context.Context, rec record) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	row[len(row)-1], row[len(row)-2] = corrects, raw(rec.cells)
-	return row, nil
+	raw, lost := j.raw(rec.cells)
+	return append(row[:len(row)-3], lost, raw, corrects), nil
 }
 
 func (j *judge) judged(ctx context.Context, rec record) ([]any, error) {
 	if rec.err != nil {
-		return invalid(rec, []tenancy.FieldError{{Field: "row", Code: "bad_csv", Message: reason(rec.err)}}), nil
+		return j.invalid(rec, []tenancy.FieldError{{Field: "row", Code: codeBadCSV, Message: reason(rec.err)}}), nil
 	}
 	unescape(rec.cells)
 	if have, want := len(rec.cells), len(j.columns); have != want {
-		code, hint := "missing_columns", "a cell or a delimiter is missing"
+		code, hint := codeMissingColumns, "a cell or a delimiter is missing"
 		if have > want {
-			code, hint = "extra_columns", "a cell with the delimiter in it must be quoted"
+			code, hint = codeExtraColumns, "a cell with the delimiter in it must be quoted"
 		}
-		return invalid(rec, []tenancy.FieldError{{Field: "row", Code: code, Message: fmt.Sprintf("has %d cells, the header has %d: %s", have, want, hint)}}), nil
+		return j.invalid(rec, []tenancy.FieldError{{Field: "row", Code: code, Message: fmt.Sprintf("has %d cells, the header has %d: %s", have, want, hint)}}), nil
 	}
 	var wrong problems
 	for i, cell := range rec.cells {
@@ -96,10 +102,17 @@ func (j *judge) judged(ctx context.Context, rec record) ([]any, error) {
 		return nil, err
 	}
 	if len(wrong.first) > 0 {
-		return invalid(rec, wrong.all()), nil
+		return j.invalid(rec, wrong.all()), nil
 	}
-	return []any{rec.row, row.email, row.norm, row.name, row.status, append(row.fields, '}'), products, nil, nil, nil}, nil
+	return []any{rec.row, row.email, row.norm, row.name, row.status, append(row.fields, '}'), products, nil, nil, nil, nil}, nil
 }
+
+// The errors of rows that have not the cells of the header.
+const (
+	codeBadCSV         = "bad_csv"
+	codeMissingColumns = "missing_columns"
+	codeExtraColumns   = "extra_columns"
+)
 
 func unescape(cells []string) {
 	for i, cell := range cells {
@@ -150,30 +163,49 @@ func rowBytes(row []any) int {
 	return n
 }
 
-// maxRawCell is what is kept of a cell of a row that cannot be imported.
-const maxRawCell = 32 << 10
+// maxRawCell is how many bytes are kept of a cell of a row that cannot be imported: no more than a
+// spreadsheet program takes.
+const maxRawCell = 32_000
+
+// cutOff stands for what is not kept of a cell.
+const cutOff = "…"
 
 // invalid is a staged row that holds its original cells and its errors.
-func invalid(rec record, errs []tenancy.FieldError) []any {
+func (j *judge) invalid(rec record, errs []tenancy.FieldError) []any {
 	data, err := json.Marshal(errs)
 	if err != nil { // strings only
 		data = []byte(`[]`)
 	}
-	return []any{rec.row, nil, nil, nil, nil, nil, nil, data, raw(rec.cells), nil}
+	raw, lost := j.raw(rec.cells)
+	return []any{rec.row, nil, nil, nil, nil, nil, nil, data, lost, raw, nil}
 }
 
-// raw is cells as they are, made storable.
-func raw(cells []string) []string {
-	raw := make([]string, len(cells))
-	for i, c := range cells {
-		if problem := cellProblem("", c); problem != nil {
-			c = problem.Value // what a sheet shows
+// raw is cells as a report shows them, and the columns, the first being 1, of those that it cannot
+// show as they are. What nothing is made of may have errors of a workbook in it.
+func (j *judge) raw(cells []string) (raw []string, lost []int32) {
+	raw = make([]string, len(cells))
+	for i, cell := range cells {
+		raw[i] = shown(cell)
+		if raw[i] != cell && (i < len(j.taken) && j.taken[i] || !storable(cell) && cellProblem("", cell) == nil) {
+			lost = append(lost, int32(i+1))
 		}
-		c = strings.ReplaceAll(strings.ToValidUTF8(c, "\uFFFD"), "\x00", "\uFFFD")
-		if len(c) > maxRawCell {
-			c = strings.ToValidUTF8(c[:maxRawCell], "")
-		}
-		raw[i] = c
 	}
-	return raw
+	return raw, lost
+}
+
+// shown is a cell as text that can be stored.
+func shown(cell string) string {
+	switch {
+	case strings.HasPrefix(cell, cellFailed):
+		return cell[1:] // what a sheet shows
+	case cell == cellNoResult:
+		return "=?"
+	case cell == cellTooLong:
+		return cutOff
+	}
+	cell = strings.ReplaceAll(strings.ToValidUTF8(cell, "\uFFFD"), "\x00", "\uFFFD")
+	if len(cell) > maxRawCell {
+		cell = strings.ToValidUTF8(cell[:maxRawCell-len(cutOff)], "") + cutOff
+	}
+	return cell
 }

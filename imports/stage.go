@@ -24,16 +24,16 @@ const asUsual = `SET LOCAL enable_seqscan TO DEFAULT; SET LOCAL enable_bitmapsca
 
 const createBatch = byKey + `;
 	CREATE TEMP TABLE strata_import_batch (row_no integer, email text, email_norm text COLLATE "C", name text, status text,
-		custom_fields jsonb, enrollments jsonb, errors jsonb, raw text[], corrects integer) ON COMMIT DROP`
+		custom_fields jsonb, enrollments jsonb, errors jsonb, lost integer[], raw text[], corrects integer) ON COMMIT DROP`
 
 // stagedColumns are the columns of a batch on its way into staging.
-var stagedColumns = []string{"row_no", "email", "email_norm", "name", "status", "custom_fields", "enrollments", "errors", "raw", "corrects"}
+var stagedColumns = []string{"row_no", "email", "email_norm", "name", "status", "custom_fields", "enrollments", "errors", "lost", "raw", "corrects"}
 
 // stageSQL judges the rows against the recipients there are while it moves them:
 // PostgreSQL refuses COPY into a table with row-level security.
 func stageSQL(policy Conflict) string {
-	return `INSERT INTO strata.import_rows (domain_id, import_id, row_no, company_id, workspace_id, recipient_id, email, email_norm, name, status, custom_fields, enrollments, verdict, errors, raw, corrects)
-		SELECT $1, $2, b.row_no, $3, $4, r.id, b.email, b.email_norm, b.name, b.status, b.custom_fields, b.enrollments, ` + policy.verdict() + `, b.errors, b.raw, b.corrects
+	return `INSERT INTO strata.import_rows (domain_id, import_id, row_no, company_id, workspace_id, recipient_id, email, email_norm, name, status, custom_fields, enrollments, verdict, errors, lost, raw, corrects)
+		SELECT $1, $2, b.row_no, $3, $4, r.id, b.email, b.email_norm, b.name, b.status, b.custom_fields, b.enrollments, ` + policy.verdict() + `, b.errors, b.lost, b.raw, b.corrects
 		FROM pg_temp.strata_import_batch b ` + joinRecipient
 }
 
@@ -91,7 +91,11 @@ func (w *processWork) stage(ctx context.Context, tx *tenancy.Tx, rows [][]any) e
 	if _, err := tx.Exec(ctx, tx.SQL(stageSQL(w.policy)), t.DomainID, w.id, t.CompanyID, t.WorkspaceID); err != nil {
 		return err
 	}
-	return w.lookAtEnrollments(ctx, tx, rows[0][0], rows[len(rows)-1][0])
+	numbers := make([]int32, len(rows))
+	for i, row := range rows {
+		numbers[i] = int32(row[0].(int))
+	}
+	return w.lookAtEnrollments(ctx, tx, numbers)
 }
 
 // markDuplicates lets the last row of an address win; the others say which that is. Rows that

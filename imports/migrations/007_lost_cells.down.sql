@@ -1,0 +1,1 @@
+ALTER TABLE strata.import_rows DROP COLUMN lost;
