@@ -21,7 +21,7 @@ const (
 	AttemptFailed      AttemptOutcome = "failed"      // with an error; the run is tried again or has failed
 	AttemptPaused      AttemptOutcome = "paused"      // as was asked
 	AttemptCancelled   AttemptOutcome = "cancelled"   // as was asked
-	AttemptInterrupted AttemptOutcome = "interrupted" // by Runner.Stop; the run stands in line again
+	AttemptInterrupted AttemptOutcome = "interrupted" // by Runner.Stop, or for another process (Elsewhere); the run stands in line again
 	AttemptDied        AttemptOutcome = "died"        // its process was killed, frozen or cut off
 )
 

@@ -77,6 +77,40 @@ func TestJobLog(t *testing.T) {
 	require.Empty(t, log[4].Error+log[4].Stack)
 }
 
+// A run that this process cannot do is passed on to one that can, and fails only when there is none.
+func TestElsewhere(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	cfg := quick()
+	cfg.MaxFailures = 1
+	refused := 0
+	here := w.runner(t, &addOne{size: 10, open: func(context.Context, bulk.Run) error {
+		refused++
+		return bulk.Elsewhere(fmt.Errorf("not here: %w", bulk.ErrState))
+	}}, cfg)
+	run := w.submit(t, w.A.Ctx, here, 25)
+	start(t, here)
+	require.Eventually(t, func() bool {
+		got, err := here.Get(w.A.Ctx, run.ID)
+		require.NoError(t, err)
+		return len(attempts(t, w.A.Ctx, here, run.ID)) >= 3 && got.State == bulk.StateQueued && got.Failures == 0 && got.PublicError() == "not here: the job's state does not allow this"
+	}, within, time.Millisecond)
+	there := w.runner(t, &addOne{size: 10}, cfg)
+	start(t, there)
+	got := await(t, w.A.Ctx, here, run.ID, bulk.StateCompleted)
+	require.Empty(t, got.Error)
+	w.exact(t, got, 25)
+	require.GreaterOrEqual(t, refused, 3)
+
+	cfg.OrphanAfter = 400 * time.Millisecond
+	alone := w.runner(t, &addOne{size: 10, open: func(context.Context, bulk.Run) error { return bulk.Elsewhere(bulk.ErrState) }}, cfg)
+	require.NoError(t, here.Stop(t.Context()))
+	require.NoError(t, there.Stop(t.Context()))
+	run = w.submit(t, w.B.Ctx, alone, 25)
+	start(t, alone)
+	require.Equal(t, "wrong_state", await(t, w.B.Ctx, alone, run.ID, bulk.StateFailed).ErrorCode)
+}
+
 // What was asked of a run, and of its process, is an outcome too; an attempt that goes on has
 // none yet.
 func TestOutcomes(t *testing.T) {

@@ -36,7 +36,8 @@
 // # When it goes wrong
 //
 // An attempt that fails is tried again after a wait, up to Config.MaxFailures times in a row;
-// then the run fails. Runs that failed are the dead letters: Runner.List finds them,
+// then the run fails. One that a process cannot do, because it lacks what others have (Elsewhere),
+// is passed on to those. Runs that failed are the dead letters: Runner.List finds them,
 // Runner.Attempts tells what was tried, by which process and what came of it, Runner.Retry
 // and Runner.RetryAll let them go on. All of that is there too when the process was killed,
 // and when no process knows the kind of a run.

@@ -97,6 +97,25 @@ func Permanent(err error) error {
 	return &permanentError{err}
 }
 
+func isElsewhere(err error) bool {
+	var elsewhere *elsewhereError
+	return errors.As(err, &elsewhere)
+}
+
+type elsewhereError struct{ error }
+
+// Unwrap returns what is missing here.
+func (e *elsewhereError) Unwrap() error { return e.error }
+
+// Elsewhere wraps an error of Open for a run that this process cannot do and another one may: it
+// counts as no failure before the run has waited for that one for Config.OrphanAfter.
+func Elsewhere(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &elsewhereError{err}
+}
+
 // lastError is what a run says went wrong last.
 type lastError struct{ text, code string }
 

@@ -119,6 +119,18 @@ func (r *Runner) refresh(ctx context.Context, rec *record) (*record, error) {
 	return now, err
 }
 
+// passOn is giveBack for a run that another process may do; what is missing here is said of it.
+func (r *Runner) passOn(ctx context.Context, rec *record, cause error, wait time.Duration) error {
+	return r.db.InTx(ctx, func(tx *tenancy.Tx) error {
+		now, err := r.fence(ctx, tx, rec)
+		if err != nil {
+			return err
+		}
+		_, err = r.leave(ctx, tx, now, AttemptInterrupted, cause, `state = 'queued', error = $4, error_code = $5, next_attempt_at = now() + $8::interval`, wait)
+		return err
+	})
+}
+
 // giveBack ends the lease of a run that is not done: it stands in line again.
 func (r *Runner) giveBack(ctx context.Context, rec *record, outcome AttemptOutcome, wait time.Duration) error {
 	return r.db.InTx(ctx, func(tx *tenancy.Tx) error {

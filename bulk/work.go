@@ -82,6 +82,8 @@ func (s *session) run(ctx context.Context) error {
 			return err
 		case s.life.work.Err() != nil: // Stop may wait no longer
 			return s.after(ctx, 5*time.Second, func(ctx context.Context) error { return s.giveBack(ctx, s.rec, AttemptInterrupted, 0) })
+		case isElsewhere(err) && s.waited() < s.cfg.OrphanAfter:
+			return s.after(ctx, aftermath, func(ctx context.Context) error { return s.passOn(ctx, s.rec, err, max(s.cfg.Backoff, s.waited()/4)) })
 		case !conflict(err) || tries >= 3:
 			return s.after(ctx, aftermath, func(ctx context.Context) error { return s.failed(ctx, s.rec, err, 1) })
 		}
@@ -93,6 +95,14 @@ func (s *session) run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// waited is how long ago work on the run began.
+func (s *session) waited() time.Duration {
+	if s.rec.StartedAt == nil {
+		return 0
+	}
+	return time.Since(*s.rec.StartedAt)
 }
 
 // aftermath is how long it may take to write down how work went.

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/uptrace/bun"
 
+	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/imports"
 	"github.com/stratakit/strata/internal/tenancytest"
 	"github.com/stratakit/strata/recipients"
@@ -385,4 +386,31 @@ func sampled(data any) map[string]map[string]any {
 		return nil
 	}
 	return out
+}
+
+// A process without the extensions of a file leaves its runs to one that has them.
+func TestProcessWithoutTheExtension(t *testing.T) {
+	t.Parallel()
+	b, _ := extended(t, nil, "DE")
+	ctx := b.A.Ctx
+	without := *b
+	without.extensions = nil
+	without.wire(t, runs(), nil)
+	without.start(t)
+	left := func(id imports.ID) func() bool {
+		return func() bool {
+			attempts, err := without.runner.Attempts(ctx, bulk.RunID(id))
+			require.NoError(t, err)
+			run, err := without.runner.Get(ctx, bulk.RunID(id))
+			require.NoError(t, err)
+			require.Zero(t, run.Failures)
+			return len(attempts) > 0 && attempts[0].Outcome == bulk.AttemptInterrupted && run.PublicError() == `extension "sms": another product keeps this: ask there`
+		}
+	}
+	imp := b.begin(ctx, t, "email,sms.phone\na@example.com,030 12345678\n", imports.ProcessOptions{})
+	require.Eventually(t, left(imp.ID), within, 5*time.Millisecond)
+	b.start(t)
+	imp = b.until(ctx, t, imp.ID, imports.Previewed)
+	require.EqualValues(t, 1, b.commit(ctx, t, imp.ID).Inserted)
+	require.Equal(t, map[string]string{"a": "+493012345678"}, b.has(ctx, t, "sms", "x.phone"))
 }

@@ -42,8 +42,8 @@ func (h processHandler) Open(ctx context.Context, run bulk.Run) (bulk.Work, erro
 		return nil, err
 	}
 	j, err := newJudge(s.plan, set, of)
-	if errors.Is(err, recipients.ErrElsewhere) { // another process may take the run
-		return nil, err
+	if errors.Is(err, recipients.ErrElsewhere) {
+		return nil, bulk.Elsewhere(err)
 	}
 	if err != nil {
 		return nil, bulk.Permanent(err)

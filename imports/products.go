@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/internal/suggest"
 	"github.com/stratakit/strata/recipients"
@@ -112,13 +113,13 @@ func (p plan) extensions() (names []string) {
 	return names
 }
 
-// enrollers returns the extensions that a plan has columns of. recipients.ErrElsewhere, when
-// another process has one, is no error that stays: that process may take the run.
+// enrollers returns the extensions that a plan has columns of, for a run. Where another process has
+// one, that may take the run.
 func (im *Importer) enrollers(ctx context.Context, p plan) (all []*recipients.AnyEnrollments, err error) {
 	for _, name := range p.extensions() {
 		x, err := im.store.Extension(ctx, name)
 		if err == nil {
-			err = x.Here()
+			err = bulk.Elsewhere(x.Here())
 		}
 		if err != nil {
 			return nil, err
