@@ -1,6 +1,7 @@
 package imports
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/stratakit/strata/customfields"
@@ -40,12 +41,15 @@ func (c *columns) plan(p *plan, given map[string]string, sample [][]string) {
 			p.Notations[i] = wanted
 		case len(all) > 0:
 			chosen := choose(kind, cellsOf(sample, i))
-			if chosen.rival != nil { // how it was the last time decides
-				if habit := notationNamed(kind, c.habits[name]); habit != nil && reads(habit, chosen.cell) {
-					chosen.notation = habit
-				} else {
-					p.Warnings = append(p.Warnings, chosen.ambiguous(name))
-				}
+			habit := notationNamed(kind, c.habits[name])
+			switch {
+			case habit != nil && (habit == chosen.notation || slices.Contains(chosen.others, habit)): // how it was the last time decides
+				chosen.notation = habit
+			case chosen.rival != nil:
+				p.Warnings = append(p.Warnings, chosen.ambiguous(name))
+			case p.Format.Kind != kindXLSX: // where numbers are no texts
+				p.Rivals = slices.Grow(p.Rivals, len(c.header))[:len(c.header)]
+				p.Rivals[i] = namesOf(chosen.others)
 			}
 			p.Notations[i] = chosen.notation.name()
 		}
@@ -148,6 +152,16 @@ func (p plan) notation(i int) notation {
 		return n
 	}
 	return notationNamed(customfields.Number, p.Notations[i])
+}
+
+// rivals are those of the notation of a target.
+func (p plan) rivals(i int, kind customfields.Type) (all []notation) {
+	if i < len(p.Rivals) {
+		for _, name := range p.Rivals[i] {
+			all = append(all, notationNamed(kind, name))
+		}
+	}
+	return all
 }
 
 // sampled returns the records that a text begins with, at most sampleRows, and whether they are

@@ -165,10 +165,13 @@ type plan struct {
 	Targets []string `json:"targets"`
 	Slots   []string `json:"slots"` // by target: where a field's values were to be stored when the file was checked
 	// Notations are, by target, how its column is written; "" for what is written in one way only.
-	Notations []string         `json:"notations,omitempty"`
-	Join      map[string][]int `json:"join,omitempty"` // columns that are one target together, in order
-	More      []more           `json:"more,omitempty"`
-	Conflict  Conflict         `json:"conflict"`
+	Notations []string `json:"notations,omitempty"`
+	// Rivals are, by target, other notations that the sample could have been written in, and that
+	// read none of it otherwise: what they read otherwise after it is an error.
+	Rivals   [][]string       `json:"rivals,omitempty"`
+	Join     map[string][]int `json:"join,omitempty"` // columns that are one target together, in order
+	More     []more           `json:"more,omitempty"`
+	Conflict Conflict         `json:"conflict"`
 	// Definitions are those of the custom fields that the rows were checked by.
 	Definitions []definition `json:"definitions"`
 	// Defaults are the custom fields that a new recipient has when its row says nothing of them.

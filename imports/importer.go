@@ -29,6 +29,8 @@ const (
 type Config struct {
 	// MaxFileSize is the largest file, in bytes. Default 1 GiB.
 	MaxFileSize int64
+	// MaxRows is how many rows a file may have: small packed ones can have a great many. Default 10 million.
+	MaxRows int
 	// UploadExpiry is how long an upload URL works. Default 15 min.
 	UploadExpiry time.Duration
 	// SignUpload is what the object store needs: s3files.SignUpload, gcsfiles.SignUpload or
@@ -75,11 +77,12 @@ func NewImporter(db *tenancy.DB, runner *bulk.Runner, store *recipients.Store, f
 		im.cfg = *cfg
 	}
 	setDefault(&im.cfg.MaxFileSize, 1<<30)
+	setDefault(&im.cfg.MaxRows, 10_000_000)
 	setDefault(&im.cfg.UploadExpiry, 15*time.Minute)
 	setDefault(&im.cfg.BatchRows, 5_000)
 	setDefault(&im.cfg.Keep, 7*24*time.Hour)
 	setDefault(&im.cfg.UndoFor, 30*24*time.Hour)
-	if im.cfg.MaxFileSize < 0 || im.cfg.BatchRows < 0 || min(im.cfg.UploadExpiry, im.cfg.Keep, im.cfg.UndoFor) < 0 {
+	if im.cfg.MaxFileSize < 0 || min(im.cfg.MaxRows, im.cfg.BatchRows) < 0 || min(im.cfg.UploadExpiry, im.cfg.Keep, im.cfg.UndoFor) < 0 {
 		return nil, errors.New("imports: a number in the Config is negative")
 	}
 	if im.cfg.Log == nil {

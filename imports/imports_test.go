@@ -486,7 +486,7 @@ func TestErrorReport(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, b.importer.WriteErrorReport(b.A.Ctx, imp.ID, &out))
 	report := out.String()
-	require.True(t, strings.HasPrefix(report, "email,name,note,__row,__errors,__suggestion,__import\n"), report)
+	require.True(t, strings.HasPrefix(report, "\uFEFFemail,name,note,__row,__errors,__suggestion,__import\n"), report)
 	require.Contains(t, report, "bad@example,'=cmd(),\"two\nlines\",4,")
 	require.Contains(t, report, ",5,\"row: has 1 cells, the header has 3")
 	require.Contains(t, report, "\"a\"\"b@example.com,x,y\",,,6,\"row: a cell with a quote in it", "the line as it is, in the first column")

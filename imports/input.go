@@ -26,6 +26,7 @@ type input struct {
 	product  *productColumn      // or this; of other than texts, field reads its cells
 	json     []byte              // `"slot":` of the field
 	notation notation            // nil: as Field.Text reads it
+	rivals   []notation          // how it may be written too
 	columns  []int               // where the text stands, joined by spaces; or else:
 	more     more
 }
@@ -51,6 +52,9 @@ func newInput(p plan, i int, set *customfields.Set, of products) (in input, err 
 		if _, isDate := n.(dateNotation); isDate && p.Report != nil && p.Format.Kind == kindXLSX {
 			in.notation = orISO{n}
 		}
+	}
+	if in.field != nil {
+		in.rivals = p.rivals(i, in.field.Type)
 	}
 	switch m := i - len(p.Format.Header); {
 	case m >= 0:
@@ -147,6 +151,9 @@ func (in *input) put(row *staged, cells []string) (problem *tenancy.FieldError) 
 // value is what a cell says of the field, or what is wrong with it.
 func (in *input) value(text string) (any, *tenancy.FieldError) {
 	written := text
+	if problem := in.ambiguous(text); problem != nil {
+		return nil, problem
+	}
 	if in.notation != nil && strings.TrimSpace(text) != "" {
 		var ok bool
 		if text, ok = in.notation.read(text); !ok {
@@ -178,6 +185,33 @@ func (in *input) putField(row *staged, text string) *tenancy.FieldError {
 	return nil
 }
 
+// ambiguous says that a cell could be read in two ways, and nothing that came before decides.
+func (in *input) ambiguous(cell string) *tenancy.FieldError {
+	if len(in.rivals) == 0 || onlyDigits(cell) {
+		return nil
+	}
+	own := in.usual()
+	one, ok := own.read(cell)
+	for _, n := range in.rivals {
+		if other, fits := n.read(cell); ok && fits && other != one {
+			return &tenancy.FieldError{Field: in.name, Value: fault.Shown(strings.TrimSpace(cell)), Code: "ambiguous_format", Message: fmt.Sprintf(
+				"is %s if the column is written as %s, and %s as %s, and the first rows do not decide: say which with options.formats", one, own.name(), other, n.name())}
+		}
+	}
+	return nil
+}
+
+// usual is the notation of the column.
+func (in *input) usual() notation {
+	switch {
+	case in.notation != nil:
+		return in.notation
+	case in.field.Type == customfields.Date:
+		return isoNotation{}
+	}
+	return numberNotation{decimal: "."}
+}
+
 // misread says that a cell is not written as its column is.
 func (in *input) misread(written string) *tenancy.FieldError {
 	what, code := "date", "invalid_date"
@@ -195,14 +229,6 @@ func (in *input) suggest(problem *tenancy.FieldError, written string) *tenancy.F
 	if problem.Suggestion != "" || problem.Code != "invalid_date" && problem.Code != "invalid_number" {
 		return problem
 	}
-	n := in.notation
-	switch {
-	case n != nil:
-	case in.field.Type == customfields.Date:
-		n = isoNotation{}
-	default:
-		n = numberNotation{decimal: "."}
-	}
-	problem.Suggestion = otherwise(n, in.field.Type, written)
+	problem.Suggestion = otherwise(in.usual(), in.field.Type, written)
 	return problem
 }

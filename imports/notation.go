@@ -271,6 +271,14 @@ func notationsOf(kind customfields.Type) (all []notation) {
 	return all
 }
 
+func namesOf(all []notation) []string {
+	names := make([]string, len(all))
+	for i, n := range all {
+		names[i] = n.name()
+	}
+	return names
+}
+
 // notationNamed returns the notation of a name that a plan has, nil for "".
 func notationNamed(kind customfields.Type, name string) notation {
 	for _, n := range notationsOf(kind) {
@@ -281,12 +289,13 @@ func notationNamed(kind customfields.Type, name string) notation {
 	return nil
 }
 
-// chosen is the notation of a column, and another that fits it as well and reads some cell
-// otherwise: then nothing in the column decides.
+// chosen is the notation of a column, and others that fit it as well: when one of them reads some
+// cell otherwise nothing in the column decides.
 type chosen struct {
 	notation notation
-	rival    notation
-	cell     string // that the two read differently
+	others   []notation
+	rival    notation // of the others
+	cell     string   // that it reads differently
 }
 
 // choose looks which notation most of the cells are written in.
@@ -312,6 +321,7 @@ func choose(kind customfields.Type, cells []string) chosen {
 		if i == best || fits[i] < fits[best] {
 			continue
 		}
+		c.others = append(c.others, n)
 		for _, cell := range cells {
 			one, ok := c.notation.read(cell)
 			if other, fitsToo := n.read(cell); ok && fitsToo && one != other {

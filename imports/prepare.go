@@ -23,8 +23,9 @@ type ProcessOptions struct {
 	Mapping map[string]*string
 	// Formats says how columns with dates or numbers are written, such as "DD/MM/YYYY" or
 	// "1.234,56"; a date may have a time after it. Default: found by looking at the first rows,
-	// once for a column. What they leave open is a warning, and is then read as DD/MM/YYYY, or
-	// with a decimal point.
+	// once for a column. What they leave open although a cell could be read in two ways is a
+	// warning, and is then read as DD/MM/YYYY, or with a decimal point; such a cell after them
+	// is an error of its row.
 	Formats map[string]string
 	// Join says which columns make one name or text together, by its target, in this order
 	// and with a space between.

@@ -134,6 +134,9 @@ func (w *processWork) Batch(ctx context.Context, tx *tenancy.Tx) (bulk.Batch, er
 	if err != nil {
 		return bulk.Batch{}, err
 	}
+	if limit := w.im.cfg.MaxRows; c.next.Row-w.checked.plan.Format.Row > limit {
+		return bulk.Batch{}, permanent(&FileError{"too_many_rows", fmt.Sprintf("the file has more than %d rows: divide it", limit)})
+	}
 	if err := w.stage(ctx, tx, c.rows); err != nil {
 		return bulk.Batch{}, fmt.Errorf("stage rows: %w", err)
 	}

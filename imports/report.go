@@ -29,7 +29,8 @@ const (
 // the file's own columns, so that they can be corrected and uploaded again, and after
 // them __row, __errors, __suggestion and __import, which says of what they are rows. A cell that a
 // spreadsheet would take for a formula is written with a leading apostrophe (OWASP, CSV injection),
-// which reading a file takes away again. A character that could not be decoded is U+FFFD, a formula
+// which reading a file takes away again, and the file begins with a byte order mark, without which
+// Excel takes it for text in the code page of its computer. A character that could not be decoded is U+FFFD, a formula
 // without its result is =?, and what is too long ends with an ellipsis. It streams, and holds no
 // connection to the database while w is slow. Errors: ErrNotFound, ErrSwept, *StateError before the
 // file was read, and of a report that corrects another import (Correct), what w says.
@@ -45,6 +46,9 @@ func (im *Importer) WriteErrorReport(ctx context.Context, id ID, w io.Writer) er
 	}
 	t, err := tenancy.DomainFrom(ctx)
 	if err != nil {
+		return err
+	}
+	if _, err := io.WriteString(w, "\uFEFF"); err != nil {
 		return err
 	}
 	out := csv.NewWriter(w)

@@ -64,7 +64,7 @@ func TestReportStreams(t *testing.T) {
 	in.ReuseRecord = true
 	header, err := in.Read()
 	require.NoError(t, err)
-	require.Equal(t, []string{"email", "name", "note", "__row", "__errors", "__suggestion", "__import"}, header)
+	require.Equal(t, []string{"\ufeffemail", "name", "note", "__row", "__errors", "__suggestion", "__import"}, header)
 	var most uint64
 	for i := range rows {
 		record, err := in.Read()

@@ -19,7 +19,7 @@ func (b *bundle) report(ctx context.Context, t *testing.T, id imports.ID) (text 
 	t.Helper()
 	var out bytes.Buffer
 	require.NoError(t, b.importer.WriteErrorReport(ctx, id, &out))
-	records, err := csv.NewReader(bytes.NewReader(out.Bytes())).ReadAll()
+	records, err := csv.NewReader(bytes.NewReader(bytes.TrimPrefix(out.Bytes(), []byte("\uFEFF")))).ReadAll()
 	require.NoError(t, err)
 	return out.String(), records
 }

@@ -65,6 +65,11 @@ func (im *Importer) remember(ctx context.Context, tx *tenancy.Tx, p plan) error 
 	}
 	var i Import
 	p.describe(&i)
+	for c, rivals := range p.Rivals {
+		if len(rivals) > 0 { // nothing decided
+			delete(i.Formats, i.Columns[c])
+		}
+	}
 	raw, err := json.Marshal(Decided{Mapping: i.Mapping, Join: i.Join, Split: i.Split, Formats: i.Formats})
 	if err != nil {
 		return err

@@ -278,7 +278,7 @@ func TestPreviewCommitAndReport(t *testing.T) {
 	rec = w.do(t, "a", "GET", job+"/errors.csv", "")
 	require.Equal(t, "text/csv; charset=utf-8", rec.Header().Get("Content-Type"))
 	require.Equal(t, `attachment; filename="errors.csv"`, rec.Header().Get("Content-Disposition"))
-	require.Regexp(t, `^email,name,__row,__errors,__suggestion,__import\n'=bad,"X, Y",4,email: [^\n]+,[0-9a-f-]{36}\n$`, rec.Body.String())
+	require.Regexp(t, `^\x{FEFF}email,name,__row,__errors,__suggestion,__import\n'=bad,"X, Y",4,email: [^\n]+,[0-9a-f-]{36}\n$`, rec.Body.String())
 	w.work(t, job, "commit", imports.Processing)
 	for _, call := range []string{"/commit", "/cancel", "/process"} {
 		refused(t, w.do(t, "a", "POST", job+call, ""), 409, "wrong_state", "done")
