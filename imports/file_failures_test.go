@@ -72,6 +72,7 @@ func TestFailuresOfFiles(t *testing.T) {
 		"37 .xls renamed":                {file: append([]byte("\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1"), make([]byte, 100)...), refused: "not_csv"},
 		"37 nested zip":                  {file: zipped(t, "a.zip", zipped(t, "b.csv", []byte(head))), refused: "nested_archive"},
 		"39 a formula without its value": {file: rewritten(t, book([]any{"email", "name"}, []any{"a@example.com", 7}), "xl/worksheets/sheet1.xml", func(xml string) string { return strings.Replace(xml, "<v>7</v>", "<f>3+4</f>", 1) }), total: 1, invalid: 1, codes: "2 name formula_without_result"},
+		"39 a formula of openpyxl":       {file: rewritten(t, book([]any{"email", "name"}, []any{"a@example.com", 7}), "xl/worksheets/sheet1.xml", func(xml string) string { return strings.Replace(xml, "<v>7</v>", "<f>3+4</f><v/>", 1) }), total: 1, invalid: 1, codes: "2 name formula_without_result"},
 		"41 gaps and the last row": {file: rewritten(t, book([]any{"email"}, []any{"a@example.com"}, []any{"b"}), "xl/worksheets/sheet1.xml", func(xml string) string {
 			return strings.NewReplacer(`r="3"`, `r="1048576"`, `r="A3"`, `r="A1048576"`).Replace(xml)
 		}), total: 2, invalid: 1, codes: "1048576 email invalid_email"},

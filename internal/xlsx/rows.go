@@ -231,7 +231,8 @@ func (r *Rows) readCell() error {
 		case err != nil:
 			return err
 		case k == endTag && s.depth() < at:
-			return r.add(kind, st, from, formula && !value, long)
+			// Programs that do not calculate, such as openpyxl, write an empty result for one that they have not.
+			return r.add(kind, st, from, formula && (!value || len(r.value) == 0 && kind != ofText), long)
 		case k != startTag:
 		case string(s.name) == "v":
 			value = true

@@ -136,6 +136,7 @@ func TestCells(t *testing.T) {
 		"what is shown as no day":     {`<row r="1"><c s="1"><v>-1</v></c><c s="1"><v>2958466</v></c><c s="99"><v>5</v></c></row>`, "1|-1|2958466|5"},
 		"truth":                       {`<row r="1"><c t="b"><v>1</v></c><c t="b"><v>0</v></c></row>`, "1|true|false"},
 		"results of formulas":         {`<row r="1"><c t="str"><f>A2&amp;"x"</f><v>x_x000A_y</v></c><c><f>1+1</f><v>2</v></c><c t="str"><f>""</f><v></v></c><c><f>B1</f></c><c t="e"><f>1/0</f><v>#DIV/0!</v></c><c t="e"><v>#N/A</v></c></row>`, "1|x\ny|2||<no result>|<#DIV/0!>|<#N/A>"},
+		"formulas as openpyxl writes": {`<row r="1"><c r="A1"><f>B1&amp;" "&amp;C1</f><v/></c><c t="n"><f>1+1</f><v></v></c><c t="s"><f>A1</f><v/></c><c><v/></c><c t="str"><f>A1</f><v/></c><c t="inlineStr"><f>A1</f><is/></c><c><v>1</v></c></row>`, "1|<no result>|<no result>|<no result>||||1"},
 		"a date in ISO 8601":          {`<row r="1"><c t="d"><v>2026-04-03T10:00:00</v></c></row>`, "1|2026-04-03T10:00:00"},
 		"gaps":                        {`<row r="2"><c r="B2"><v>1</v></c><c r="E2"><v>2</v></c><c><v>3</v></c></row><row r="5"/><row><c><v>4</v></c></row>`, "2||1|||2|3\n6|4"},
 		"empty cells at the end":      {`<row r="1"><c><v>1</v></c><c s="1"/><c t="s"><v>3</v></c><c r="XFD1" s="4"/></row><row r="2"><c s="1"/></row><row r="1048576" ht="9"/>`, "1|1"},
