@@ -146,6 +146,7 @@ func TestCells(t *testing.T) {
 		"merged: the first has it":    {`<row r="1"><c r="A1"><v>1</v></c><c r="B1"/></row><row r="2"><c r="A2"/><c r="B2"><v>2</v></c></row>`, "1|1\n2||2"},
 		"more text than a cell has":   {`<row r="1"><c t="inlineStr"><is><t>` + strings.Repeat("x", 3<<20) + `</t></is></c><c><v>1</v></c></row>`, "1|<too long>|1"},
 		"and in pieces":               {`<row r="1"><c t="str"><v>` + strings.Repeat("<![CDATA["+strings.Repeat("y", 1000)+"]]>", 1100) + `</v></c><c><v>1</v></c></row>`, "1|<too long>|1"},
+		"more text than a row has":    {`<row r="1">` + strings.Repeat(`<c t="inlineStr"><is><t>`+strings.Repeat("z", 600_000)+`</t></is></c>`, 5) + `<c t="s"><v>0</v></c></row><row><c><v>1</v></c></row>`, "1|" + strings.Repeat(strings.Repeat("z", 600_000)+"|", 2) + "<too long>|<too long>|<too long>|<too long>\n2|1"},
 		"line ends":                   {"<row r=\"1\">\r\n<c t=\"inlineStr\"><is><t>a\r\nb\rc</t></is></c></row>", "1|a\nb\nc"},
 		"nothing":                     {``, ""},
 		"quotes of the other kind, >": {`<row r='1' x=">"><c r='A1' t='str'><v>1</v></c></row>`, "1|1"},
@@ -182,6 +183,7 @@ func TestDamagedSheets(t *testing.T) {
 		"a row that is none":    {`<worksheet><sheetData><row r="x"/></sheetData></worksheet>`, `the number "x"`},
 		"cells backwards":       {`<worksheet><sheetData><row r="1"><c r="B1"/><c r="B1"/></row></sheetData></worksheet>`, `the place "B1"`},
 		"cells beyond the last": {`<worksheet><sheetData><row r="1"><c r="XFE1"/></row></sheetData></worksheet>`, `the place "XFE1"`},
+		"many attributes":       {`<worksheet><sheetData><row` + attributes(300) + `/></sheetData></worksheet>`, "more than 256 attributes"},
 		"no such shared string": {`<worksheet><sheetData><row r="1"><c t="s"><v>4</v></c></row></sheetData></worksheet>`, "the shared string 4, and there are 4"},
 		"no number":             {`<worksheet><sheetData><row r="1"><c><v>1x</v></c></row></sheetData></worksheet>`, `the number "1x"`},
 		"an unknown kind":       {`<worksheet><sheetData><row r="1"><c t="zz"><v>1</v></c></row></sheetData></worksheet>`, "a kind that is not known"},
@@ -211,6 +213,46 @@ func TestDamagedSheets(t *testing.T) {
 		delete(damaged, part)
 		_, err = read(pack(t, damaged), 0)
 		require.Error(t, err, part)
+	}
+}
+
+// attributes are n of a tag.
+func attributes(n int) string {
+	var out strings.Builder
+	for i := range n {
+		fmt.Fprintf(&out, ` a%d=""`, i)
+	}
+	return out.String()
+}
+
+// What a workbook says of its parts is bounded, and names each once.
+func TestDamagedDirectories(t *testing.T) {
+	t.Parallel()
+	const rel = `<Relationship Id="rId1" Type="` + relType + `worksheet" Target="worksheets/s.xml"/>`
+	for name, c := range map[string]struct{ part, old, with, says string }{
+		"a relation twice": {"xl/_rels/workbook.xml.rels", rel, rel + rel, `two relations have the id "rId1"`},
+		"many relations": {"xl/_rels/workbook.xml.rels", rel, func() string {
+			var out strings.Builder
+			for i := range 10_001 {
+				fmt.Fprintf(&out, `<Relationship Id="x%d"/>`, i)
+			}
+			return out.String()
+		}(), "more than 10000 relations"},
+		"a long target":  {"xl/_rels/workbook.xml.rels", "worksheets/s.xml", strings.Repeat("s", 5000), "a relation is longer than 4096 bytes"},
+		"many sheets":    {"xl/workbook.xml", `<sheet name="S" sheetId="1" r:id="rId1"/>`, strings.Repeat(`<sheet name="S" sheetId="1" r:id="rId1"/>`, 1001), "more than 1000 sheets"},
+		"a sheet's name": {"xl/workbook.xml", `name="S"`, `name="` + strings.Repeat("S", 5000) + `"`, "the name of a sheet is longer than 4096 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			all := parts(string(sheet(`<row><c><v>1</v></c></row>`)))
+			require.Contains(t, all[c.part], c.old)
+			all[c.part] = strings.Replace(all[c.part], c.old, c.with, 1)
+			_, err := open(pack(t, all))
+			var damage *xlsx.Error
+			require.ErrorAs(t, err, &damage)
+			require.Equal(t, c.part, damage.Part)
+			require.Contains(t, err.Error(), c.says)
+		})
 	}
 }
 
