@@ -73,6 +73,14 @@ func TestFailuresOfFiles(t *testing.T) {
 		"37 nested zip":                  {file: zipped(t, "a.zip", zipped(t, "b.csv", []byte(head))), refused: "nested_archive"},
 		"39 a formula without its value": {file: rewritten(t, book([]any{"email", "name"}, []any{"a@example.com", 7}), "xl/worksheets/sheet1.xml", func(xml string) string { return strings.Replace(xml, "<v>7</v>", "<f>3+4</f>", 1) }), total: 1, invalid: 1, codes: "2 name formula_without_result"},
 		"39 a formula of openpyxl":       {file: rewritten(t, book([]any{"email", "name"}, []any{"a@example.com", 7}), "xl/worksheets/sheet1.xml", func(xml string) string { return strings.Replace(xml, "<v>7</v>", "<f>3+4</f><v/>", 1) }), total: 1, invalid: 1, codes: "2 name formula_without_result"},
+		"31 a row of 2 MB in a workbook": {file: rewritten(t, book([]any{"email", "name", "code"}, []any{"a@example.com", 7, "x"}, []any{"b@example.com", "B", "x"}), "xl/worksheets/sheet1.xml", func(xml string) string {
+			at := strings.Index(xml, `<c r="B2"`)
+			end := at + strings.Index(xml[at:], "</row>")
+			return xml[:at] + strings.Repeat(`<c t="str"><v>`+strings.Repeat("x", 700_000)+`</v></c>`, 3) + xml[end:]
+		}), total: 2, invalid: 1, codes: "2 row bad_csv"},
+		"31 a cell of 2 MB in a workbook": {file: rewritten(t, book([]any{"email", "name"}, []any{"a@example.com", 7}, []any{"b@example.com", "B"}), "xl/worksheets/sheet1.xml", func(xml string) string {
+			return strings.Replace(xml, "<v>7</v>", "<v>"+strings.Repeat("7", 2<<20)+"</v>", 1)
+		}), total: 2, invalid: 1, codes: "2 name cell_too_long"},
 		"41 gaps and the last row": {file: rewritten(t, book([]any{"email"}, []any{"a@example.com"}, []any{"b"}), "xl/worksheets/sheet1.xml", func(xml string) string {
 			return strings.NewReplacer(`r="3"`, `r="1048576"`, `r="A3"`, `r="A1048576"`).Replace(xml)
 		}), total: 2, invalid: 1, codes: "1048576 email invalid_email"},
