@@ -133,6 +133,7 @@ func TestCells(t *testing.T) {
 		"days":                        {`<row r="1"><c s="1"><v>46115</v></c><c s="2"><v>46115</v></c><c s="1"><v>46115.5</v></c><c s="2"><v>1</v></c><c s="2"><v>59</v></c><c s="2"><v>60</v></c><c s="2"><v>61</v></c></row>`, "1|2026-04-03|2026-04-03|2026-04-03T12:00:00|1900-01-01|1900-02-28|1900-02-29|1900-03-01"},
 		"days and times":              {`<row r="1"><c s="3"><v>46115.41666666667</v></c><c s="3"><v>46115</v></c><c s="7"><v>46115.999988426</v></c><c s="3"><v>46115.0000057870</v></c></row>`, "1|2026-04-03T10:00:00|2026-04-03T00:00:00|2026-04-03T23:59:59|2026-04-03T00:00:00.500"},
 		"times":                       {`<row r="1"><c s="9"><v>0.75</v></c><c s="5"><v>1.25</v></c></row>`, "1|18:00:00|30:00:00"},
+		"a day shown as a time":       {`<row r="1"><c s="9"><v>45000.5</v></c></row>`, "1|2023-03-15T12:00:00"},
 		"what is shown as no day":     {`<row r="1"><c s="1"><v>-1</v></c><c s="1"><v>2958466</v></c><c s="99"><v>5</v></c></row>`, "1|-1|2958466|5"},
 		"truth":                       {`<row r="1"><c t="b"><v>1</v></c><c t="b"><v>0</v></c></row>`, "1|true|false"},
 		"results of formulas":         {`<row r="1"><c t="str"><f>A2&amp;"x"</f><v>x_x000A_y</v></c><c><f>1+1</f><v>2</v></c><c t="str"><f>""</f><v></v></c><c><f>B1</f></c><c t="e"><f>1/0</f><v>#DIV/0!</v></c><c t="e"><v>#N/A</v></c></row>`, "1|x\ny|2||<no result>|<#DIV/0!>|<#N/A>"},
@@ -159,6 +160,42 @@ func TestCells(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, c.want, strings.Join(rows, "\n"))
 		})
+	}
+}
+
+// A format is read as far as it changes what a number is.
+func TestFormats(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ code, value, want string }{
+		{`h"時"mm"分";@`, "0.5625", "13:30:00"},
+		{`hh"h"mm`, "0.5625", "13:30:00"},
+		{`[h]"h"mm`, "0.5625", "13:30:00"},
+		{`[h]"h"mm`, "1.5625", "37:30:00"},
+		{`h\h mm`, "0.5625", "13:30:00"},
+		{`mm"m "ss"s"`, "0.5625", "13:30:00"},
+		{`mm:ss.0`, "0.5625", "13:30:00"},
+		{`[mm]:ss`, "1.5", "36:00:00"},
+		{`[ss]`, "1.5", "36:00:00"},
+		{`h:mm`, "45000.5", "2023-03-15T12:00:00"},
+		{`h:mm AM/PM`, "45000.5", "2023-03-15T12:00:00"},
+		{`h:mm;[h]:mm`, "1.25", "1900-01-01T06:00:00"},
+		{`h:mm`, "0.99999999999", "24:00:00"},
+		{`mm/yyyy`, "45000", "2023-03-15"},
+		{`mmmm`, "45000", "2023-03-15"},
+		{`"hours" mm`, "45000", "2023-03-15"},
+		{`mm h`, "45000.5", "2023-03-15T12:00:00"},
+		{`d/m h:mm`, "45000.5", "2023-03-15T12:00:00"},
+		{`h:mm mmm`, "45000.5", "2023-03-15T12:00:00"},
+		{`h AM/PM mm`, "0.5", "1899-12-31T12:00:00"},
+		{`h "o'clock" mmm`, "0.5", "1899-12-31T12:00:00"},
+	} {
+		all := parts(string(sheet(`<row><c s="2"><v>` + c.value + `</v></c></row>`)))
+		all["xl/styles.xml"] = strings.Replace(all["xl/styles.xml"], "dd/mm/yyyy", strings.ReplaceAll(c.code, `"`, "&quot;"), 1)
+		rows, err := readParts(all)
+		require.NoError(t, err)
+		if got := strings.Join(rows, "\n"); got != "1|"+c.want {
+			t.Errorf("%s of %s: %s", c.code, c.value, got)
+		}
 	}
 }
 
