@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -11,6 +14,7 @@ import (
 
 	"github.com/stratakit/strata/customfields"
 	"github.com/stratakit/strata/imports"
+	"github.com/stratakit/strata/internal/fault"
 )
 
 // The ways in which files fail, by what they are about: each is refused as a whole with a code,
@@ -72,6 +76,15 @@ func TestFailuresOfFiles(t *testing.T) {
 		"37 .xls renamed":                {file: append([]byte("\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1"), make([]byte, 100)...), refused: "not_csv"},
 		"37 nested zip":                  {file: zipped(t, "a.zip", zipped(t, "b.csv", []byte(head))), refused: "nested_archive"},
 		"39 a formula without its value": {file: rewritten(t, book([]any{"email", "name"}, []any{"a@example.com", 7}), "xl/worksheets/sheet1.xml", func(xml string) string { return strings.Replace(xml, "<v>7</v>", "<f>3+4</f>", 1) }), total: 1, invalid: 1, codes: "2 name formula_without_result"},
+		"39 a formula of openpyxl":       {file: rewritten(t, book([]any{"email", "name"}, []any{"a@example.com", 7}), "xl/worksheets/sheet1.xml", func(xml string) string { return strings.Replace(xml, "<v>7</v>", "<f>3+4</f><v/>", 1) }), total: 1, invalid: 1, codes: "2 name formula_without_result"},
+		"31 a row of 2 MB in XLSX": {file: rewritten(t, book([]any{"email", "name", "code"}, []any{"a@example.com", 7, "x"}, []any{"b@example.com", "B", "x"}), "xl/worksheets/sheet1.xml", func(xml string) string {
+			at := strings.Index(xml, `<c r="B2"`)
+			end := at + strings.Index(xml[at:], "</row>")
+			return xml[:at] + strings.Repeat(`<c t="str"><v>`+strings.Repeat("x", 700_000)+`</v></c>`, 3) + xml[end:]
+		}), total: 2, invalid: 1, codes: "2 row bad_csv"},
+		"31 a cell of 2 MB in XLSX": {file: rewritten(t, book([]any{"email", "name"}, []any{"a@example.com", 7}, []any{"b@example.com", "B"}), "xl/worksheets/sheet1.xml", func(xml string) string {
+			return strings.Replace(xml, "<v>7</v>", "<v>"+strings.Repeat("7", 2<<20)+"</v>", 1)
+		}), total: 2, invalid: 1, codes: "2 name cell_too_long"},
 		"41 gaps and the last row": {file: rewritten(t, book([]any{"email"}, []any{"a@example.com"}, []any{"b"}), "xl/worksheets/sheet1.xml", func(xml string) string {
 			return strings.NewReplacer(`r="3"`, `r="1048576"`, `r="A3"`, `r="A1048576"`).Replace(xml)
 		}), total: 2, invalid: 1, codes: "1048576 email invalid_email"},
@@ -101,4 +114,32 @@ func TestFailuresOfFiles(t *testing.T) {
 			require.Equal(t, c.codes, strings.Join(codes, "; "))
 		})
 	}
+}
+
+// What a server lacks is not the fault of a file.
+func TestNoTemporaryDirectory(t *testing.T) {
+	b := setup(t, nil).start(t)
+	ctx := b.A.Ctx
+	file := bytesOf(t, workbook(t, map[string][][]any{"Sheet1": {{"email"}, {"a@example.com"}}}))
+	file = rewritten(t, file, "xl/sharedStrings.xml", func(xml string) string { // more than is kept in memory
+		at := strings.Index(xml, "<si>")
+		return xml[:at] + strings.Repeat("<si><t>"+strings.Repeat("x", 1_000_000)+"</t></si>", 34) + xml[at:]
+	})
+	file = rewritten(t, file, "xl/worksheets/sheet1.xml", func(xml string) string {
+		return strings.NewReplacer("<v>0</v>", "<v>34</v>", "<v>1</v>", "<v>35</v>").Replace(xml)
+	})
+	imp, err := b.importer.CreateFromReader(ctx, "x.xlsx", bytes.NewReader(file))
+	require.NoError(t, err)
+	missing := filepath.Join(t.TempDir(), "missing")
+	t.Setenv("TMPDIR", missing)
+	_, err = b.importer.Process(ctx, imp.ID, imports.ProcessOptions{})
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	var f *imports.FileError
+	require.NotErrorAs(t, err, &f)
+	require.True(t, fault.Passing(err))
+	require.NotContains(t, fault.MessageOf(err), missing)
+	require.NoError(t, os.Mkdir(missing, 0o700))
+	_, err = b.importer.Process(ctx, imp.ID, imports.ProcessOptions{})
+	require.NoError(t, err)
+	require.EqualValues(t, 1, b.until(ctx, t, imp.ID, imports.Previewed).New)
 }

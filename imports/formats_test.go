@@ -286,3 +286,31 @@ func TestWorkingCopiesAreSwept(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, b.files(t))
 }
+
+// A file is put in the place of one whose working copy is still there: it is what is read.
+func TestWorkingCopiesAreOfOneFile(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil).start(t)
+	ctx := b.A.Ctx
+	file := func(name string) []byte { return encoded(t, "utf-16le", "\uFEFFemail,name\na@example.com,"+name+"\n") }
+	imp, err := b.importer.CreateFromReader(ctx, "x.csv", bytes.NewReader(file("Ada")))
+	require.NoError(t, err)
+	drop := b.before(t, "INSERT", "strata.import_rows", "true", `RAISE 'not now'`)
+	_, err = b.importer.Process(ctx, imp.ID, imports.ProcessOptions{})
+	require.NoError(t, err)
+	b.until(ctx, t, imp.ID, imports.Failed)
+	drop()
+	require.Len(t, b.files(t), 2)
+	objectKey := one[string](ctx, t, b, `SELECT object_key FROM strata.imports WHERE id = $1`, imp.ID)
+	require.NoError(t, b.local.Bucket.WriteAll(ctx, objectKey, file("Eve"), nil))
+	_, err = b.importer.Process(ctx, imp.ID, imports.ProcessOptions{})
+	require.NoError(t, err)
+	b.until(ctx, t, imp.ID, imports.Previewed)
+	p, err := b.importer.Preview(ctx, imp.ID)
+	require.NoError(t, err)
+	require.Equal(t, "Eve", p.SampleData[0].Data["name"])
+	b.old(ctx, t, imp.ID)
+	_, err = b.importer.Sweep(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, b.files(t), "the copies of both are swept")
+}

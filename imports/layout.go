@@ -101,7 +101,11 @@ func (s *source) text(l layout, limit int64) (io.Reader, error) {
 			return nil, err
 		}
 		rows, err := w.Rows(slices.Index(l.Sheets, l.Sheet))
-		return &sheetText{rows: rows, header: l.Titled, width: l.Width}, err
+		if err != nil {
+			return nil, err
+		}
+		// What many cells share stands in a part once, and in the text in each of them.
+		return &bounded{r: &sheetText{rows: rows, header: l.Titled, width: l.Width}, limit: partTimes * limit, packed: s.size}, nil
 	}
 	r, err := s.unpack(l.Compression, limit)
 	if err != nil {

@@ -3,6 +3,7 @@ package imports
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"math"
 	"strings"
@@ -35,7 +36,7 @@ func TestChunkOfBadRows(t *testing.T) {
 	held := 0
 	for _, row := range c.rows {
 		held += len(row[7].([]byte))
-		for _, cell := range row[8].([]string) {
+		for _, cell := range row[9].([]string) {
 			held += len(cell)
 		}
 	}
@@ -45,7 +46,7 @@ func TestChunkOfBadRows(t *testing.T) {
 	require.NoError(t, json.Unmarshal(c.rows[0][7].([]byte), &errs))
 	require.Len(t, errs, maxProblems+1)
 	require.Equal(t, tenancy.FieldError{Field: "row", Code: "more_errors", Message: "and 979 more"}, errs[maxProblems])
-	require.Len(t, c.rows[0][8], len(header), "the cells are all kept")
+	require.Len(t, c.rows[0][9], len(header), "the cells are all kept")
 }
 
 // Nor does one whose rows consist of nothing but cells.
@@ -63,6 +64,20 @@ func TestReadingEndsWithItsContext(t *testing.T) {
 	c := chunkOf(ctx, t, strings.NewReader("a@example.com\n"), "email")
 	require.ErrorIs(t, c.err, context.Canceled)
 	require.Empty(t, c.rows)
+}
+
+// So does reading again what is held of a file: a part of a workbook can be asked for many times.
+func TestReadingAgainEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	s := &source{ctx: ctx, size: 3, block: 4, held: []block{{0, []byte("abc")}}}
+	b, err := io.ReadAll(s.all())
+	require.NoError(t, err)
+	require.Equal(t, "abc", string(b))
+	cancel()
+	_, err = io.ReadAll(s.all())
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorIs(t, s.damage(errors.New("zip: not a valid zip file")), context.Canceled)
 }
 
 // Whoever waits for a chunk in a transaction is called while the reading takes its time.

@@ -70,6 +70,9 @@ func (j *judge) judged(ctx context.Context, rec record) ([]any, error) {
 		return j.invalid(rec, []tenancy.FieldError{{Field: "row", Code: codeBadCSV, Message: reason(rec.err)}}), nil
 	}
 	unescape(rec.cells)
+	if len(rec.cells) == 1 && rec.cells[0] == cellTooLong && len(j.columns) > 1 { // all of a row of a sheet
+		return j.invalid(rec, []tenancy.FieldError{{Field: "row", Code: codeBadCSV, Message: fmt.Sprintf("longer than %d bytes", maxRecordBytes)}}), nil
+	}
 	if have, want := len(rec.cells), len(j.columns); have != want {
 		code, hint := codeMissingColumns, "a cell or a delimiter is missing"
 		if have > want {

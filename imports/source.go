@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 
 	"gocloud.dev/blob"
 )
@@ -69,6 +70,9 @@ func (s *source) at(offset int64) ([]byte, error) {
 	if s.failed != nil {
 		return nil, s.failed
 	}
+	if err := s.ctx.Err(); err != nil { // also when all is held: it may be unpacked many times
+		return nil, err
+	}
 	for i, b := range s.held {
 		if b.at == offset {
 			copy(s.held[1:i+1], s.held[:i])
@@ -102,10 +106,11 @@ func (s *source) read(p []byte, offset int64) error {
 // all reads the file from its beginning.
 func (s *source) all() io.Reader { return io.NewSectionReader(s, 0, s.size) }
 
-// damage says what an error in the middle of a file means: the bucket's own, if it had one;
-// else the file is not what it seems.
+// damage says what an error in the middle of a file means: the bucket's own, if it had one, or
+// that of a temporary file; else the file is not what it seems.
 func (s *source) damage(err error) error {
 	var known *FileError
+	var temporary *fs.PathError
 	switch {
 	case err == nil:
 		return nil
@@ -115,6 +120,8 @@ func (s *source) damage(err error) error {
 		return s.ctx.Err()
 	case errors.As(err, &known):
 		return known
+	case errors.As(err, &temporary):
+		return fmt.Errorf("imports: a temporary file: %w", err)
 	}
 	return &FileError{"damaged_file", fmt.Sprintf("the file is damaged or cut off: %s; make it again, and upload that", err)}
 }

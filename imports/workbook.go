@@ -21,8 +21,8 @@ const (
 	kindXLSX = "xlsx"
 )
 
-// partTimes is how many times as large as the largest file a part of a workbook may be: XML
-// takes so much more than CSV to say the same.
+// partTimes is how many times as large as the largest file a part of a workbook, and the text of a
+// sheet, may be: XML takes so much more than CSV to say the same.
 const partTimes = 4
 
 // contentTypes is the part that every Office file has.

@@ -21,21 +21,20 @@ import (
 // it is missing, and deleted when the last record has been read. What is left of imports that
 // came to nothing goes with their files.
 
-// copyKey names the working copy of a file in a layout.
-func copyKey(objectKey string, l layout) (string, error) {
-	b, err := json.Marshal(l)
+// copyKey names the working copy of a file in a layout. Another file in its place has another.
+func copyKey(imp Import, s stored) (string, error) {
+	b, err := json.Marshal([]any{s.plan.Format.layout, s.etag, imp.Size})
 	if err != nil {
 		return "", err
 	}
 	sum := sha256.Sum256(b)
-	return objectKey + "." + hex.EncodeToString(sum[:8]) + ".csv", nil
+	return s.objectKey + "." + hex.EncodeToString(sum[:8]) + ".csv", nil
 }
 
 // workingCopy returns where the text of an import's file is and its size, and makes the copy
 // when there is none.
 func (im *Importer) workingCopy(ctx context.Context, imp Import, s stored, run bulk.Run) (key string, size int64, err error) {
-	l := s.plan.Format.layout
-	if key, err = copyKey(s.objectKey, l); err != nil {
+	if key, err = copyKey(imp, s); err != nil {
 		return "", 0, err
 	}
 	attrs, err := im.bucket.Attributes(ctx, key)

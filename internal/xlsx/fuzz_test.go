@@ -23,6 +23,7 @@ func FuzzSheet(f *testing.F) {
 	for _, rows := range []string{
 		`<row r="1"><c r="A1"><v>1</v></c><c r="C1" t="s"><v>1</v></c></row><row r="3"><c t="inlineStr"><is><r><t>a</t></r><rPh><t>b</t></rPh></is></c></row>`,
 		`<row><c t="str"><f>A1</f><v>x_x000D_&amp;</v></c><c t="b"><v>0</v></c><c t="e"><v>#N/A</v></c><c><f>B1</f></c></row>`,
+		`<row><c r="B1"><f>A1</f><v/></c><c t="n"><f>A1</f><v></v></c><c t="str"><f>A1</f><v/></c><c><v/></c></row>`,
 		`<row r="2" x='>'><c s="1"><v>46115.5</v></c><!-- c --><c t="str"><v><![CDATA[<v>]]></v></c></row><row/><x><row><c><v>2</v></c></row></x>`,
 	} {
 		f.Add(sheet(rows))
@@ -111,7 +112,8 @@ func count(content []byte) (rows, cells int, err error) {
 				}
 			case "worksheet/sheetData/row/c":
 				empty := inline == "" && (value == "" || kind == "s" && strings.TrimSpace(value) == "3")
-				if !empty || formula && !hasValue {
+				// The result of a formula is empty only where it says that it is a text.
+				if !empty || formula && (!hasValue || inline == "" && value == "" && kind != "str" && kind != "inlineStr") {
 					inRow++
 				}
 			}

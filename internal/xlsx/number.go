@@ -74,7 +74,7 @@ func date(dst []byte, v float64, st style, e epoch) ([]byte, bool) {
 	}
 	ms := int64(math.Round(v * msPerDay))
 	days, rest := ms/msPerDay, ms%msPerDay
-	if !st.day { // a time, or a duration of more than a day
+	if !st.day && (st.elapsed || v < 1) { // else it is a day, of which the time is shown
 		return clock(dst, ms), true
 	}
 	withTime := st.clock || rest != 0

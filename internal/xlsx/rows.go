@@ -22,7 +22,7 @@ const (
 	Value    Kind = iota // Text is what it says; "" is an empty cell
 	Failed               // a formula came to the error that Text names, such as #N/A
 	NoResult             // a formula whose result the file has not
-	TooLong              // more text than a cell can have: it is not kept
+	TooLong              // more text than a cell, or the cells before it in its row, can have: it is not kept
 )
 
 // Cell is one cell.
@@ -231,7 +231,8 @@ func (r *Rows) readCell() error {
 		case err != nil:
 			return err
 		case k == endTag && s.depth() < at:
-			return r.add(kind, st, from, formula && !value, long)
+			// Programs that do not calculate, such as openpyxl, write an empty result for one that they have not.
+			return r.add(kind, st, from, formula && (!value || len(r.value) == 0 && kind != ofText), long)
 		case k != startTag:
 		case string(s.name) == "v":
 			value = true
@@ -315,7 +316,7 @@ func (r *Rows) add(kind cellKind, st style, from int, noResult, long bool) error
 	v := r.value
 	inline := len(r.text) > from
 	switch {
-	case long:
+	case long || from > maxText: // many cells can share one string
 		is, r.text = TooLong, r.text[:from]
 	case noResult:
 		is = NoResult

@@ -23,6 +23,7 @@ const (
 	maxTag  = 1 << 20 // bytes of a tag, a comment or the like
 	maxText = 1 << 20 // of a text: what is longer is cut, and known to be
 	maxDeep = 256     // elements in one another
+	maxAttr = 256     // attributes of a tag, each of which is held against the others
 )
 
 // scanner reads the XML of a workbook's parts: strictly, as far as losing something is
@@ -332,6 +333,9 @@ func (s *scanner) startTag(tag []byte) error {
 			if value, err = s.unescape(nil, value); err != nil {
 				return err
 			}
+		}
+		if len(s.attrs) == maxAttr {
+			return s.bad(fmt.Sprintf("a tag has more than %d attributes", maxAttr))
 		}
 		for _, a := range s.attrs {
 			if bytes.Equal(a.name, name) {

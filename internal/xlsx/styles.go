@@ -8,9 +8,10 @@ import (
 
 // style is what a number format makes of a number, as far as its value is concerned.
 type style struct {
-	day    bool // it is shown with a day, a month or a year
-	clock  bool // it is shown with a time of the day, or as a duration
-	digits int  // it is shown with at least so many digits, as numbers of places or of staff are
+	day     bool // it is shown with a day, a month or a year
+	clock   bool // it is shown with a time of the day, or as a duration
+	elapsed bool // it is a duration, which may be of more than a day
+	digits  int  // it is shown with at least so many digits, as numbers of places or of staff are
 }
 
 // builtin are the formats that no workbook writes down (ECMA-376 part 1, 18.8.30), and those of
@@ -19,6 +20,8 @@ func builtin(id int) style {
 	switch {
 	case id >= 14 && id <= 17, id >= 27 && id <= 31, id == 36, id >= 50 && id <= 54, id == 57, id == 58:
 		return style{day: true}
+	case id == 46:
+		return style{clock: true, elapsed: true}
 	case id >= 18 && id <= 21, id >= 32 && id <= 35, id >= 45 && id <= 47, id == 55, id == 56:
 		return style{clock: true}
 	case id == 22:
@@ -73,6 +76,8 @@ func parseFormat(code string) style {
 	}
 	var st style
 	zeros, onlyZeros := 0, true
+	last := byte(0) // letter of a day or a time, whatever text stands between
+	open := false   // there is an m that is a month, unless seconds come next
 	for i := 0; i < len(code); i++ {
 		c := code[i]
 		switch c {
@@ -90,23 +95,29 @@ func parseFormat(code string) style {
 			if end < 0 {
 				continue
 			}
-			if in := strings.ToLower(code[i+1 : i+end]); strings.Trim(in, "h") == "" || strings.Trim(in, "m") == "" || strings.Trim(in, "s") == "" {
-				st.clock = true // a duration
+			if in := strings.ToLower(code[i+1 : i+end]); in != "" && strings.Trim(in, in[:1]) == "" && strings.Contains("hms", in[:1]) {
+				st.clock, st.elapsed, last = true, true, in[0]
+				open = open && last != 's'
 			}
 			i += end
 		case 'y', 'Y', 'd', 'D', 'b', 'B':
-			st.day = true
-		case 'h', 'H', 's', 'S':
-			st.clock = true
-		case 'm', 'M': // minutes next to hours or seconds, else months
+			st.day, last = true, 'd'
+		case 'h', 'H':
+			st.clock, st.day, open, last = true, st.day || open, false, 'h'
+		case 's', 'S':
+			st.clock, open, last = true, false, 's'
+		case 'm', 'M': // minutes after hours and before seconds, else months
 			j := i
 			for j < len(code) && (code[j] == 'm' || code[j] == 'M') {
 				j++
 			}
-			if !minutes(code, i, j) {
+			switch {
+			case j-i > 2: // names
 				st.day = true
+			case last != 'h' && last != 's':
+				open = true
 			}
-			i = j - 1
+			i, last = j-1, 'm'
 		case 'g', 'G', 'e':
 			if strings.HasPrefix(strings.ToLower(code[i:]), "general") {
 				return style{}
@@ -116,9 +127,9 @@ func parseFormat(code string) style {
 			}
 		case 'A', 'a':
 			if u := strings.ToUpper(code[i:]); strings.HasPrefix(u, "AM/PM") {
-				i += 4
+				i, last = i+4, 'a'
 			} else if strings.HasPrefix(u, "A/P") {
-				i += 2
+				i, last = i+2, 'a'
 			}
 		case '0':
 			zeros++
@@ -126,15 +137,9 @@ func parseFormat(code string) style {
 		}
 		onlyZeros = false
 	}
+	st.day = st.day || open
 	if onlyZeros && zeros > 1 {
 		st.digits = zeros
 	}
 	return st
-}
-
-// minutes reports whether the m at code[i:j] are.
-func minutes(code string, i, j int) bool {
-	before := strings.TrimRight(code[:i], " :.]\\")
-	after := strings.TrimLeft(code[j:], " :.[\\")
-	return before != "" && strings.ContainsRune("hHsS", rune(before[len(before)-1])) || after != "" && strings.ContainsRune("sS", rune(after[0]))
 }

@@ -14,6 +14,13 @@ import (
 	"strings"
 )
 
+// What a workbook may say of its parts: more than programs write. All of it is kept.
+const (
+	maxRelations = 10_000 // of a part
+	maxSheets    = 1_000
+	maxName      = 4_096 // bytes of what names a relation or a sheet
+)
+
 // Workbook is an open workbook. It is for one goroutine, and for one Rows at a time.
 type Workbook struct {
 	part    func(name string) (io.Reader, error)
@@ -155,6 +162,7 @@ func (r relation) is(kind string) bool { return strings.HasSuffix(r.kind, "/"+ki
 // relations reads those of a part, or of the package.
 func (w *Workbook) relations(of string) (out []relation, err error) {
 	dir, file := path.Split(of)
+	seen := map[string]bool{}
 	err = w.read(dir+"_rels/"+file+".rels", func(s *scanner) error {
 		for {
 			k, err := s.next()
@@ -168,7 +176,17 @@ func (w *Workbook) relations(of string) (out []relation, err error) {
 			if !strings.HasPrefix(target, "/") {
 				target = dir + target
 			}
-			out = append(out, relation{string(s.attr("Id")), string(s.attr("Type")), strings.TrimPrefix(path.Clean("/"+target), "/")})
+			r := relation{string(s.attr("Id")), string(s.attr("Type")), strings.TrimPrefix(path.Clean("/"+target), "/")}
+			switch {
+			case seen[r.id]:
+				return fmt.Errorf("two relations have the id %.40q", r.id)
+			case len(out) == maxRelations:
+				return fmt.Errorf("there are more than %d relations", maxRelations)
+			case len(r.id)+len(r.kind)+len(r.target) > maxName:
+				return fmt.Errorf("a relation is longer than %d bytes", maxName)
+			}
+			seen[r.id] = true
+			out = append(out, r)
 		}
 	})
 	return out, err
@@ -183,6 +201,12 @@ func untilEOF(err error) error {
 
 // readMain reads which sheets there are, and from when days are counted.
 func (w *Workbook) readMain(main string, relations []relation) error {
+	worksheets := map[string]string{} // by the ids of their relations
+	for _, r := range relations {
+		if r.is("worksheet") {
+			worksheets[r.id] = r.target
+		}
+	}
 	return w.read(main, func(s *scanner) error {
 		for {
 			k, err := s.next()
@@ -202,12 +226,16 @@ func (w *Workbook) readMain(main string, relations []relation) error {
 				}
 			case "sheet":
 				// In a namespace of its own, "id" is the relation; "sheetId" is another attribute.
-				id := string(s.attr("id"))
-				for _, r := range relations {
-					if r.id == id && r.is("worksheet") {
-						state := string(s.attr("state"))
-						w.sheets = append(w.sheets, sheet{Sheet{string(s.attr("name")), state == "hidden" || state == "veryHidden"}, r.target})
-					}
+				part, ok := worksheets[string(s.attr("id"))]
+				if !ok {
+					continue
+				}
+				name, state := string(s.attr("name")), string(s.attr("state"))
+				if len(name) > maxName {
+					return fmt.Errorf("the name of a sheet is longer than %d bytes", maxName)
+				}
+				if w.sheets = append(w.sheets, sheet{Sheet{name, state == "hidden" || state == "veryHidden"}, part}); len(w.sheets) > maxSheets {
+					return fmt.Errorf("there are more than %d sheets", maxSheets)
 				}
 			}
 		}

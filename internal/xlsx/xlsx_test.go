@@ -133,9 +133,11 @@ func TestCells(t *testing.T) {
 		"days":                        {`<row r="1"><c s="1"><v>46115</v></c><c s="2"><v>46115</v></c><c s="1"><v>46115.5</v></c><c s="2"><v>1</v></c><c s="2"><v>59</v></c><c s="2"><v>60</v></c><c s="2"><v>61</v></c></row>`, "1|2026-04-03|2026-04-03|2026-04-03T12:00:00|1900-01-01|1900-02-28|1900-02-29|1900-03-01"},
 		"days and times":              {`<row r="1"><c s="3"><v>46115.41666666667</v></c><c s="3"><v>46115</v></c><c s="7"><v>46115.999988426</v></c><c s="3"><v>46115.0000057870</v></c></row>`, "1|2026-04-03T10:00:00|2026-04-03T00:00:00|2026-04-03T23:59:59|2026-04-03T00:00:00.500"},
 		"times":                       {`<row r="1"><c s="9"><v>0.75</v></c><c s="5"><v>1.25</v></c></row>`, "1|18:00:00|30:00:00"},
+		"a day shown as a time":       {`<row r="1"><c s="9"><v>45000.5</v></c></row>`, "1|2023-03-15T12:00:00"},
 		"what is shown as no day":     {`<row r="1"><c s="1"><v>-1</v></c><c s="1"><v>2958466</v></c><c s="99"><v>5</v></c></row>`, "1|-1|2958466|5"},
 		"truth":                       {`<row r="1"><c t="b"><v>1</v></c><c t="b"><v>0</v></c></row>`, "1|true|false"},
 		"results of formulas":         {`<row r="1"><c t="str"><f>A2&amp;"x"</f><v>x_x000A_y</v></c><c><f>1+1</f><v>2</v></c><c t="str"><f>""</f><v></v></c><c><f>B1</f></c><c t="e"><f>1/0</f><v>#DIV/0!</v></c><c t="e"><v>#N/A</v></c></row>`, "1|x\ny|2||<no result>|<#DIV/0!>|<#N/A>"},
+		"formulas as openpyxl writes": {`<row r="1"><c r="A1"><f>B1&amp;" "&amp;C1</f><v/></c><c t="n"><f>1+1</f><v></v></c><c t="s"><f>A1</f><v/></c><c><v/></c><c t="str"><f>A1</f><v/></c><c t="inlineStr"><f>A1</f><is/></c><c><v>1</v></c></row>`, "1|<no result>|<no result>|<no result>||||1"},
 		"a date in ISO 8601":          {`<row r="1"><c t="d"><v>2026-04-03T10:00:00</v></c></row>`, "1|2026-04-03T10:00:00"},
 		"gaps":                        {`<row r="2"><c r="B2"><v>1</v></c><c r="E2"><v>2</v></c><c><v>3</v></c></row><row r="5"/><row><c><v>4</v></c></row>`, "2||1|||2|3\n6|4"},
 		"empty cells at the end":      {`<row r="1"><c><v>1</v></c><c s="1"/><c t="s"><v>3</v></c><c r="XFD1" s="4"/></row><row r="2"><c s="1"/></row><row r="1048576" ht="9"/>`, "1|1"},
@@ -145,6 +147,7 @@ func TestCells(t *testing.T) {
 		"merged: the first has it":    {`<row r="1"><c r="A1"><v>1</v></c><c r="B1"/></row><row r="2"><c r="A2"/><c r="B2"><v>2</v></c></row>`, "1|1\n2||2"},
 		"more text than a cell has":   {`<row r="1"><c t="inlineStr"><is><t>` + strings.Repeat("x", 3<<20) + `</t></is></c><c><v>1</v></c></row>`, "1|<too long>|1"},
 		"and in pieces":               {`<row r="1"><c t="str"><v>` + strings.Repeat("<![CDATA["+strings.Repeat("y", 1000)+"]]>", 1100) + `</v></c><c><v>1</v></c></row>`, "1|<too long>|1"},
+		"more text than a row has":    {`<row r="1">` + strings.Repeat(`<c t="inlineStr"><is><t>`+strings.Repeat("z", 600_000)+`</t></is></c>`, 5) + `<c t="s"><v>0</v></c></row><row><c><v>1</v></c></row>`, "1|" + strings.Repeat(strings.Repeat("z", 600_000)+"|", 2) + "<too long>|<too long>|<too long>|<too long>\n2|1"},
 		"line ends":                   {"<row r=\"1\">\r\n<c t=\"inlineStr\"><is><t>a\r\nb\rc</t></is></c></row>", "1|a\nb\nc"},
 		"nothing":                     {``, ""},
 		"quotes of the other kind, >": {`<row r='1' x=">"><c r='A1' t='str'><v>1</v></c></row>`, "1|1"},
@@ -157,6 +160,42 @@ func TestCells(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, c.want, strings.Join(rows, "\n"))
 		})
+	}
+}
+
+// A format is read as far as it changes what a number is.
+func TestFormats(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ code, value, want string }{
+		{`h"時"mm"分";@`, "0.5625", "13:30:00"},
+		{`hh"h"mm`, "0.5625", "13:30:00"},
+		{`[h]"h"mm`, "0.5625", "13:30:00"},
+		{`[h]"h"mm`, "1.5625", "37:30:00"},
+		{`h\h mm`, "0.5625", "13:30:00"},
+		{`mm"m "ss"s"`, "0.5625", "13:30:00"},
+		{`mm:ss.0`, "0.5625", "13:30:00"},
+		{`[mm]:ss`, "1.5", "36:00:00"},
+		{`[ss]`, "1.5", "36:00:00"},
+		{`h:mm`, "45000.5", "2023-03-15T12:00:00"},
+		{`h:mm AM/PM`, "45000.5", "2023-03-15T12:00:00"},
+		{`h:mm;[h]:mm`, "1.25", "1900-01-01T06:00:00"},
+		{`h:mm`, "0.99999999999", "24:00:00"},
+		{`mm/yyyy`, "45000", "2023-03-15"},
+		{`mmmm`, "45000", "2023-03-15"},
+		{`"hours" mm`, "45000", "2023-03-15"},
+		{`mm h`, "45000.5", "2023-03-15T12:00:00"},
+		{`d/m h:mm`, "45000.5", "2023-03-15T12:00:00"},
+		{`h:mm mmm`, "45000.5", "2023-03-15T12:00:00"},
+		{`h AM/PM mm`, "0.5", "1899-12-31T12:00:00"},
+		{`h "o'clock" mmm`, "0.5", "1899-12-31T12:00:00"},
+	} {
+		all := parts(string(sheet(`<row><c s="2"><v>` + c.value + `</v></c></row>`)))
+		all["xl/styles.xml"] = strings.Replace(all["xl/styles.xml"], "dd/mm/yyyy", strings.ReplaceAll(c.code, `"`, "&quot;"), 1)
+		rows, err := readParts(all)
+		require.NoError(t, err)
+		if got := strings.Join(rows, "\n"); got != "1|"+c.want {
+			t.Errorf("%s of %s: %s", c.code, c.value, got)
+		}
 	}
 }
 
@@ -181,6 +220,7 @@ func TestDamagedSheets(t *testing.T) {
 		"a row that is none":    {`<worksheet><sheetData><row r="x"/></sheetData></worksheet>`, `the number "x"`},
 		"cells backwards":       {`<worksheet><sheetData><row r="1"><c r="B1"/><c r="B1"/></row></sheetData></worksheet>`, `the place "B1"`},
 		"cells beyond the last": {`<worksheet><sheetData><row r="1"><c r="XFE1"/></row></sheetData></worksheet>`, `the place "XFE1"`},
+		"many attributes":       {`<worksheet><sheetData><row` + attributes(300) + `/></sheetData></worksheet>`, "more than 256 attributes"},
 		"no such shared string": {`<worksheet><sheetData><row r="1"><c t="s"><v>4</v></c></row></sheetData></worksheet>`, "the shared string 4, and there are 4"},
 		"no number":             {`<worksheet><sheetData><row r="1"><c><v>1x</v></c></row></sheetData></worksheet>`, `the number "1x"`},
 		"an unknown kind":       {`<worksheet><sheetData><row r="1"><c t="zz"><v>1</v></c></row></sheetData></worksheet>`, "a kind that is not known"},
@@ -210,6 +250,46 @@ func TestDamagedSheets(t *testing.T) {
 		delete(damaged, part)
 		_, err = read(pack(t, damaged), 0)
 		require.Error(t, err, part)
+	}
+}
+
+// attributes are n of a tag.
+func attributes(n int) string {
+	var out strings.Builder
+	for i := range n {
+		fmt.Fprintf(&out, ` a%d=""`, i)
+	}
+	return out.String()
+}
+
+// What a workbook says of its parts is bounded, and names each once.
+func TestDamagedDirectories(t *testing.T) {
+	t.Parallel()
+	const rel = `<Relationship Id="rId1" Type="` + relType + `worksheet" Target="worksheets/s.xml"/>`
+	for name, c := range map[string]struct{ part, old, with, says string }{
+		"a relation twice": {"xl/_rels/workbook.xml.rels", rel, rel + rel, `two relations have the id "rId1"`},
+		"many relations": {"xl/_rels/workbook.xml.rels", rel, func() string {
+			var out strings.Builder
+			for i := range 10_001 {
+				fmt.Fprintf(&out, `<Relationship Id="x%d"/>`, i)
+			}
+			return out.String()
+		}(), "more than 10000 relations"},
+		"a long target":  {"xl/_rels/workbook.xml.rels", "worksheets/s.xml", strings.Repeat("s", 5000), "a relation is longer than 4096 bytes"},
+		"many sheets":    {"xl/workbook.xml", `<sheet name="S" sheetId="1" r:id="rId1"/>`, strings.Repeat(`<sheet name="S" sheetId="1" r:id="rId1"/>`, 1001), "more than 1000 sheets"},
+		"a sheet's name": {"xl/workbook.xml", `name="S"`, `name="` + strings.Repeat("S", 5000) + `"`, "the name of a sheet is longer than 4096 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			all := parts(string(sheet(`<row><c><v>1</v></c></row>`)))
+			require.Contains(t, all[c.part], c.old)
+			all[c.part] = strings.Replace(all[c.part], c.old, c.with, 1)
+			_, err := open(pack(t, all))
+			var damage *xlsx.Error
+			require.ErrorAs(t, err, &damage)
+			require.Equal(t, c.part, damage.Part)
+			require.Contains(t, err.Error(), c.says)
+		})
 	}
 }
 
