@@ -86,6 +86,14 @@ func (b *bundle) add(ctx context.Context, t *testing.T, email string) recipients
 	return r.ID
 }
 
+func (b *bundle) recipient(ctx context.Context, t *testing.T, name string) recipients.ID {
+	t.Helper()
+	page, err := b.store.List(ctx, recipients.Query{Filter: fmt.Sprintf("email == %q", name+"@example.com")})
+	require.NoError(t, err)
+	require.Len(t, page.Items, 1)
+	return page.Items[0].ID
+}
+
 func (b *bundle) has(ctx context.Context, t *testing.T, product, columns string) map[string]string {
 	t.Helper()
 	return one[map[string]string](ctx, t, b, `SELECT coalesce(jsonb_object_agg(split_part(r.email_norm, '@', 1), concat_ws(' ', `+columns+`)), '{}')
@@ -306,6 +314,29 @@ func TestExtensionRefusesWhatARowMakesOfARecipient(t *testing.T) {
 	require.Equal(t, []int64{1, 0, 1}, []int64{done.Inserted, done.Updated, done.Skipped})
 	require.Contains(t, b.problems(t, imp.ID)["late"], "must be later than optedOutAt, 2026-06-02T00:00:00Z")
 	require.Equal(t, map[string]string{"out": "f", "late": "f", "new": "t"}, b.has(ctx, t, "sms", "x.opted_in"))
+
+	// Nor does one that knows of an earlier word only, as an export of before.
+	stored := b.has(ctx, t, "sms", "x.opted_in, x.opted_in_at, x.opted_out_at, x.opted_out_source, x.version")
+	header := "email,sms.phone,sms.optedIn,sms.optedInAt,sms.optedInSource,sms.optedOutAt,sms.optedOutSource\n"
+	file := header + "out@example.com,+493012345678,true,2026-05-01,fair,2026-04-01,old\nlate@example.com,+493012345678,false,,,2026-04-01,old\n"
+	imp = b.process(ctx, t, file, imports.ProcessOptions{})
+	require.Equal(t, []int64{0, 1, 1}, []int64{imp.Changed, imp.Unchanged, imp.Invalid})
+	require.Contains(t, b.problems(t, imp.ID)["out"], "sms.optedInAt: must be later than optedOutAt, 2026-06-01T00:00:00Z")
+	b.commit(ctx, t, imp.ID)
+	require.Equal(t, stored, b.has(ctx, t, "sms", "x.opted_in, x.opted_in_at, x.opted_out_at, x.opted_out_source, x.version"))
+	imp = b.process(ctx, t, header+"new@example.com,+493012345678,true,2026-05-02,fair,2026-04-01,old\n", imports.ProcessOptions{})
+	require.EqualValues(t, 1, imp.Changed)
+	_, err = p.sms.OptOut(ctx, b.recipient(ctx, t, "new"), "STOP", time.Date(2026, 6, 3, 0, 0, 0, 0, time.UTC))
+	require.NoError(t, err)
+	done = b.commit(ctx, t, imp.ID)
+	require.Equal(t, []int64{0, 1}, []int64{done.Updated, done.Skipped})
+	require.Contains(t, b.problems(t, imp.ID)["new"], "must be later than optedOutAt, 2026-06-03T00:00:00Z")
+
+	// What they said after that counts, and columns of agreements that are empty say nothing.
+	done = b.run(ctx, t, header+"out@example.com,+493012345678,true,2026-06-05,fair,2026-04-01,old\nlate@example.com,+493087654321,,,,,\n", imports.ProcessOptions{})
+	require.EqualValues(t, 2, done.Updated)
+	require.Equal(t, map[string]string{"out": "+493012345678 t 06-01 STOP", "late": "+493087654321 f 06-02 STOP", "new": "+493012345678 f 06-03 STOP"},
+		b.has(ctx, t, "sms", "x.phone, x.opted_in, to_char(x.opted_out_at AT TIME ZONE 'UTC', 'MM-DD'), x.opted_out_source"))
 }
 
 // Line 43: phones without a country need the region of the process; extensions; the notation in

@@ -135,6 +135,9 @@ func (e *Enrollments[T]) putEach(ctx context.Context, tx *tenancy.Tx, puts []Put
 	for i, row := range rows {
 		p := rowPut[T]{id: enrollmentOf(before[i]).RecipientID, row: row, version: enrollmentOf(before[i]).Version}
 		err := x.setJSON(row, values[p.id])
+		if err == nil && e.checkOver != nil {
+			err = e.checkOver(ctx, before[i], row)
+		}
 		if err == nil {
 			p.columns, p.shown, err = e.settle(ctx, x, before[i], row)
 		}

@@ -29,6 +29,7 @@ type Enrollments[T any] struct {
 	registry  *Registry
 	extension *extension
 	check     func(ctx context.Context, row *T) error
+	checkOver func(ctx context.Context, stored, row *T) error
 }
 
 // Name returns that of the extension.
