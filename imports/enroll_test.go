@@ -417,3 +417,46 @@ func sampled(data any) map[string]map[string]any {
 	}
 	return out
 }
+// A process without a product keeps what columns are to it.
+func TestMappingsOfOtherProductsAreRemembered(t *testing.T) {
+	t.Parallel()
+	b, _ := extended(t, nil, "")
+	ctx := b.A.Ctx
+	as := func(of *recipients.Registry, do func()) {
+		t.Helper()
+		b.extensions = of
+		b.wire(t, runs(), nil)
+		require.NoError(t, b.runner.Start(t.Context()))
+		do()
+		require.NoError(t, b.runner.Stop(context.Background()))
+	}
+	with := func(do func()) {
+		t.Helper()
+		p, err := register("")
+		require.NoError(t, err)
+		as(p.all, do)
+	}
+	file := func(who string) string {
+		return "email,Mobile,K1,K2,K3,Wann\n" + who + "@example.com,+49 30 12345678,A b,+49 30,12345678,03/04/26\n"
+	}
+	o := imports.ProcessOptions{
+		Mapping: map[string]*string{"email": to("email"), "Mobile": to("sms.phone"), "Wann": to("seat.since")},
+		Split:   map[string][]string{"K1": {"seat.code", "name"}}, Join: map[string][]string{"whatsapp.phone": {"K2", "K3"}}, Formats: map[string]string{"Wann": "MM/DD/YY"},
+	}
+	var first, last imports.Import
+	with(func() { first = b.run(ctx, t, file("a"), o) })
+	as(nil, func() {
+		imp := b.run(ctx, t, strings.ToUpper(file("b")), imports.ProcessOptions{})
+		require.Nil(t, imp.Mapping["MOBILE"])
+	})
+	with(func() { last = b.run(ctx, t, file("c"), imports.ProcessOptions{}) })
+	require.Equal(t, []any{first.Mapping, first.Split, first.Join, first.Formats}, []any{last.Mapping, last.Split, last.Join, last.Formats})
+	as(nil, func() { // what it is here counts
+		o := imports.ProcessOptions{Mapping: map[string]*string{"email": to("email"), "Mobile": to("name")}}
+		b.run(ctx, t, file("d"), o)
+	})
+	with(func() {
+		require.Equal(t, "name", *b.process(ctx, t, file("e"), imports.ProcessOptions{}).Mapping["Mobile"])
+	})
+}
+
