@@ -267,6 +267,15 @@ func TestTakenValuesOfExtensionsAreErrorsOfRows(t *testing.T) {
 	t.Parallel()
 	b, p := extended(t, &imports.Config{BatchRows: 3}, "")
 	b.start(t)
+	for target, constant := range map[string]string{"seat.level": "middle", "seat.seats": "1.5", "sms.phone": "12"} { // which no row could have
+		imp, err := b.importer.CreateFromReader(b.A.Ctx, "x.csv", strings.NewReader("email,seat.code\na@example.com,x\n"))
+		require.NoError(t, err)
+		_, err = b.importer.Process(b.A.Ctx, imp.ID, imports.ProcessOptions{Constants: map[string]string{target: constant, "sms.optedIn": "true"}})
+		var v *tenancy.ValidationError
+		require.ErrorAs(t, err, &v, target)
+		require.Len(t, v.Fields, 1, "what a constant is not complete without may be in a cell")
+		require.Equal(t, "options.constants."+target, v.Fields[0].Field)
+	}
 	ctx := b.A.Ctx
 	for _, name := range []string{"owner", "own", "late"} {
 		require.NoError(t, p.seats.Enroll(ctx, b.add(ctx, t, name), &Seat{Code: name}))

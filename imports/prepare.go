@@ -173,6 +173,9 @@ func (im *Importer) plan(ctx context.Context, objectKey string, size int64, o Pr
 	p, err := decide(f, sample, o, saved, set, of)
 	p.Created = created
 	return p, set, err
+	if err == nil {
+		err = checkEnrolledConstants(ctx, p, set, of)
+	}
 }
 
 // decide makes the plan for a file of a format, that begins with the rows of sample.
