@@ -34,6 +34,8 @@ type Seat struct {
 	Used   int64          `bun:"used"          strata:"readonly"`
 	Meta   map[string]any `bun:"meta"`
 	Secret string         `bun:"secret"        json:"-"`
+	Serial int64          `bun:"serial"`
+	Price  string         `bun:"price,nullzero,type:numeric(30,4)"`
 }
 
 // checkSeat is what the product says of a row.
@@ -208,6 +210,13 @@ many@example.com,y,101,,yes,,
 	require.Equal(t, map[string]string{"full": "AB 1 2.5 t 2026-01-31T00:00:00 high 0", "some": "7 0 f low 0"},
 		b.has(ctx, t, "seats", `x.code, x.seats, x.score, x.member, to_char(x.since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS'), x.level, x.used`))
 	require.EqualValues(t, 3, b.run(ctx, t, file, o).Unchanged)
+
+	o.Mapping = map[string]*string{"email": to("email"), "Price": to("seat.price")}
+	imp = b.run(ctx, t, "email,Price\np1@example.com,0012345678901234567.8901\np2@example.com,-0.5\np3@example.com,1e3\np4@example.com,x\n", o)
+	require.EqualValues(t, 3, imp.Inserted)
+	require.Contains(t, b.problems(t, imp.ID)["p4"], "seat.price: must be a number")
+	prices := b.has(ctx, t, "seats", "x.price")
+	require.Equal(t, []string{"12345678901234567.8901", "-0.5000", "1000.0000"}, []string{prices["p1"], prices["p2"], prices["p3"]})
 
 	o.Constants, o.Mapping = map[string]string{"seat.level": "high"}, map[string]*string{"email": to("email"), "Seats": to("seat.seats")}
 	imp = b.run(ctx, t, "email,Seats\nc1@example.com,3\nc2@example.com,\n", o)

@@ -19,6 +19,8 @@ type ExtensionColumn struct {
 	// Options are the only values of a text; nil: any.
 	Options []string
 	// ReadOnly is set by the product's own code only.
+	// Exact says of a Number that it has as many digits as are written, more than a float64 has.
+	Exact bool
 	ReadOnly bool
 }
 
@@ -53,7 +55,7 @@ func (a *AnyEnrollments) Columns() (out []ExtensionColumn) {
 			t = customfields.Number
 		}
 		out = append(out, ExtensionColumn{
-			Name: c.JSON, Type: t, Whole: slices.Contains([]string{"smallint", "integer", "bigint"}, c.Type), Options: c.Options, ReadOnly: c.readOnly,
+			Name: c.JSON, Type: t, Whole: slices.Contains([]string{"smallint", "integer", "bigint"}, c.Type), Exact: c.Type == "numeric", Options: c.Options, ReadOnly: c.readOnly,
 		})
 	}
 	return out
