@@ -267,15 +267,6 @@ func TestTargetsOfExtensions(t *testing.T) {
 			}
 		}
 	}
-	imp := b.run(b.A.Ctx, t, "email,a,b,both\nx@example.com,A,1,x y\n", imports.ProcessOptions{Join: map[string][]string{"seat.code": {"a", "b"}}, Mapping: map[string]*string{"email": to("email")}})
-	require.EqualValues(t, 1, imp.Inserted)
-	require.Equal(t, map[string]string{"x": "A 1"}, b.has(b.A.Ctx, t, "seats", "x.code"))
-}
-
-func TestTakenValuesOfExtensionsAreErrorsOfRows(t *testing.T) {
-	t.Parallel()
-	b, p := extended(t, &imports.Config{BatchRows: 3}, "")
-	b.start(t)
 	for target, constant := range map[string]string{"seat.level": "middle", "seat.seats": "1.5", "sms.phone": "12"} { // which no row could have
 		imp, err := b.importer.CreateFromReader(b.A.Ctx, "x.csv", strings.NewReader("email,seat.code\na@example.com,x\n"))
 		require.NoError(t, err)
@@ -285,29 +276,74 @@ func TestTakenValuesOfExtensionsAreErrorsOfRows(t *testing.T) {
 		require.Len(t, v.Fields, 1, "what a constant is not complete without may be in a cell")
 		require.Equal(t, "options.constants."+target, v.Fields[0].Field)
 	}
+	imp := b.run(b.A.Ctx, t, "email,a,b,both\nx@example.com,A,1,x y\n", imports.ProcessOptions{Join: map[string][]string{"seat.code": {"a", "b"}}, Mapping: map[string]*string{"email": to("email")}})
+	require.EqualValues(t, 1, imp.Inserted)
+	require.Equal(t, map[string]string{"x": "A 1"}, b.has(b.A.Ctx, t, "seats", "x.code"))
+}
+
+func TestTakenValuesOfExtensionsAreErrorsOfRows(t *testing.T) {
+	t.Parallel()
+	b, p := extended(t, &imports.Config{BatchRows: 3}, "")
+	b.start(t)
 	ctx := b.A.Ctx
 	for _, name := range []string{"owner", "own", "late"} {
 		require.NoError(t, p.seats.Enroll(ctx, b.add(ctx, t, name), &Seat{Code: name}))
 	}
 	require.NoError(t, p.seats.Enroll(b.B.Ctx, b.add(b.B.Ctx, t, "foreign"), &Seat{Code: "foreign"}))
-	file := "email,seat.code\n"
-	for _, row := range []string{"a,Owner", "b,new", "c,NEW", "own,own", "d,foreign", "late,late2", "e,soon", "f,fine"} {
+	file := "email,seat.code,seat.serial\n"
+	for _, row := range []string{"a,Owner,", "b,new,", "c,NEW,", "own,own,", "d,foreign,", "late,late2,", "e,soon,9007199254740993", "f,fine,"} {
 		email, code, _ := strings.Cut(row, ",")
 		file += email + "@example.com," + code + "\n"
 	}
 	imp := b.process(ctx, t, file, imports.ProcessOptions{})
 	require.Equal(t, []int64{4, 1, 1, 2}, []int64{imp.New, imp.Changed, imp.Unchanged, imp.Invalid})
 	got := b.problems(t, imp.ID)
-	require.Equal(t, "OWNER,2,seat.code: another recipient of the domain has this value,", got["a"])
-	require.Equal(t, "NEW,4,seat.code: row 3 has this value too,", got["c"])
+	require.Equal(t, "OWNER,,2,seat.code: another recipient of the domain has this value,", got["a"])
+	require.Equal(t, "NEW,,4,seat.code: row 3 has this value too,", got["c"])
 
 	// Taken between preview and commit: the row is skipped as a whole, and no other.
 	require.NoError(t, p.seats.Enroll(ctx, b.add(ctx, t, "quick"), &Seat{Code: "soon"}))
 	done := b.commit(ctx, t, imp.ID)
 	require.Equal(t, []int64{3, 1, 1}, []int64{done.Inserted, done.Updated, done.Skipped})
-	require.Contains(t, b.problems(t, imp.ID)["e"], "another recipient of the domain has this value")
+	require.Equal(t, "SOON,9007199254740993,8,seat.code: another recipient of the domain has this value,", b.problems(t, imp.ID)["e"])
 	require.Equal(t, map[string]string{"b": "NEW", "d": "FOREIGN", "f": "FINE", "late": "LATE2", "own": "OWN", "owner": "OWNER", "quick": "SOON"}, b.has(ctx, t, "seats", "x.code"))
 	require.EqualValues(t, 7, b.counted(ctx, t), "the recipient of the row that was skipped is not made")
+}
+
+// What a column of the table cannot hold is an error of its row; what has no value there is taken by
+// nobody. Where PostgreSQL alone knows, the commit says so.
+func TestCellsThatAColumnCannotHold(t *testing.T) {
+	t.Parallel()
+	type Badge struct {
+		bun.BaseModel `bun:"table:strata.recipient_badges"`
+		recipients.Enrollment
+
+		Locker int64   `bun:"locker,nullzero,type:integer" strata:"unique"`
+		Pass   string  `bun:"pass,nullzero,type:uuid"      strata:"unique"`
+		Desk   float32 `bun:"desk,nullzero"                strata:"unique"`
+	}
+	b := &bundle{Env: tenancytest.Open(t), dir: t.TempDir(), extensions: recipients.NewRegistry()}
+	badges, err := recipients.Register(b.extensions, recipients.Extension[Badge]{Name: "badge"})
+	require.NoError(t, err)
+	require.NoError(t, b.extensions.Migrate(t.Context(), b.Direct(t)))
+	setupIn(t, b, nil).start(t)
+	ctx := b.A.Ctx
+	pass := "9f0c4a3e-0b1d-4a57-8a4f-0f5f0f6b7c11"
+	require.NoError(t, badges.Enroll(ctx, b.add(ctx, t, "owner"), &Badge{Pass: pass, Desk: 1.5}))
+	file := "email,badge.locker,badge.pass,badge.desk\n"
+	for i, row := range []string{"3000000000,,", ",abc,", "0,,", "0,,", "7,,", "7,,", "," + strings.ToUpper(pass) + ",", ",,1.5", ",,2.5"} {
+		file += fmt.Sprintf("r%d@example.com,%s\n", i, row)
+	}
+	imp := b.process(ctx, t, file, imports.ProcessOptions{})
+	require.Equal(t, []int64{5, 4}, []int64{imp.New, imp.Invalid})
+	got := b.problems(t, imp.ID)
+	for row, says := range map[string]string{"r0": "badge.locker: must be a whole number from -2147483648 to 2147483647", "r1": "badge.pass: must be a UUID", "r5": "badge.locker: row 6 has this value too", "r6": "badge.pass: another recipient of the domain has this value"} {
+		require.Contains(t, got[row], says)
+	}
+	done := b.commit(ctx, t, imp.ID)
+	require.Equal(t, []int64{4, 1}, []int64{done.Inserted, done.Skipped})
+	require.Contains(t, b.problems(t, imp.ID)["r7"], "badge.desk: another recipient of the domain has this value")
+	require.Equal(t, map[string]string{"owner": "", "r2": "", "r3": "", "r4": "7", "r8": ""}, b.has(ctx, t, "badges", "x.locker"))
 }
 
 // A merged row that the product refuses: who opted out stays so, whatever the file says.
@@ -421,20 +457,6 @@ func TestPhonesAreSuggested(t *testing.T) {
 	require.Len(t, b.has(b.A.Ctx, t, "sms", "x.phone"), 2)
 }
 
-func number(typed string) phone.Contact { return phone.Contact{Phone: typed} }
-
-// sampled is what a preview shows of extensions.
-func sampled(data any) map[string]map[string]any {
-	raw, err := json.Marshal(data)
-	if err != nil {
-		return nil
-	}
-	var out map[string]map[string]any
-	if json.Unmarshal(raw, &out) != nil {
-		return nil
-	}
-	return out
-}
 // A process without a product keeps what columns are to it.
 func TestMappingsOfOtherProductsAreRemembered(t *testing.T) {
 	t.Parallel()
@@ -478,3 +500,17 @@ func TestMappingsOfOtherProductsAreRemembered(t *testing.T) {
 	})
 }
 
+func number(typed string) phone.Contact { return phone.Contact{Phone: typed} }
+
+// sampled is what a preview shows of extensions.
+func sampled(data any) map[string]map[string]any {
+	raw, err := json.Marshal(data)
+	if err != nil {
+		return nil
+	}
+	var out map[string]map[string]any
+	if json.Unmarshal(raw, &out) != nil {
+		return nil
+	}
+	return out
+}
