@@ -1,6 +1,7 @@
 package imports
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -196,6 +197,37 @@ func checkConstants(p plan, set *customfields.Set, of products) error {
 		if problem := j.inputs[0].put(&s, nil); problem != nil {
 			problem.Field = "options.constants." + m.Target
 			v.Fields = append(v.Fields, *problem)
+		}
+	}
+	return v.OrNil()
+}
+
+// checkEnrolledConstants holds the constants for extensions to what these say of them. What they say
+// of other columns is passed over, because a cell may have it.
+func checkEnrolledConstants(ctx context.Context, p plan, set *customfields.Set, of products) error {
+	alone := plan{}
+	for i, m := range p.More {
+		if _, _, ok := cutTarget(m.Target); ok && m.Constant != "" {
+			alone.Targets, alone.Slots, alone.More = append(alone.Targets, m.Target), append(alone.Slots, p.Slots[len(p.Format.Header)+i]), append(alone.More, m)
+		}
+	}
+	j, err := newJudge(alone, set, of)
+	if err != nil {
+		return err
+	}
+	var row staged
+	for i := range j.inputs {
+		j.inputs[i].put(&row, nil)
+	}
+	var found problems
+	if _, err := j.products(ctx, &row, &found); err != nil {
+		return err
+	}
+	var v tenancy.ValidationError
+	for _, e := range found.first {
+		if slices.Contains(alone.Targets, e.Field) {
+			e.Field = "options.constants." + e.Field
+			v.Fields = append(v.Fields, e)
 		}
 	}
 	return v.OrNil()

@@ -16,10 +16,11 @@
 // decided once for a column and shown; what stays open is a [Warning] of the preview.
 //
 // A column may also be one of an extension of recipients that this process has, such as
-// "sms.phone": it enrolls the recipient in the product, or changes what the product has of them.
-// The extension's own rules make the values what is stored, and say what is wrong with a row,
-// before the preview; and once more with what the product has of the recipient, so that who opted
-// out is not opted in by an old file. A row whose cells for an extension are all empty, beside
+// "sms.phone": it enrolls the recipient in the product, or changes what it names of what the product
+// has of them. The extension's own rules make the values what is stored, and say what is wrong with a
+// row, before the preview: by itself first, so that it must be complete also where the recipient is
+// enrolled, as with "sms.phone" beside "sms.optedOutAt"; and once more with what the product has of
+// the recipient, so that an old file takes back no opt-out. A row whose cells for an extension are all empty, beside
 // which constants do not count, says nothing of it. With FillEmpty only those are enrolled who are
 // not yet. Processes that work on an import have to have the extensions of its file.
 //

@@ -1,9 +1,11 @@
 package imports
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +18,13 @@ import (
 
 // enrollments is what a staged row says of extensions: the values by extension and column.
 type enrollments map[string]map[string]any
+
+// UnmarshalJSON keeps the digits of numbers, of which a float64 has not as many.
+func (e *enrollments) UnmarshalJSON(text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	return d.Decode((*map[string]map[string]any)(e))
+}
 
 // said is what a record says of one extension.
 type said struct {
@@ -64,8 +73,8 @@ func (in *input) putProduct(row *staged, text string) *tenancy.FieldError {
 		return nil
 	}
 	s.cell = s.cell || in.more.Constant == ""
-	if n, ok := in.whole(text); ok {
-		s.values[in.product.Name] = strconv.AppendInt(nil, n, 10)
+	if n := in.digits(text); n != nil {
+		s.values[in.product.Name] = n
 		return nil
 	}
 	if value = text; in.field != nil {
@@ -79,18 +88,33 @@ func (in *input) putProduct(row *staged, text string) *tenancy.FieldError {
 	return nil
 }
 
-// whole reads a whole number, with all of its digits: a float64 has not as many.
-func (in *input) whole(text string) (n int64, ok bool) {
-	if !in.product.Whole {
-		return 0, false
+// decimal is a number that needs no exponent.
+var decimal = regexp.MustCompile(`^([+-]?)0*([0-9]+(\.[0-9]+)?)$`)
+
+// digits reads a number as JSON with all of its digits: a float64 has not as many. nil: the column
+// has no more than that, or it is no such number.
+func (in *input) digits(text string) json.RawMessage {
+	if !in.product.Whole && !in.product.Exact {
+		return nil
 	}
 	if in.notation != nil {
+		var ok bool
 		if text, ok = in.notation.read(text); !ok {
-			return 0, false
+			return nil
 		}
 	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	return n, err == nil
+	if in.product.Whole {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return nil
+		}
+		return strconv.AppendInt(nil, n, 10)
+	}
+	parts := decimal.FindStringSubmatch(text)
+	if parts == nil {
+		return nil
+	}
+	return json.RawMessage(strings.TrimPrefix(parts[1], "+") + parts[2])
 }
 
 // products brings what a row says of extensions into the form in which they store it, as JSON, or
@@ -128,9 +152,10 @@ func (j *judge) products(ctx context.Context, row *staged, wrong *problems) (any
 func rowErrors(extension string, err error) ([]tenancy.FieldError, error) {
 	var v *tenancy.ValidationError
 	switch {
-	case errors.Is(err, recipients.ErrValueTaken):
+	case errors.As(err, &v):
+	case errors.Is(err, recipients.ErrValueTaken): // by an index of the product's own
 		return []tenancy.FieldError{{Field: extension, Code: "value_taken", Message: takenMessage}}, nil
-	case !errors.As(err, &v):
+	default:
 		return nil, err
 	}
 	out := slices.Clone(v.Fields)

@@ -35,6 +35,8 @@ type Seat struct {
 	Used   int64          `bun:"used"          strata:"readonly"`
 	Meta   map[string]any `bun:"meta"`
 	Secret string         `bun:"secret"        json:"-"`
+	Serial int64          `bun:"serial"`
+	Price  string         `bun:"price,nullzero,type:numeric(30,4)"`
 }
 
 // checkSeat is what the product says of a row.
@@ -85,6 +87,14 @@ func (b *bundle) add(ctx context.Context, t *testing.T, email string) recipients
 	r, err := b.store.Create(ctx, recipients.New{Email: email + "@example.com", Name: "Before"})
 	require.NoError(t, err)
 	return r.ID
+}
+
+func (b *bundle) recipient(ctx context.Context, t *testing.T, name string) recipients.ID {
+	t.Helper()
+	page, err := b.store.List(ctx, recipients.Query{Filter: fmt.Sprintf("email == %q", name+"@example.com")})
+	require.NoError(t, err)
+	require.Len(t, page.Items, 1)
+	return page.Items[0].ID
 }
 
 func (b *bundle) has(ctx context.Context, t *testing.T, product, columns string) map[string]string {
@@ -202,6 +212,13 @@ many@example.com,y,101,,yes,,
 		b.has(ctx, t, "seats", `x.code, x.seats, x.score, x.member, to_char(x.since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS'), x.level, x.used`))
 	require.EqualValues(t, 3, b.run(ctx, t, file, o).Unchanged)
 
+	o.Mapping = map[string]*string{"email": to("email"), "Price": to("seat.price")}
+	imp = b.run(ctx, t, "email,Price\np1@example.com,0012345678901234567.8901\np2@example.com,-0.5\np3@example.com,1e3\np4@example.com,x\n", o)
+	require.EqualValues(t, 3, imp.Inserted)
+	require.Contains(t, b.problems(t, imp.ID)["p4"], "seat.price: must be a number")
+	prices := b.has(ctx, t, "seats", "x.price")
+	require.Equal(t, []string{"12345678901234567.8901", "-0.5000", "1000.0000"}, []string{prices["p1"], prices["p2"], prices["p3"]})
+
 	o.Constants, o.Mapping = map[string]string{"seat.level": "high"}, map[string]*string{"email": to("email"), "Seats": to("seat.seats")}
 	imp = b.run(ctx, t, "email,Seats\nc1@example.com,3\nc2@example.com,\n", o)
 	require.EqualValues(t, 2, imp.Inserted)
@@ -251,6 +268,15 @@ func TestTargetsOfExtensions(t *testing.T) {
 			}
 		}
 	}
+	for target, constant := range map[string]string{"seat.level": "middle", "seat.seats": "1.5", "sms.phone": "12"} { // which no row could have
+		imp, err := b.importer.CreateFromReader(b.A.Ctx, "x.csv", strings.NewReader("email,seat.code\na@example.com,x\n"))
+		require.NoError(t, err)
+		_, err = b.importer.Process(b.A.Ctx, imp.ID, imports.ProcessOptions{Constants: map[string]string{target: constant, "sms.optedIn": "true"}})
+		var v *tenancy.ValidationError
+		require.ErrorAs(t, err, &v, target)
+		require.Len(t, v.Fields, 1, "what a constant is not complete without may be in a cell")
+		require.Equal(t, "options.constants."+target, v.Fields[0].Field)
+	}
 	imp := b.run(b.A.Ctx, t, "email,a,b,both\nx@example.com,A,1,x y\n", imports.ProcessOptions{Join: map[string][]string{"seat.code": {"a", "b"}}, Mapping: map[string]*string{"email": to("email")}})
 	require.EqualValues(t, 1, imp.Inserted)
 	require.Equal(t, map[string]string{"x": "A 1"}, b.has(b.A.Ctx, t, "seats", "x.code"))
@@ -265,24 +291,60 @@ func TestTakenValuesOfExtensionsAreErrorsOfRows(t *testing.T) {
 		require.NoError(t, p.seats.Enroll(ctx, b.add(ctx, t, name), &Seat{Code: name}))
 	}
 	require.NoError(t, p.seats.Enroll(b.B.Ctx, b.add(b.B.Ctx, t, "foreign"), &Seat{Code: "foreign"}))
-	file := "email,seat.code\n"
-	for _, row := range []string{"a,Owner", "b,new", "c,NEW", "own,own", "d,foreign", "late,late2", "e,soon", "f,fine"} {
+	file := "email,seat.code,seat.serial\n"
+	for _, row := range []string{"a,Owner,", "b,new,", "c,NEW,", "own,own,", "d,foreign,", "late,late2,", "e,soon,9007199254740993", "f,fine,"} {
 		email, code, _ := strings.Cut(row, ",")
 		file += email + "@example.com," + code + "\n"
 	}
 	imp := b.process(ctx, t, file, imports.ProcessOptions{})
 	require.Equal(t, []int64{4, 1, 1, 2}, []int64{imp.New, imp.Changed, imp.Unchanged, imp.Invalid})
 	got := b.problems(t, imp.ID)
-	require.Equal(t, "OWNER,2,seat.code: another recipient of the domain has this value,", got["a"])
-	require.Equal(t, "NEW,4,seat.code: row 3 has this value too,", got["c"])
+	require.Equal(t, "OWNER,,2,seat.code: another recipient of the domain has this value,", got["a"])
+	require.Equal(t, "NEW,,4,seat.code: row 3 has this value too,", got["c"])
 
 	// Taken between preview and commit: the row is skipped as a whole, and no other.
 	require.NoError(t, p.seats.Enroll(ctx, b.add(ctx, t, "quick"), &Seat{Code: "soon"}))
 	done := b.commit(ctx, t, imp.ID)
 	require.Equal(t, []int64{3, 1, 1}, []int64{done.Inserted, done.Updated, done.Skipped})
-	require.Contains(t, b.problems(t, imp.ID)["e"], "another recipient of the domain has this value")
+	require.Equal(t, "SOON,9007199254740993,8,seat.code: another recipient of the domain has this value,", b.problems(t, imp.ID)["e"])
 	require.Equal(t, map[string]string{"b": "NEW", "d": "FOREIGN", "f": "FINE", "late": "LATE2", "own": "OWN", "owner": "OWNER", "quick": "SOON"}, b.has(ctx, t, "seats", "x.code"))
 	require.EqualValues(t, 7, b.counted(ctx, t), "the recipient of the row that was skipped is not made")
+}
+
+// What a column of the table cannot hold is an error of its row; what has no value there is taken by
+// nobody. Where PostgreSQL alone knows, the commit says so.
+func TestCellsThatAColumnCannotHold(t *testing.T) {
+	t.Parallel()
+	type Badge struct {
+		bun.BaseModel `bun:"table:strata.recipient_badges"`
+		recipients.Enrollment
+
+		Locker int64   `bun:"locker,nullzero,type:integer" strata:"unique"`
+		Pass   string  `bun:"pass,nullzero,type:uuid"      strata:"unique"`
+		Desk   float32 `bun:"desk,nullzero"                strata:"unique"`
+	}
+	b := &bundle{Env: tenancytest.Open(t), dir: t.TempDir(), extensions: recipients.NewRegistry()}
+	badges, err := recipients.Register(b.extensions, recipients.Extension[Badge]{Name: "badge"})
+	require.NoError(t, err)
+	require.NoError(t, b.extensions.Migrate(t.Context(), b.Direct(t)))
+	setupIn(t, b, nil).start(t)
+	ctx := b.A.Ctx
+	pass := "9f0c4a3e-0b1d-4a57-8a4f-0f5f0f6b7c11"
+	require.NoError(t, badges.Enroll(ctx, b.add(ctx, t, "owner"), &Badge{Pass: pass, Desk: 1.5}))
+	file := "email,badge.locker,badge.pass,badge.desk\n"
+	for i, row := range []string{"3000000000,,", ",abc,", "0,,", "0,,", "7,,", "7,,", "," + strings.ToUpper(pass) + ",", ",,1.5", ",,2.5"} {
+		file += fmt.Sprintf("r%d@example.com,%s\n", i, row)
+	}
+	imp := b.process(ctx, t, file, imports.ProcessOptions{})
+	require.Equal(t, []int64{5, 4}, []int64{imp.New, imp.Invalid})
+	got := b.problems(t, imp.ID)
+	for row, says := range map[string]string{"r0": "badge.locker: must be a whole number from -2147483648 to 2147483647", "r1": "badge.pass: must be a UUID", "r5": "badge.locker: row 6 has this value too", "r6": "badge.pass: another recipient of the domain has this value"} {
+		require.Contains(t, got[row], says)
+	}
+	done := b.commit(ctx, t, imp.ID)
+	require.Equal(t, []int64{4, 1}, []int64{done.Inserted, done.Skipped})
+	require.Contains(t, b.problems(t, imp.ID)["r7"], "badge.desk: another recipient of the domain has this value")
+	require.Equal(t, map[string]string{"owner": "", "r2": "", "r3": "", "r4": "7", "r8": ""}, b.has(ctx, t, "badges", "x.locker"))
 }
 
 // A merged row that the product refuses: who opted out stays so, whatever the file says.
@@ -307,6 +369,29 @@ func TestExtensionRefusesWhatARowMakesOfARecipient(t *testing.T) {
 	require.Equal(t, []int64{1, 0, 1}, []int64{done.Inserted, done.Updated, done.Skipped})
 	require.Contains(t, b.problems(t, imp.ID)["late"], "must be later than optedOutAt, 2026-06-02T00:00:00Z")
 	require.Equal(t, map[string]string{"out": "f", "late": "f", "new": "t"}, b.has(ctx, t, "sms", "x.opted_in"))
+
+	// Nor does one that knows of an earlier word only, as an export of before.
+	stored := b.has(ctx, t, "sms", "x.opted_in, x.opted_in_at, x.opted_out_at, x.opted_out_source, x.version")
+	header := "email,sms.phone,sms.optedIn,sms.optedInAt,sms.optedInSource,sms.optedOutAt,sms.optedOutSource\n"
+	file := header + "out@example.com,+493012345678,true,2026-05-01,fair,2026-04-01,old\nlate@example.com,+493012345678,false,,,2026-04-01,old\n"
+	imp = b.process(ctx, t, file, imports.ProcessOptions{})
+	require.Equal(t, []int64{0, 1, 1}, []int64{imp.Changed, imp.Unchanged, imp.Invalid})
+	require.Contains(t, b.problems(t, imp.ID)["out"], "sms.optedInAt: must be later than optedOutAt, 2026-06-01T00:00:00Z")
+	b.commit(ctx, t, imp.ID)
+	require.Equal(t, stored, b.has(ctx, t, "sms", "x.opted_in, x.opted_in_at, x.opted_out_at, x.opted_out_source, x.version"))
+	imp = b.process(ctx, t, header+"new@example.com,+493012345678,true,2026-05-02,fair,2026-04-01,old\n", imports.ProcessOptions{})
+	require.EqualValues(t, 1, imp.Changed)
+	_, err = p.sms.OptOut(ctx, b.recipient(ctx, t, "new"), "STOP", time.Date(2026, 6, 3, 0, 0, 0, 0, time.UTC))
+	require.NoError(t, err)
+	done = b.commit(ctx, t, imp.ID)
+	require.Equal(t, []int64{0, 1}, []int64{done.Updated, done.Skipped})
+	require.Contains(t, b.problems(t, imp.ID)["new"], "must be later than optedOutAt, 2026-06-03T00:00:00Z")
+
+	// What they said after that counts, and columns of agreements that are empty say nothing.
+	done = b.run(ctx, t, header+"out@example.com,+493012345678,true,2026-06-05,fair,2026-04-01,old\nlate@example.com,+493087654321,,,,,\n", imports.ProcessOptions{})
+	require.EqualValues(t, 2, done.Updated)
+	require.Equal(t, map[string]string{"out": "+493012345678 t 06-01 STOP", "late": "+493087654321 f 06-02 STOP", "new": "+493012345678 f 06-03 STOP"},
+		b.has(ctx, t, "sms", "x.phone, x.opted_in, to_char(x.opted_out_at AT TIME ZONE 'UTC', 'MM-DD'), x.opted_out_source"))
 }
 
 // Line 43: phones without a country need the region of the process; extensions; the notation in
@@ -371,6 +456,49 @@ func TestPhonesAreSuggested(t *testing.T) {
 	imp = b.run(b.A.Ctx, t, "email,Mobile\nb@example.com,+49 30 12345678\n", imports.ProcessOptions{})
 	require.Equal(t, mapping, imp.Mapping)
 	require.Len(t, b.has(b.A.Ctx, t, "sms", "x.phone"), 2)
+}
+
+// A process without a product keeps what columns are to it.
+func TestMappingsOfOtherProductsAreRemembered(t *testing.T) {
+	t.Parallel()
+	b, _ := extended(t, nil, "")
+	ctx := b.A.Ctx
+	as := func(of *recipients.Registry, do func()) {
+		t.Helper()
+		b.extensions = of
+		b.wire(t, runs(), nil)
+		require.NoError(t, b.runner.Start(t.Context()))
+		do()
+		require.NoError(t, b.runner.Stop(context.Background()))
+	}
+	with := func(do func()) {
+		t.Helper()
+		p, err := register("")
+		require.NoError(t, err)
+		as(p.all, do)
+	}
+	file := func(who string) string {
+		return "email,Mobile,K1,K2,K3,Wann\n" + who + "@example.com,+49 30 12345678,A b,+49 30,12345678,03/04/26\n"
+	}
+	o := imports.ProcessOptions{
+		Mapping: map[string]*string{"email": to("email"), "Mobile": to("sms.phone"), "Wann": to("seat.since")},
+		Split:   map[string][]string{"K1": {"seat.code", "name"}}, Join: map[string][]string{"whatsapp.phone": {"K2", "K3"}}, Formats: map[string]string{"Wann": "MM/DD/YY"},
+	}
+	var first, last imports.Import
+	with(func() { first = b.run(ctx, t, file("a"), o) })
+	as(nil, func() {
+		imp := b.run(ctx, t, strings.ToUpper(file("b")), imports.ProcessOptions{})
+		require.Nil(t, imp.Mapping["MOBILE"])
+	})
+	with(func() { last = b.run(ctx, t, file("c"), imports.ProcessOptions{}) })
+	require.Equal(t, []any{first.Mapping, first.Split, first.Join, first.Formats}, []any{last.Mapping, last.Split, last.Join, last.Formats})
+	as(nil, func() { // what it is here counts
+		o := imports.ProcessOptions{Mapping: map[string]*string{"email": to("email"), "Mobile": to("name")}}
+		b.run(ctx, t, file("d"), o)
+	})
+	with(func() {
+		require.Equal(t, "name", *b.process(ctx, t, file("e"), imports.ProcessOptions{}).Mapping["Mobile"])
+	})
 }
 
 func number(typed string) phone.Contact { return phone.Contact{Phone: typed} }

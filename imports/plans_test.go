@@ -49,12 +49,12 @@ func TestWorkGrowsWithTheFile(t *testing.T) {
 	at := b.read(ctx, t, conn)
 	for k, policy := range []imports.Conflict{imports.Update, imports.Update, imports.FillEmpty, imports.Skip, imports.Update} {
 		var file, report strings.Builder
-		fmt.Fprintln(&file, "email,name,status,code,seats,sms.phone")
-		fmt.Fprintln(&report, "email,name,status,code,seats,sms.phone,__row")
+		fmt.Fprintln(&file, "email,name,status,code,seats,sms.phone,seat.code")
+		fmt.Fprintln(&report, "email,name,status,code,seats,sms.phone,seat.code,__row")
 		for i := range rows {
 			who := i*7 + k*rows/10 // some of them are new
 			email := fmt.Sprintf("p%06d@example.com", who)
-			line := fmt.Sprintf("N %d,active,c%d,%d,+4930%08d", i+k, who, i+k, 10_000_000+who+k)
+			line := fmt.Sprintf("N %d,active,c%d,%d,+4930%08d,S%d-%d", i+k, who, i+k, 10_000_000+who+k, who, k)
 			if i%10 == 3 {
 				fmt.Fprintf(&report, "%s,%s,%d\n", email, line, i+2)
 				email = "bad"

@@ -17,9 +17,11 @@ import (
 type ProcessOptions struct {
 	// Mapping says what each column is: "email", "name", "status", "fields.<key>", a column of an
 	// extension of recipients by its name in JSON, such as "sms.phone", or nil to ignore it. A row
-	// with such a column enrolls its recipient in the product, or changes what the product has of
-	// them; one whose cells for an extension are all empty does neither. Without a Mapping columns are what they were in the last file with these
-	// columns that the workspace has committed, and otherwise recognised by their names and values.
+	// with such a column enrolls its recipient in the product, or changes what it names of what the
+	// product has of them: either way it must be complete by itself, as a new enrollment is. One
+	// whose cells for an extension are all empty does neither. Without a Mapping columns are what
+	// they were in the last file with these columns that the workspace has committed, and otherwise
+	// recognised by their names and values.
 	Mapping map[string]*string
 	// Formats says how columns with dates or numbers are written, such as "DD/MM/YYYY" or
 	// "1.234,56"; a date may have a time after it. Default: found by looking at the first rows,
@@ -173,6 +175,9 @@ func (im *Importer) plan(ctx context.Context, objectKey string, size int64, o Pr
 		}
 	}
 	p, err := decide(f, sample, o, saved, set, of)
+	if err == nil {
+		err = checkEnrolledConstants(ctx, p, set, of)
+	}
 	p.Created = created
 	return p, set, err
 }

@@ -58,7 +58,8 @@ func fingerprint(header []string) []byte {
 }
 
 // remember keeps what the columns of a committed file were. Constants are not kept: they are
-// what one file was about.
+// what one file was about. What columns are to products that this process does not have stays: it
+// could not take them.
 func (im *Importer) remember(ctx context.Context, tx *tenancy.Tx, p plan) error {
 	if isReport(p.Format.Header) { // the columns are those of another file
 		return nil
@@ -70,11 +71,26 @@ func (im *Importer) remember(ctx context.Context, tx *tenancy.Tx, p plan) error 
 			delete(i.Formats, i.Columns[c])
 		}
 	}
-	raw, err := json.Marshal(Decided{Mapping: i.Mapping, Join: i.Join, Split: i.Split, Formats: i.Formats})
+	d := Decided{Mapping: i.Mapping, Join: i.Join, Split: i.Split, Formats: i.Formats}
+	t := tx.Tenant()
+	before, err := savedMapping(ctx, tx, t.WorkspaceID, p.Format.Header, ` FOR UPDATE`)
 	if err != nil {
 		return err
 	}
-	t := tx.Tenant()
+	if before != nil {
+		var here []string
+		for _, x := range im.store.Registered() {
+			here = append(here, x.Name())
+		}
+		d.keep(before, func(target string) bool {
+			name, _, ok := cutTarget(target)
+			return ok && !slices.Contains(here, name)
+		})
+	}
+	raw, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
 	_, err = tx.Exec(ctx, tx.SQL(`INSERT INTO strata.import_mappings AS m (workspace_id, id, company_id, fingerprint, columns, decided) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (workspace_id, fingerprint) DO UPDATE SET columns = excluded.columns, decided = excluded.decided, used = m.used + 1, used_at = now()`),
 		t.WorkspaceID, tenancy.NewID[SavedMapping](), t.CompanyID, fingerprint(p.Format.Header), p.Format.Header, raw)
@@ -95,8 +111,20 @@ func (im *Importer) remembered(ctx context.Context, header []string) (*Decided, 
 	if err != nil {
 		return nil, err
 	}
-	var d *Decided
-	err = im.db.Read(ctx, `SELECT decided FROM strata.import_mappings WHERE workspace_id = $1 AND fingerprint = $2`, []any{t.WorkspaceID, fingerprint(header)}, func(rows pgx.Rows) error {
+	d, err := savedMapping(ctx, im.db, t.WorkspaceID, header, ``)
+	if err != nil {
+		return nil, fmt.Errorf("imports: %w", err)
+	}
+	return d, nil
+}
+
+// reader is tenancy.DB or tenancy.Tx.
+type reader interface {
+	Read(ctx context.Context, q string, args []any, scan func(pgx.Rows) error) error
+}
+
+func savedMapping(ctx context.Context, db reader, workspace tenancy.WorkspaceID, header []string, lock string) (d *Decided, err error) {
+	err = db.Read(ctx, `SELECT decided FROM strata.import_mappings WHERE workspace_id = $1 AND fingerprint = $2`+lock, []any{workspace, fingerprint(header)}, func(rows pgx.Rows) error {
 		found, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[Decided])
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
@@ -105,9 +133,59 @@ func (im *Importer) remembered(ctx context.Context, header []string) (*Decided, 
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("imports: read the saved mapping: %w", err)
+		return nil, fmt.Errorf("read the saved mapping: %w", err)
 	}
 	return d, nil
+}
+
+// keep gives columns that are nothing what they were before, where that is elsewhere.
+func (d *Decided) keep(before *Decided, elsewhere func(target string) bool) {
+	free := func(name string) (own string, ok bool) {
+		for own, target := range d.Mapping {
+			if strings.EqualFold(own, name) {
+				return own, target == nil && d.Split[own] == nil
+			}
+		}
+		return "", false
+	}
+	taken := func(target string) bool { // by another column now
+		for own, is := range d.Mapping {
+			if is != nil && *is == target || slices.Contains(d.Split[own], target) {
+				return true
+			}
+		}
+		return false
+	}
+	for target, names := range before.Join {
+		var parts []string
+		for _, name := range names {
+			if own, ok := free(name); ok {
+				parts = append(parts, own)
+			}
+		}
+		if !elsewhere(target) || len(parts) < len(names) {
+			continue
+		}
+		d.Join[target] = parts
+		for _, part := range parts {
+			d.Mapping[part] = &target
+		}
+	}
+	for name, targets := range before.Split {
+		if own, ok := free(name); ok && slices.ContainsFunc(targets, elsewhere) && !slices.ContainsFunc(targets, taken) {
+			d.Split[own] = targets
+		}
+	}
+	for name, target := range before.Mapping {
+		own, ok := free(name)
+		if !ok || target == nil || !elsewhere(*target) || before.Join[*target] != nil {
+			continue
+		}
+		d.Mapping[own] = target
+		if format := before.Formats[name]; format != "" {
+			d.Formats[own] = format
+		}
+	}
 }
 
 // recall gives the free columns what they were the last time, where that can still be had.
@@ -115,9 +193,14 @@ func (g *guess) recall(d *Decided) {
 	if d == nil {
 		return
 	}
-	g.habits = d.Formats
 	find := func(name string) int {
 		return slices.IndexFunc(g.header, func(h string) bool { return strings.EqualFold(h, name) })
+	}
+	g.habits = map[string]string{}
+	for name, format := range d.Formats {
+		if i := find(name); i >= 0 {
+			g.habits[g.header[i]] = format
+		}
 	}
 	const why = "the last file with these columns had it so"
 	can := func(target string) bool { return slices.Contains(g.known, target) && !g.taken[target] }

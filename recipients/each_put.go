@@ -13,6 +13,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/stratakit/strata/audit"
+	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/tenancy"
 )
 
@@ -84,7 +85,12 @@ func (e *Enrollments[T]) normalizeJSON(ctx context.Context, values map[string]js
 		if _, named := values[c.JSON]; !named {
 			continue
 		}
-		if out[c.JSON], err = json.Marshal(model.FieldByIndex(c.index).Interface()); err != nil {
+		field := model.FieldByIndex(c.index)
+		if c.nullzero && c.def == "" && field.IsZero() { // what is stored is NULL, which nobody takes
+			out[c.JSON] = json.RawMessage("null")
+			continue
+		}
+		if out[c.JSON], err = json.Marshal(field.Interface()); err != nil {
 			return nil, err
 		}
 	}
@@ -135,6 +141,9 @@ func (e *Enrollments[T]) putEach(ctx context.Context, tx *tenancy.Tx, puts []Put
 	for i, row := range rows {
 		p := rowPut[T]{id: enrollmentOf(before[i]).RecipientID, row: row, version: enrollmentOf(before[i]).Version}
 		err := x.setJSON(row, values[p.id])
+		if err == nil && e.checkOver != nil {
+			err = e.checkOver(ctx, before[i], row)
+		}
 		if err == nil {
 			p.columns, p.shown, err = e.settle(ctx, x, before[i], row)
 		}
@@ -225,7 +234,11 @@ func (e *Enrollments[T]) writePuts(ctx context.Context, s *Store, x *extension, 
 		return nil, err
 	}
 	if len(puts) == 1 {
-		return []EachFailed{{puts[0].id, err}}, nil
+		taken, lookErr := x.takenValue(ctx, tx, puts[0].row, err)
+		if taken != nil {
+			err = fmt.Errorf("%w: %w", err, taken)
+		}
+		return []EachFailed{{puts[0].id, err}}, lookErr
 	}
 	half := len(puts) / 2
 	first, err := e.writePuts(ctx, s, x, tx, puts[:half])
@@ -234,6 +247,33 @@ func (e *Enrollments[T]) writePuts(ctx context.Context, s *Store, x *extension, 
 	}
 	second, err := e.writePuts(ctx, s, x, tx, puts[half:])
 	return append(first, second...), err
+}
+
+// takenValue says which value of a row a takenError is about; nil: it is no such error, or its index
+// is not over the domain and one column.
+func (x *extension) takenValue(ctx context.Context, tx *tenancy.Tx, row any, why error) (*tenancy.ValidationError, error) {
+	var taken *takenError
+	if !errors.As(why, &taken) {
+		return nil, nil
+	}
+	var names []string
+	err := tx.Read(ctx, `SELECT a.attname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+			JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey) WHERE n.nspname = $1 AND c.relname = $2 AND a.attname <> 'domain_id'`,
+		[]any{x.table.Schema, taken.index}, func(rows pgx.Rows) (err error) {
+			names, err = pgx.CollectRows(rows, pgx.RowTo[string])
+			return err
+		})
+	if err != nil || len(names) != 1 {
+		return nil, err
+	}
+	c := x.column(names[0])
+	if c == nil {
+		return nil, nil
+	}
+	value := reflect.Indirect(reflect.ValueOf(row).Elem().FieldByIndex(c.index))
+	return &tenancy.ValidationError{Fields: []tenancy.FieldError{
+		{Field: c.shown(), Value: fault.Shown(fmt.Sprint(value)), Code: "value_taken", Message: ErrValueTaken.Error()},
+	}}, nil
 }
 
 func (e *Enrollments[T]) writeAll(ctx context.Context, s *Store, x *extension, tx *tenancy.Tx, puts []rowPut[T]) error {

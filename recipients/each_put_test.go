@@ -81,6 +81,9 @@ func TestPutEach(t *testing.T) {
 	wrong := failed(done)
 	require.Len(t, wrong, 3)
 	require.ErrorIs(t, wrong[3], recipients.ErrValueTaken)
+	var v *tenancy.ValidationError
+	require.ErrorAs(t, wrong[3], &v)
+	require.Equal(t, []tenancy.FieldError{{Field: "code", Value: "zero", Code: "value_taken", Message: "another recipient of the domain has this value"}}, v.Fields)
 	require.ErrorContains(t, wrong[4], "low")
 	require.ErrorContains(t, wrong[6], "must be a text")
 	versions := map[recipients.ID]int64{}

@@ -29,6 +29,7 @@ type Enrollments[T any] struct {
 	registry  *Registry
 	extension *extension
 	check     func(ctx context.Context, row *T) error
+	checkOver func(ctx context.Context, stored, row *T) error
 }
 
 // Name returns that of the extension.
@@ -262,9 +263,12 @@ func (e *Enrollments[T]) checkRow(ctx context.Context, x *extension, row *T) err
 	for i := range x.columns {
 		c := &x.columns[i]
 		text, ok := textOf(c, row)
+		misfit := c.misfit(row)
 		switch {
 		case holdsNUL(c, row):
 			v.Add(c.shown(), "invalid_text", "must be without NUL")
+		case misfit != nil:
+			v.Fields = append(v.Fields, *misfit)
 		case !ok || text == "" && c.nullzero:
 		case !utf8.ValidString(text) || strings.ContainsRune(text, 0):
 			v.Fields = append(v.Fields, tenancy.FieldError{Field: c.shown(), Value: fault.Shown(text), Code: "invalid_text", Message: "must be valid UTF-8 without NUL"})
@@ -286,6 +290,12 @@ func (c *column) shown() string {
 	return c.JSON
 }
 
+// takenError is ErrValueTaken, with the unique index that said so.
+type takenError struct{ index string }
+
+func (e *takenError) Error() string { return e.index + ": " + ErrValueTaken.Error() }
+func (e *takenError) Unwrap() error { return ErrValueTaken }
+
 // refused says in the words of the caller why PostgreSQL refused a row.
 func (x *extension) refused(err error) error {
 	var pg *pgconn.PgError
@@ -298,7 +308,7 @@ func (x *extension) refused(err error) error {
 	}
 	switch pg.Code {
 	case "23505":
-		return fmt.Errorf("%s: %w", pg.ConstraintName, ErrValueTaken)
+		return &takenError{pg.ConstraintName}
 	case "23502":
 		return &tenancy.ValidationError{Fields: []tenancy.FieldError{{Field: field, Code: "required", Message: "must have a value"}}}
 	case "23514":

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/stratakit/strata/internal/fault"
 	"github.com/stratakit/strata/internal/suggest"
@@ -146,6 +147,10 @@ func (x *extension) setJSON(row any, values map[string]json.RawMessage) error {
 				v.Add(name, "required", "must not be null")
 			}
 			field.SetZero()
+			continue
+		}
+		if c.Type == "numeric" && field.Kind() == reflect.String && len(text) > 0 && strings.IndexByte("-0123456789", text[0]) >= 0 && json.Valid(text) {
+			field.SetString(string(text)) // as it is written
 			continue
 		}
 		fresh := reflect.New(field.Type()) // or a map would keep what it had

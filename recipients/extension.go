@@ -75,9 +75,15 @@ type Extension[T any] struct {
 	// a domain takes them along. Default none.
 	Tables []string
 	// Check brings a row into its normal form and says what is wrong with it, as a
-	// *tenancy.ValidationError by the names of JSON, before it is written. It must not keep
-	// the row, and runs inside the transaction. Default none.
+	// *tenancy.ValidationError by the names of JSON, before it is written. It must not keep the row,
+	// and is safe for concurrent use: mostly it runs inside the transaction, but for
+	// AnyEnrollments.Normalize, which has none. Default none.
 	Check func(ctx context.Context, row *T) error
+	// CheckOver comes before Check for a row that AnyEnrollments.PutEachTx, as an import, makes of the
+	// one that is stored: values for many are those of an old file, and what is stored may be newer,
+	// as when somebody has opted out since. It says what is wrong as Check does, or sets in row what
+	// stays as it is stored. It must keep neither of the two, nor change stored. Default none.
+	CheckOver func(ctx context.Context, stored, row *T) error
 }
 
 // ExtensionError says everything that is wrong with an extension, or with its table.

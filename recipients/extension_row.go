@@ -2,10 +2,15 @@ package recipients
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/stratakit/strata/internal/fault"
+	"github.com/stratakit/strata/tenancy"
 )
 
 // columnList is the columns of a row, as RETURNING has them.
@@ -107,6 +112,35 @@ func textOf(c *column, row any) (string, bool) {
 		return "", false
 	}
 	return v.String(), true
+}
+
+// wholeBits are how wide the types of whole numbers are.
+var wholeBits = map[string]int{"smallint": 16, "integer": 32, "bigint": 64}
+
+// uuidText is what PostgreSQL reads as a UUID.
+var uuidText = regexp.MustCompile(`^(([0-9A-Fa-f]{4}-?){7}[0-9A-Fa-f]{4}|\{([0-9A-Fa-f]{4}-?){7}[0-9A-Fa-f]{4}\})$`)
+
+// misfit says of what a row has in a column that its type in PostgreSQL, which may be narrower than
+// that of the model, does not hold it; nil: it does, as far as is known here.
+func (c *column) misfit(row any) *tenancy.FieldError {
+	field := reflect.ValueOf(row).Elem().FieldByIndex(c.index)
+	v := reflect.Indirect(field) // of nil, a zero Value
+	if !v.IsValid() || c.nullzero && field.IsZero() || v.Type().Implements(valuerType) {
+		return nil
+	}
+	e := &tenancy.FieldError{Field: c.shown(), Value: fault.Shown(fmt.Sprint(v)), Code: "out_of_range"}
+	if bits, ok := wholeBits[c.Type]; ok {
+		end := uint64(1) << (bits - 1)
+		e.Message = fmt.Sprintf("must be a whole number from %d to %d", -int64(end), end-1)
+		if v.CanInt() && (v.Int() < -int64(end) || v.Int() > int64(end-1)) || v.CanUint() && v.Uint() >= end {
+			return e
+		}
+	}
+	if c.Type == "uuid" && v.Kind() == reflect.String && !uuidText.MatchString(v.String()) {
+		e.Code, e.Message = "invalid_uuid", "must be a UUID"
+		return e
+	}
+	return nil
 }
 
 // holdsNUL reports whether a list, map or struct has a text with NUL, as which PostgreSQL would be

@@ -64,7 +64,7 @@ func Register[T any](r *Registry, e Extension[T]) (*Enrollments[T], error) {
 	if err := problems.orNil(); err != nil {
 		return nil, err
 	}
-	out := &Enrollments[T]{registry: r, extension: x, check: e.Check}
+	out := &Enrollments[T]{registry: r, extension: x, check: e.Check, checkOver: e.CheckOver}
 	x.calls = out
 	r.all = append(r.all, x)
 	return out, nil

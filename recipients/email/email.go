@@ -62,6 +62,7 @@ type Email struct {
 
 	// SubscriptionStatus is Pending where nothing is said. SubscriptionChangedAt is when that
 	// was last said; an Update that changes the status and leaves it makes it now.
+	// An import subscribes nobody who has unsubscribed: a file does not say when they agreed.
 	SubscriptionStatus    Status    `bun:"subscription_status,nullzero,default:'pending'" strata:"filterable,options:pending|subscribed|unsubscribed"`
 	SubscriptionChangedAt time.Time `bun:"subscription_changed_at,nullzero,default:now()" strata:"filterable,readonly"`
 
@@ -100,11 +101,23 @@ func Register(r *recipients.Registry, cfg *Config) (*Enrollments, error) {
 	if cfg != nil {
 		c = *cfg
 	}
-	registered, err := recipients.Register(r, recipients.Extension[Email]{Name: Name, Product: "strata", Migrations: migrations, Check: c.Check})
+	registered, err := recipients.Register(r, recipients.Extension[Email]{Name: Name, Product: "strata", Migrations: migrations, Check: c.Check, CheckOver: checkOver})
 	if err != nil {
 		return nil, err
 	}
 	return &Enrollments{registered}, nil
+}
+
+// checkOver keeps an old file from taking back that somebody unsubscribed.
+func checkOver(_ context.Context, stored, row *Email) error {
+	v := &tenancy.ValidationError{}
+	if stored.SubscriptionStatus == Unsubscribed && row.SubscriptionStatus != Unsubscribed {
+		v.Fields = append(v.Fields, tenancy.FieldError{
+			Field: "subscriptionStatus", Value: string(row.SubscriptionStatus), Code: "unsubscribed",
+			Message: "they unsubscribed at " + stored.SubscriptionChangedAt.UTC().Format(time.RFC3339) + ", and a file does not say that they agreed since: leave it empty, or say unsubscribed",
+		})
+	}
+	return v.OrNil()
 }
 
 // moment is a time as PostgreSQL keeps it: of zero, now.

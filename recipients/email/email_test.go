@@ -108,6 +108,42 @@ func TestLifeOfASubscription(t *testing.T) {
 	require.Zero(t, n)
 }
 
+// Values for many, as those of an old file, subscribe nobody who has unsubscribed since.
+func TestNoFileTakesBackAnUnsubscription(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	ctx := w.A.Ctx
+	x, err := w.store.Extension(ctx, email.Name)
+	require.NoError(t, err)
+	gone, pending, there := w.enrolled(ctx, t, "gone@example.com", email.Unsubscribed), w.enrolled(ctx, t, "pending@example.com", email.Pending), w.enrolled(ctx, t, "there@example.com", email.Subscribed)
+	for _, c := range []struct {
+		values  string
+		refused bool // of who has unsubscribed
+	}{{`{"subscriptionStatus": "subscribed"}`, true}, {`{"subscriptionStatus": "pending"}`, true}, {`{}`, false}, {`{"subscriptionStatus": "unsubscribed"}`, false}} {
+		var values map[string]json.RawMessage
+		require.NoError(t, json.Unmarshal([]byte(c.values), &values))
+		puts := []recipients.Put{{ID: gone, Values: values}, {ID: pending, Values: values}, {ID: there, Values: values}}
+		require.NoError(t, w.DB.InTx(ctx, func(tx *tenancy.Tx) error {
+			for _, do := range []func(context.Context, *tenancy.Tx, []recipients.Put, bool) (recipients.PutResult, error){x.LookEachTx, x.PutEachTx} {
+				result, err := do(ctx, tx, puts, false)
+				require.NoError(t, err)
+				if c.refused {
+					require.Len(t, result.Failed, 1, c.values)
+					require.Equal(t, gone, result.Failed[0].ID)
+					require.ErrorContains(t, result.Failed[0].Err, "they unsubscribed at 2026-03-01T12:00:00Z")
+				} else {
+					require.Empty(t, result.Failed, c.values)
+				}
+			}
+			return nil
+		}))
+		require.Equal(t, email.Unsubscribed, w.get(ctx, t, gone).SubscriptionStatus, c.values)
+	}
+	n, err := w.mail.Subscribe(ctx, []recipients.ID{gone}, noon.Add(time.Hour))
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+}
+
 func TestWhatIsRecorded(t *testing.T) {
 	t.Parallel()
 	w := open(t)

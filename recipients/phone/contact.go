@@ -14,7 +14,8 @@ import (
 //
 // OptedIn is what counts when a message is sent. It is true only with the time and the source of
 // the agreement, later than the last time somebody opted out; made false, it gets the time of
-// now where none is given. Both times stay, as evidence.
+// now where none is given. Both times stay, as evidence. An import, which may be of an old file, has
+// the later opt-out of the two stay, and opts in only who agreed after it.
 type Contact struct {
 	Phone string `bun:"phone" json:"phone" strata:"filterable,index"` // E.164
 
@@ -44,6 +45,13 @@ func (c *Contact) optOut(source string, at time.Time) {
 		c.OptedOutAt, c.OptedOutSource = &at, source
 	}
 	c.OptedIn = c.OptedIn && c.OptedInAt != nil && c.OptedInAt.After(*c.OptedOutAt)
+}
+
+// keepOptOut keeps the later of two opt-outs: one that is stored may be newer than a file.
+func (c *Contact) keepOptOut(stored *Contact) {
+	if at := stored.OptedOutAt; at != nil && (c.OptedOutAt == nil || c.OptedOutAt.Before(*at)) {
+		c.OptedOutAt, c.OptedOutSource = at, stored.OptedOutSource
+	}
 }
 
 // checkPhone brings the number into its normal form.

@@ -56,6 +56,14 @@ func Register[T any](r *recipients.Registry, e recipients.Extension[T], cfg *Con
 		}
 		return v.OrNil()
 	}
+	over := e.CheckOver
+	e.CheckOver = func(ctx context.Context, stored, row *T) error {
+		contactOf(row).keepOptOut(contactOf(stored))
+		if over == nil {
+			return nil
+		}
+		return over(ctx, stored, row)
+	}
 	registered, err := recipients.Register(r, e)
 	if err != nil {
 		return nil, err

@@ -10,12 +10,14 @@
 package push
 
 import (
+	"context"
 	"embed"
 	"time"
 
 	"github.com/uptrace/bun"
 
 	"github.com/stratakit/strata/recipients"
+	"github.com/stratakit/strata/tenancy"
 )
 
 // Name is how filters, lists and routes call the extension.
@@ -26,7 +28,9 @@ type Push struct {
 	bun.BaseModel `bun:"table:strata.recipient_push"`
 	recipients.Enrollment
 
-	Muted bool `bun:"muted" strata:"filterable"` // they do not want to be disturbed
+	// Muted is that they do not want to be disturbed. An import takes it back of nobody: a file does
+	// not say since when it knows.
+	Muted bool `bun:"muted" strata:"filterable"`
 
 	// Devices is how many there are, and LastSeenAt when one of them was last seen. AddDevice and
 	// RemoveDevice set them; what else is written there counts for nothing.
@@ -62,10 +66,19 @@ func Register(r *recipients.Registry, cfg *Config) (*Enrollments, error) {
 	e := &Enrollments{maxDevices: c.MaxDevices}
 	var err error
 	e.Enrollments, err = recipients.Register(r, recipients.Extension[Push]{
-		Name: Name, Product: "strata", Migrations: migrations, Tables: []string{"strata.recipient_push_devices"},
+		Name: Name, Product: "strata", Migrations: migrations, Tables: []string{"strata.recipient_push_devices"}, CheckOver: checkOver,
 	})
 	if err != nil {
 		return nil, err
 	}
 	return e, nil
+}
+
+// checkOver keeps an old file from disturbing who has said since that they do not want to be.
+func checkOver(_ context.Context, stored, row *Push) error {
+	v := &tenancy.ValidationError{}
+	if stored.Muted && !row.Muted {
+		v.Add("muted", "muted", "they do not want to be disturbed, and a file does not say that this has changed: leave it empty, or say true")
+	}
+	return v.OrNil()
 }

@@ -165,6 +165,41 @@ func TestLifeOfDevices(t *testing.T) {
 }
 
 // Who is deleted holds no device back, and loses it for good.
+// Values for many, as those of an old file, disturb nobody who does not want to be.
+func TestNoFileUnmutes(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	ctx := w.A.Ctx
+	x, err := w.store.Extension(ctx, push.Name)
+	require.NoError(t, err)
+	muted, loud := w.enrolled(ctx, t, "muted@example.com"), w.enrolled(ctx, t, "loud@example.com")
+	mute := func(to bool) func(row *push.Push) error {
+		return func(row *push.Push) error { row.Muted = to; return nil }
+	}
+	_, err = w.push.Update(ctx, muted, 0, mute(true))
+	require.NoError(t, err)
+	require.NoError(t, w.DB.InTx(ctx, func(tx *tenancy.Tx) error {
+		for value, failed := range map[string]int{`false`: 1, `true`: 0} {
+			values := map[string]json.RawMessage{"muted": json.RawMessage(value)}
+			result, err := x.PutEachTx(ctx, tx, []recipients.Put{{ID: muted, Values: values}, {ID: loud, Values: values}}, false)
+			require.NoError(t, err)
+			require.Len(t, result.Failed, failed, value)
+			for _, f := range result.Failed {
+				require.Equal(t, muted, f.ID)
+				require.ErrorContains(t, f.Err, "they do not want to be disturbed")
+			}
+			_, err = w.push.UpdateTx(ctx, tx, loud, 0, mute(false))
+			require.NoError(t, err)
+		}
+		return nil
+	}))
+	row, err := w.push.Get(ctx, muted)
+	require.NoError(t, err)
+	require.True(t, row.Muted)
+	_, err = w.push.Update(ctx, muted, 0, mute(false))
+	require.NoError(t, err)
+}
+
 func TestDevicesOfWhoIsDeleted(t *testing.T) {
 	t.Parallel()
 	w := open(t)
