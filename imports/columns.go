@@ -194,7 +194,7 @@ func checkConstants(p plan, set *customfields.Set, of products) error {
 			return err
 		}
 		var s staged
-		if problem := j.inputs[0].put(&s, nil); problem != nil {
+		if problem := j.inputs[0].put(&s, record{}); problem != nil {
 			problem.Field = "options.constants." + m.Target
 			v.Fields = append(v.Fields, *problem)
 		}
@@ -217,7 +217,7 @@ func checkEnrolledConstants(ctx context.Context, p plan, set *customfields.Set, 
 	}
 	var row staged
 	for i := range j.inputs {
-		j.inputs[i].put(&row, nil)
+		j.inputs[i].put(&row, record{})
 	}
 	var found problems
 	if _, err := j.products(ctx, &row, &found); err != nil {

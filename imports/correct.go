@@ -218,6 +218,13 @@ func (r *reportColumns) original(rec record) (record, any) {
 			cells[i] = rec.cells[c]
 		}
 	}
+	if rec.numbers != nil {
+		numbers := make([]bool, len(r.Own))
+		for i, c := range r.Own {
+			numbers[i] = c >= 0 && rec.numbers[c]
+		}
+		rec.numbers = numbers
+	}
 	rec.cells = cells
 	return rec, corrects
 }

@@ -58,7 +58,7 @@ func enrollersOf(inputs []input) (all []enroller) {
 }
 
 // putProduct adds to a row what a record says of a column of an extension.
-func (in *input) putProduct(row *staged, text string) *tenancy.FieldError {
+func (in *input) putProduct(row *staged, text string, as notation, problem *tenancy.FieldError) *tenancy.FieldError {
 	name := in.product.of.Name()
 	s := row.products[name]
 	if s == nil {
@@ -73,13 +73,16 @@ func (in *input) putProduct(row *staged, text string) *tenancy.FieldError {
 		return nil
 	}
 	s.cell = s.cell || in.more.Constant == ""
-	if n := in.digits(text); n != nil {
+	if problem != nil {
+		s.wrong = true
+		return problem
+	}
+	if n := in.digits(text, as); n != nil {
 		s.values[in.product.Name] = n
 		return nil
 	}
 	if value = text; in.field != nil {
-		var problem *tenancy.FieldError
-		if value, problem = in.value(text); problem != nil {
+		if value, problem = in.value(text, as); problem != nil {
 			s.wrong = true
 			return problem
 		}
@@ -93,13 +96,13 @@ var decimal = regexp.MustCompile(`^([+-]?)0*([0-9]+(\.[0-9]+)?)$`)
 
 // digits reads a number as JSON with all of its digits: a float64 has not as many. nil: the column
 // has no more than that, or it is no such number.
-func (in *input) digits(text string) json.RawMessage {
+func (in *input) digits(text string, as notation) json.RawMessage {
 	if !in.product.Whole && !in.product.Exact {
 		return nil
 	}
-	if in.notation != nil {
+	if as != nil {
 		var ok bool
-		if text, ok = in.notation.read(text); !ok {
+		if text, ok = as.read(text); !ok {
 			return nil
 		}
 	}

@@ -49,7 +49,7 @@ func newInput(p plan, i int, set *customfields.Set, of products) (in input, err 
 	}
 	if n := p.notation(i); n != nil && n.name() != isoDate && n.name() != plainNumber {
 		in.notation = n
-		if _, isDate := n.(dateNotation); isDate && p.Report != nil && p.Format.Kind == kindXLSX {
+		if _, isDate := n.(dateNotation); isDate && p.Format.Kind == kindXLSX {
 			in.notation = orISO{n}
 		}
 	}
@@ -122,10 +122,18 @@ func (in *input) storable(cells []string) bool {
 }
 
 // put adds to a row what a record says, or returns what is wrong with that.
-func (in *input) put(row *staged, cells []string) (problem *tenancy.FieldError) {
-	text := in.text(cells)
-	if in.product != nil {
-		return in.putProduct(row, text)
+func (in *input) put(row *staged, rec record) (problem *tenancy.FieldError) {
+	text, as := in.text(rec.cells), in.notation
+	if rec.numbers != nil && len(in.columns) == 1 && rec.numbers[in.columns[0]] {
+		as = nil
+	} else {
+		problem = in.ambiguous(text)
+	}
+	switch {
+	case in.product != nil:
+		return in.putProduct(row, text, as, problem)
+	case problem != nil:
+		return problem
 	}
 	switch in.core {
 	case "email":
@@ -143,20 +151,17 @@ func (in *input) put(row *staged, cells []string) (problem *tenancy.FieldError) 
 			row.status = string(s)
 		}
 	default:
-		return in.putField(row, text)
+		return in.putField(row, text, as)
 	}
 	return problem
 }
 
-// value is what a cell says of the field, or what is wrong with it.
-func (in *input) value(text string) (any, *tenancy.FieldError) {
+// value is what a cell in a notation says of the field, or what is wrong with it.
+func (in *input) value(text string, as notation) (any, *tenancy.FieldError) {
 	written := text
-	if problem := in.ambiguous(text); problem != nil {
-		return nil, problem
-	}
-	if in.notation != nil && strings.TrimSpace(text) != "" {
+	if as != nil && strings.TrimSpace(text) != "" {
 		var ok bool
-		if text, ok = in.notation.read(text); !ok {
+		if text, ok = as.read(text); !ok {
 			return nil, in.misread(written)
 		}
 	}
@@ -173,8 +178,8 @@ func (in *input) value(text string) (any, *tenancy.FieldError) {
 	return value, nil
 }
 
-func (in *input) putField(row *staged, text string) *tenancy.FieldError {
-	value, problem := in.value(text)
+func (in *input) putField(row *staged, text string, as notation) *tenancy.FieldError {
+	value, problem := in.value(text, as)
 	if problem != nil || value == nil {
 		return problem
 	}

@@ -124,7 +124,8 @@ func (isoNotation) write(stored any) string {
 	return strings.TrimSuffix(cellText(stored), "T00:00:00.000000Z")
 }
 
-// orISO also reads what a workbook has for a day: a spreadsheet makes days of those of a report.
+// orISO also reads what a workbook has for a day, beside texts or where a spreadsheet has made days
+// of those of a report.
 type orISO struct{ notation }
 
 func (n orISO) read(cell string) (string, bool) {

@@ -11,9 +11,10 @@ import (
 
 // record is one record of a file. Cells are valid until the next read.
 type record struct {
-	row   int // as a spreadsheet counts: the file's first is 1, blank lines count, line breaks in cells do not
-	cells []string
-	err   error // what keeps this record, and only this one, from being read; cells is its text as it is, in one
+	row     int // as a spreadsheet counts: the file's first is 1, blank lines count, line breaks in cells do not
+	cells   []string
+	numbers []bool // by cell: it is a number of a workbook, with a fraction; nil when none is
+	err     error  // what keeps this record, and only this one, from being read; cells is its text as it is, in one
 }
 
 // recordReader reads the records of a file with the strict rules of encoding/csv. A bad
@@ -27,6 +28,7 @@ type recordReader struct {
 	window *window
 	buffer *bufio.Reader
 	comma  string
+	sheet  bool // of a workbook
 	csv    *csv.Reader
 	base   int64 // offset in the file at which csv began
 	row    int   // of the last record
@@ -37,7 +39,7 @@ type recordReader struct {
 // the record before. It does not close source.
 func newRecordReader(source io.Reader, f format, offset int64, row int) *recordReader {
 	w := &window{source: source, offset: offset, crOnly: f.CROnly}
-	r := &recordReader{window: w, buffer: bufio.NewReader(w), comma: f.Delimiter, row: row}
+	r := &recordReader{window: w, buffer: bufio.NewReader(w), comma: f.Delimiter, sheet: f.Kind == kindXLSX, row: row}
 	r.begin(offset)
 	return r
 }
@@ -68,7 +70,11 @@ func (r *recordReader) next() (record, error) {
 		last, _ := r.csv.FieldPos(len(cells) - 1)
 		r.row += first - r.line
 		r.line = last + strings.Count(cells[len(cells)-1], "\n")
-		return record{row: r.row, cells: cells}, nil
+		rec := record{row: r.row, cells: cells}
+		if r.sheet {
+			rec.numbers = numbersIn(cells)
+		}
+		return rec, nil
 	case errors.Is(err, errRecordTooLong):
 		return r.skip(start, errRecordTooLong)
 	case !errors.As(err, &parse):

@@ -96,7 +96,7 @@ func (j *judge) judged(ctx context.Context, rec record) ([]any, error) {
 		if len(wrong.first) > 0 && !in.storable(rec.cells) { // which has been said
 			continue
 		}
-		if problem := in.put(&row, rec.cells); problem != nil {
+		if problem := in.put(&row, rec); problem != nil {
 			wrong.add(*problem)
 		}
 	}

@@ -150,6 +150,23 @@ func cellProblem(name, cell string) *tenancy.FieldError {
 	return nil
 }
 
+// cellNumber stands before a number with a fraction: in a column of texts such as 1.234,56 it is
+// none of those.
+const cellNumber = "\x00."
+
+// numbersIn takes cellNumber off, and returns which cells had it; nil when none had.
+func numbersIn(cells []string) (numbers []bool) {
+	for i, cell := range cells {
+		if rest, ok := strings.CutPrefix(cell, cellNumber); ok {
+			if numbers == nil {
+				numbers = make([]bool, len(cells))
+			}
+			cells[i], numbers[i] = rest, true
+		}
+	}
+	return numbers
+}
+
 // sheetText is a sheet as CSV. A row is in the line of its number, blank lines counted and
 // those in cells not; rows after the header have a cell for each column.
 type sheetText struct {
@@ -193,6 +210,11 @@ func (t *sheetText) line() error {
 			t.held = append(t.held, ',')
 		}
 		switch c.Kind {
+		case xlsx.Number:
+			if bytes.IndexByte(c.Text, '.') >= 0 {
+				t.held = append(t.held, cellNumber...)
+			}
+			t.held = append(t.held, c.Text...)
 		case xlsx.Value:
 			t.held = quoted(t.held, c.Text)
 		case xlsx.Failed:

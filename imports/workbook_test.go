@@ -261,3 +261,30 @@ func doubled(t *testing.T, file []byte) []byte {
 	require.NoError(t, w.Close())
 	return out.Bytes()
 }
+
+// In a column of texts such as 1.234,56 a number of the workbook is that number, and in one of
+// texts such as 31/12/2026 a day is that day.
+func TestNumbersAndDaysBesideTexts(t *testing.T) {
+	t.Parallel()
+	b := setup(t, nil).start(t)
+	ctx := b.A.Ctx
+	b.define(ctx, t, customfields.Field{Key: "sum", Type: customfields.Number}, customfields.Field{Key: "born", Type: customfields.Date}, customfields.Field{Key: "release", Type: customfields.Text})
+	f := bytesOf(t, workbook(t, map[string][][]any{"Sheet1": {{"email", "sum", "born", "release"},
+		{"a@example.com", "1.234,56", "31/12/2026", 1.5}, {"b@example.com", "2.500,00", "30/11/2026", "1.6"},
+		{"c@example.com", 12.125, time.Date(2026, 10, 29, 0, 0, 0, 0, time.UTC), 1.75}, {"d@example.com", "3.100", "28/09/2026", 2}, {"e@example.com", 12, "1/2/2026", 0.25}}}))
+	imp := b.processed(ctx, t, f, imports.ProcessOptions{})
+	require.Equal(t, map[string]string{"sum": "1.234,56", "born": "DD/MM/YYYY"}, imp.Formats)
+	require.Zero(t, imp.Invalid)
+	b.commit(ctx, t, imp.ID)
+	want := map[string]map[string]any{}
+	for who, values := range map[string][3]any{"a": {1234.56, "2026-12-31", "1.5"}, "b": {2500.0, "2026-11-30", "1.6"}, "c": {12.125, "2026-10-29", "1.75"}, "d": {3100.0, "2026-09-28", "2"}, "e": {12.0, "2026-02-01", "0.25"}} {
+		want[who+"@example.com"] = map[string]any{"sum": values[0], "born": values[1].(string) + "T00:00:00.000000Z", "release": values[2]}
+	}
+	page, err := b.store.List(ctx, recipients.Query{})
+	require.NoError(t, err)
+	got := map[string]map[string]any{}
+	for _, r := range page.Items {
+		got[r.Email] = r.CustomFields
+	}
+	require.Equal(t, want, got)
+}

@@ -20,6 +20,7 @@ type Kind uint8
 // The kinds of cells.
 const (
 	Value    Kind = iota // Text is what it says; "" is an empty cell
+	Number               // and a number is what it says, of no day and no time
 	Failed               // a formula came to the error that Text names, such as #N/A
 	NoResult             // a formula whose result the file has not
 	TooLong              // more text than a cell, or the cells before it in its row, can have: it is not kept
@@ -327,7 +328,9 @@ func (r *Rows) add(kind cellKind, st style, from int, noResult, long bool) error
 		if !ok {
 			return fmt.Errorf("a cell has the number %.40q", v)
 		}
-		r.text = out
+		if r.text = out; !st.day && !st.clock {
+			is = Number
+		}
 	case kind == ofShared:
 		i, err := strconv.Atoi(string(bytes.TrimSpace(v)))
 		if err != nil || i < 0 || r.w.shared == nil {

@@ -38,7 +38,7 @@ func text(row xlsx.Row) string {
 	out := []string{fmt.Sprint(row.Number)}
 	for _, c := range row.Cells {
 		switch c.Kind {
-		case xlsx.Value:
+		case xlsx.Value, xlsx.Number:
 			out = append(out, string(c.Text))
 		case xlsx.Failed:
 			out = append(out, "<"+string(c.Text)+">")
