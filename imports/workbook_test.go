@@ -269,9 +269,14 @@ func TestNumbersAndDaysBesideTexts(t *testing.T) {
 	b := setup(t, nil).start(t)
 	ctx := b.A.Ctx
 	b.define(ctx, t, customfields.Field{Key: "sum", Type: customfields.Number}, customfields.Field{Key: "born", Type: customfields.Date}, customfields.Field{Key: "release", Type: customfields.Text})
-	f := bytesOf(t, workbook(t, map[string][][]any{"Sheet1": {{"email", "sum", "born", "release"},
-		{"a@example.com", "1.234,56", "31/12/2026", 1.5}, {"b@example.com", "2.500,00", "30/11/2026", "1.6"},
-		{"c@example.com", 12.125, time.Date(2026, 10, 29, 0, 0, 0, 0, time.UTC), 1.75}, {"d@example.com", "3.100", "28/09/2026", 2}, {"e@example.com", 12, "1/2/2026", 0.25}}}))
+	f := bytesOf(t, workbook(t, map[string][][]any{"Sheet1": {
+		{"email", "sum", "born", "release"},
+		{"a@example.com", "1.234,56", "31/12/2026", 1.5},
+		{"b@example.com", "2.500,00", "30/11/2026", "1.6"},
+		{"c@example.com", 12.125, time.Date(2026, 10, 29, 0, 0, 0, 0, time.UTC), 1.75},
+		{"d@example.com", "3.100", "28/09/2026", 2},
+		{"e@example.com", 12, "1/2/2026", 0.25},
+	}}))
 	imp := b.processed(ctx, t, f, imports.ProcessOptions{})
 	require.Equal(t, map[string]string{"sum": "1.234,56", "born": "DD/MM/YYYY"}, imp.Formats)
 	require.Zero(t, imp.Invalid)
