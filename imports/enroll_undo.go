@@ -31,6 +31,9 @@ func rowsOf(changes []change, which func(change) bool) map[string][]recipients.R
 func (w *undoWork) lookAtExtensions(ctx context.Context, tx *tenancy.Tx, changes []change, at map[recipients.ID]int) error {
 	rows := rowsOf(changes, func(change) bool { return true })
 	enrolled := map[recipients.ID][]string{}
+	if _, err := tx.Exec(ctx, byKey); err != nil {
+		return err
+	}
 	for _, name := range slices.Sorted(mapKeys(rows)) {
 		x, err := w.im.store.Extension(ctx, name)
 		if err != nil {
@@ -49,6 +52,9 @@ func (w *undoWork) lookAtExtensions(ctx context.Context, tx *tenancy.Tx, changes
 		for _, r := range rows[name] {
 			enrolled[r.ID] = append(enrolled[r.ID], name)
 		}
+	}
+	if _, err := tx.Exec(ctx, asUsual); err != nil {
+		return err
 	}
 	more, err := w.im.store.EnrolledTx(ctx, tx, inserted(changes), enrolled)
 	for _, id := range more {
