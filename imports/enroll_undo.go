@@ -20,7 +20,7 @@ func rowsOf(changes []change, which func(change) bool) map[string][]recipients.R
 			if string(e.Was) == "null" {
 				e.Was = nil
 			}
-			out[name] = append(out[name], recipients.RowChange{ID: c.id, Version: e.Version, Was: e.Was})
+			out[name] = append(out[name], recipients.RowChange{ID: c.id, Version: e.Version, CreatedAt: e.CreatedAt, Was: e.Was})
 		}
 	}
 	return out
@@ -30,7 +30,7 @@ func rowsOf(changes []change, which func(change) bool) map[string][]recipients.R
 // them, and recipients to be removed that have been enrolled in something else since.
 func (w *undoWork) lookAtExtensions(ctx context.Context, tx *tenancy.Tx, changes []change, at map[recipients.ID]int) error {
 	rows := rowsOf(changes, func(change) bool { return true })
-	enrolled := map[recipients.ID][]string{}
+	made := map[recipients.ID][]string{} // by the import
 	if _, err := tx.Exec(ctx, byKey); err != nil {
 		return err
 	}
@@ -50,13 +50,15 @@ func (w *undoWork) lookAtExtensions(ctx context.Context, tx *tenancy.Tx, changes
 			}
 		}
 		for _, r := range rows[name] {
-			enrolled[r.ID] = append(enrolled[r.ID], name)
+			if r.Was == nil {
+				made[r.ID] = append(made[r.ID], name)
+			}
 		}
 	}
 	if _, err := tx.Exec(ctx, asUsual); err != nil {
 		return err
 	}
-	more, err := w.im.store.EnrolledTx(ctx, tx, inserted(changes), enrolled)
+	more, err := w.im.store.EnrolledTx(ctx, tx, inserted(changes), made)
 	for _, id := range more {
 		changes[at[id]].refused = refusedEnrolled
 	}

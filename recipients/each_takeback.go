@@ -28,19 +28,18 @@ func (a *AnyEnrollments) LookBackTx(ctx context.Context, tx *tenancy.Tx, changes
 		return nil, err
 	}
 	x := a.store.registered[a.name]
-	domain, is := tx.Tenant().DomainID, map[ID]int64{}
+	domain, is := tx.Tenant().DomainID, map[ID]RowChange{}
 	ids, made := make([]ID, len(changes)), []ID{}
 	for i, c := range changes {
 		if ids[i] = c.ID; c.Was == nil {
 			made = append(made, c.ID)
 		}
 	}
-	err = tx.Read(ctx, `SELECT w.id, x.version FROM (SELECT id FROM unnest($2::uuid[]) AS u (id) ORDER BY id) w, LATERAL (
-			SELECT version FROM `+x.table.String()+` WHERE domain_id = $1 AND recipient_id >= w.id AND recipient_id <= w.id ORDER BY recipient_id LIMIT 1 FOR UPDATE) x ORDER BY w.id`, []any{domain, ids}, func(rows pgx.Rows) error {
-		var id ID
-		var version int64
-		_, err := pgx.ForEachRow(rows, []any{&id, &version}, func() error {
-			is[id] = version
+	err = tx.Read(ctx, `SELECT w.id, x.version, x.created_at FROM (SELECT id FROM unnest($2::uuid[]) AS u (id) ORDER BY id) w, LATERAL (
+			SELECT version, created_at FROM `+x.table.String()+` WHERE domain_id = $1 AND recipient_id >= w.id AND recipient_id <= w.id ORDER BY recipient_id LIMIT 1 FOR UPDATE) x ORDER BY w.id`, []any{domain, ids}, func(rows pgx.Rows) error {
+		var now RowChange
+		_, err := pgx.ForEachRow(rows, []any{&now.ID, &now.Version, &now.CreatedAt}, func() error {
+			is[now.ID] = now
 			return nil
 		})
 		return err
@@ -50,7 +49,7 @@ func (a *AnyEnrollments) LookBackTx(ctx context.Context, tx *tenancy.Tx, changes
 	}
 	kept = map[ID]string{}
 	for _, c := range changes {
-		if is[c.ID] != c.Version {
+		if now := is[c.ID]; now.Version != c.Version || !c.CreatedAt.IsZero() && !now.CreatedAt.Equal(c.CreatedAt) {
 			kept[c.ID] = KeptEdited
 		}
 	}
