@@ -2,6 +2,7 @@ package imports
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -36,6 +37,12 @@ func (w *undoWork) lookAtExtensions(ctx context.Context, tx *tenancy.Tx, changes
 	}
 	for _, name := range slices.Sorted(mapKeys(rows)) {
 		x, err := w.im.store.Extension(ctx, name)
+		if errors.Is(err, recipients.ErrUnknownExtension) { // its product is gone, and the table with it
+			for _, r := range rows[name] {
+				changes[at[r.ID]].refused = refusedEnrollment
+			}
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("extension %q: %w", name, err)
 		}

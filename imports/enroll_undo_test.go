@@ -1,6 +1,7 @@
 package imports_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -183,4 +184,34 @@ late@example.com,13
 	delete(before, "plain")
 	before["earlier"] = "+493012345678 3"
 	require.Equal(t, before, b.has(ctx, t, "sms", "x.phone, x.version"))
+}
+
+// What was done in a product that is gone cannot be taken back; that another process has a product
+// is no reason to leave anything alone.
+func TestUndoWithoutTheProduct(t *testing.T) {
+	t.Parallel()
+	b, _ := extended(t, nil, "")
+	b.start(t)
+	ctx := b.A.Ctx
+	imp := b.run(ctx, t, "email,seat.code\nseated@example.com,a\nplain@example.com,\n", imports.ProcessOptions{})
+	b.add(ctx, t, "own")
+	without := func() {
+		require.NoError(t, b.runner.Stop(context.Background()))
+		b.extensions = recipients.NewRegistry()
+		_, err := sms.Register(b.extensions, nil)
+		require.NoError(t, err)
+		b.wire(t, runs(), nil)
+		b.start(t)
+	}
+	without()
+	_, err := b.importer.Undo(ctx, imp.ID)
+	require.NoError(t, err)
+	failed := b.until(ctx, t, imp.ID, imports.Failed)
+	require.Equal(t, []int64{0, 0}, []int64{failed.Reverted, failed.Kept})
+	_, err = b.Pool.Exec(t.Context(), `DROP TABLE strata.recipient_seats`)
+	require.NoError(t, err)
+	without()
+	undone := b.undo(ctx, t, imp.ID)
+	require.Equal(t, []int64{1, 1}, []int64{undone.Reverted, undone.Kept})
+	require.Equal(t, map[string]string{"seated": "inserted enrollment_changed"}, b.leftAlone(ctx, t, imp.ID))
 }
