@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -89,7 +90,7 @@ func (w *commitWork) enroll(ctx context.Context, tx *tenancy.Tx, did *written, o
 				if kept[c.ID] == nil {
 					kept[c.ID] = extensionChanges{}
 				}
-				kept[c.ID][x.Name()] = extensionChange{c.Version, c.Was}
+				kept[c.ID][x.Name()] = extensionChange{c.Version, c.CreatedAt, c.Was}
 			}
 		}
 	}
@@ -114,20 +115,22 @@ func (w *commitWork) enroll(ctx context.Context, tx *tenancy.Tx, did *written, o
 type extensionChanges map[string]extensionChange
 
 type extensionChange struct {
-	Version int64           `json:"version"` // of the row, afterwards
-	Was     json.RawMessage `json:"was"`     // null of one that was not there
+	Version   int64           `json:"version"`            // of the row, afterwards
+	CreatedAt time.Time       `json:"createdAt,omitzero"` // of the row; earlier versions did not keep it
+	Was       json.RawMessage `json:"was"`                // null of one that was not there
 }
 
 // and adds what is done to rows that the import has changed before: these are kept as they were
-// first; where somebody else changed one in between, its version says that it was edited.
+// first; where somebody else changed one in between, or made it anew, what is kept is of the row
+// before, and says so.
 func (c extensionChanges) and(later extensionChanges) extensionChanges {
 	for name, now := range later {
 		before, twice := c[name]
 		switch {
 		case !twice:
 			c[name] = now
-		case before.Version == now.Version-1:
-			c[name] = extensionChange{now.Version, before.Was}
+		case before.Version == now.Version-1 && (before.CreatedAt.IsZero() || before.CreatedAt.Equal(now.CreatedAt)):
+			c[name] = extensionChange{now.Version, now.CreatedAt, before.Was}
 		}
 	}
 	return c

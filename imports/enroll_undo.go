@@ -2,6 +2,7 @@ package imports
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -20,7 +21,7 @@ func rowsOf(changes []change, which func(change) bool) map[string][]recipients.R
 			if string(e.Was) == "null" {
 				e.Was = nil
 			}
-			out[name] = append(out[name], recipients.RowChange{ID: c.id, Version: e.Version, Was: e.Was})
+			out[name] = append(out[name], recipients.RowChange{ID: c.id, Version: e.Version, CreatedAt: e.CreatedAt, Was: e.Was})
 		}
 	}
 	return out
@@ -30,9 +31,18 @@ func rowsOf(changes []change, which func(change) bool) map[string][]recipients.R
 // them, and recipients to be removed that have been enrolled in something else since.
 func (w *undoWork) lookAtExtensions(ctx context.Context, tx *tenancy.Tx, changes []change, at map[recipients.ID]int) error {
 	rows := rowsOf(changes, func(change) bool { return true })
-	enrolled := map[recipients.ID][]string{}
+	made := map[recipients.ID][]string{} // by the import
+	if _, err := tx.Exec(ctx, byKey); err != nil {
+		return err
+	}
 	for _, name := range slices.Sorted(mapKeys(rows)) {
 		x, err := w.im.store.Extension(ctx, name)
+		if errors.Is(err, recipients.ErrUnknownExtension) { // its product is gone, and the table with it
+			for _, r := range rows[name] {
+				changes[at[r.ID]].refused = refusedEnrollment
+			}
+			continue
+		}
 		if err != nil {
 			return fmt.Errorf("extension %q: %w", name, err)
 		}
@@ -47,10 +57,15 @@ func (w *undoWork) lookAtExtensions(ctx context.Context, tx *tenancy.Tx, changes
 			}
 		}
 		for _, r := range rows[name] {
-			enrolled[r.ID] = append(enrolled[r.ID], name)
+			if r.Was == nil {
+				made[r.ID] = append(made[r.ID], name)
+			}
 		}
 	}
-	more, err := w.im.store.EnrolledTx(ctx, tx, inserted(changes), enrolled)
+	if _, err := tx.Exec(ctx, asUsual); err != nil {
+		return err
+	}
+	more, err := w.im.store.EnrolledTx(ctx, tx, inserted(changes), made)
 	for _, id := range more {
 		changes[at[id]].refused = refusedEnrolled
 	}

@@ -1,6 +1,8 @@
 package imports_test
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,4 +123,95 @@ func TestUndoAfterAPurgeOfWhoWasEnrolled(t *testing.T) {
 	require.Equal(t, map[string]string{page.Items[0].ID.String(): "inserted deleted"}, b.leftAlone(ctx, t, imp.ID))
 	require.Empty(t, b.has(ctx, t, "sms", "x.phone"))
 	require.Zero(t, b.counted(ctx, t))
+}
+
+// A row that somebody else made is left alone, though it has the version of what the import did.
+func TestUndoLeavesEnrollmentsOfOthersAlone(t *testing.T) {
+	t.Parallel()
+	b, p := extended(t, nil, "")
+	b.start(t)
+	ctx := b.A.Ctx
+	ids := map[string]recipients.ID{}
+	for _, name := range []string{"fresh", "changed", "round", "plain", "earlier"} {
+		ids[name] = b.add(ctx, t, name)
+	}
+	enroll := func(name string) {
+		t.Helper()
+		require.NoError(t, p.sms.Enroll(ctx, ids[name], &sms.SMS{Contact: number("+493012345678")}))
+	}
+	enroll("changed")
+	enroll("earlier")
+	imp := b.run(ctx, t, `email,sms.phone
+fresh@example.com,+49 30 87654321
+changed@example.com,+49 30 87654321
+round@example.com,+49 30 87654321
+round@example.com,12
+plain@example.com,+49 30 87654321
+earlier@example.com,+49 30 87654321
+new@example.com,+49 30 87654321
+late@example.com,
+late@example.com,13
+`, imports.ProcessOptions{})
+	require.Equal(t, []int64{2, 5, 2}, []int64{imp.Inserted, imp.Updated, imp.Invalid})
+	for _, name := range []string{"new", "late"} {
+		page, err := b.store.List(ctx, recipients.Query{Search: name + "@"})
+		require.NoError(t, err)
+		ids[name] = page.Items[0].ID
+	}
+	for _, name := range []string{"fresh", "changed", "round", "new"} {
+		require.NoError(t, p.sms.Withdraw(ctx, ids[name]))
+		enroll(name)
+	}
+	_, err := p.sms.Update(ctx, ids["changed"], 1, func(row *sms.SMS) error { row.Phone = "+493011111111"; return nil })
+	require.NoError(t, err)
+	enroll("late")
+	var report strings.Builder
+	require.NoError(t, b.importer.WriteErrorReport(ctx, imp.ID, &report))
+	mended := strings.NewReplacer(",12,", ",+49 30 87654322,", ",13,", ",+49 30 87654322,").Replace(report.String())
+	_, corrected := b.correct(ctx, t, imp.ID, []byte(mended))
+	require.Equal(t, imports.Previewed, corrected.Status)
+	done := b.commit(ctx, t, imp.ID)
+	require.Equal(t, []int64{2, 7}, []int64{done.Inserted, done.Updated})
+	// As versions before wrote it down.
+	b.change(ctx, t, `UPDATE strata.import_changes SET enrollments = enrollments #- '{sms,createdAt}' WHERE recipient_id = $1`, ids["earlier"])
+	before := b.has(ctx, t, "sms", "x.phone, x.version")
+
+	undone := b.undo(ctx, t, imp.ID)
+	require.Equal(t, map[string]string{
+		"fresh": "updated enrollment_changed", "changed": "updated enrollment_changed", "round": "updated enrollment_changed", "new": "inserted enrollment_changed", "late": "inserted enrolled",
+	}, b.leftAlone(ctx, t, imp.ID))
+	require.EqualValues(t, 2, undone.Reverted)
+	delete(before, "plain")
+	before["earlier"] = "+493012345678 3"
+	require.Equal(t, before, b.has(ctx, t, "sms", "x.phone, x.version"))
+}
+
+// What was done in a product that is gone cannot be taken back; that another process has a product
+// is no reason to leave anything alone.
+func TestUndoWithoutTheProduct(t *testing.T) {
+	t.Parallel()
+	b, _ := extended(t, nil, "")
+	b.start(t)
+	ctx := b.A.Ctx
+	imp := b.run(ctx, t, "email,seat.code\nseated@example.com,a\nplain@example.com,\n", imports.ProcessOptions{})
+	b.add(ctx, t, "own")
+	without := func() {
+		require.NoError(t, b.runner.Stop(context.Background()))
+		b.extensions = recipients.NewRegistry()
+		_, err := sms.Register(b.extensions, nil)
+		require.NoError(t, err)
+		b.wire(t, runs(), nil)
+		b.start(t)
+	}
+	without()
+	_, err := b.importer.Undo(ctx, imp.ID)
+	require.NoError(t, err)
+	failed := b.until(ctx, t, imp.ID, imports.Failed)
+	require.Equal(t, []int64{0, 0}, []int64{failed.Reverted, failed.Kept})
+	_, err = b.Pool.Exec(t.Context(), `DROP TABLE strata.recipient_seats`)
+	require.NoError(t, err)
+	without()
+	undone := b.undo(ctx, t, imp.ID)
+	require.Equal(t, []int64{1, 1}, []int64{undone.Reverted, undone.Kept})
+	require.Equal(t, map[string]string{"seated": "inserted enrollment_changed"}, b.leftAlone(ctx, t, imp.ID))
 }

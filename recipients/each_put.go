@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun"
@@ -34,6 +35,9 @@ type PutResult struct {
 type RowChange struct {
 	ID      ID
 	Version int64 // of the row, afterwards
+	// CreatedAt is that of the row: one made anew, which has such a version too, has another. Where
+	// it is zero, LookBackTx goes by the version alone.
+	CreatedAt time.Time
 	// Was is the row as it was before, as TakeBackEachTx takes it; nil of one that was not there.
 	Was json.RawMessage
 }
@@ -186,7 +190,7 @@ func (e *Enrollments[T]) putEach(ctx context.Context, tx *tenancy.Tx, puts []Put
 		})
 	}
 	for _, p := range next {
-		out.Changed = append(out.Changed, RowChange{ID: p.id, Version: p.version + 1, Was: was[p.id]})
+		out.Changed = append(out.Changed, RowChange{ID: p.id, Version: p.version + 1, CreatedAt: enrollmentOf(p.row).CreatedAt, Was: was[p.id]})
 	}
 	return out, nil
 }
@@ -299,13 +303,13 @@ func (e *Enrollments[T]) writeAll(ctx context.Context, s *Store, x *extension, t
 	return s.audit.RecordTx(ctx, tx, entries...)
 }
 
-// insertRows inserts rows of recipients that are held and have none.
+// insertRows inserts rows of recipients that are held and have none, and reads when they were made.
 func (e *Enrollments[T]) insertRows(ctx context.Context, x *extension, tx *tenancy.Tx, rows []*T) error {
 	if len(rows) == 0 {
 		return nil
 	}
 	result, err := tx.Bun().NewInsert().Model(&rows).ModelTableExpr("? AS ?", bun.Safe(x.table.String()), bun.Safe(x.alias())).
-		On("CONFLICT (domain_id, recipient_id) DO NOTHING").Returning("NULL").Exec(ctx)
+		On("CONFLICT (domain_id, recipient_id) DO NOTHING").Returning("created_at").Exec(ctx)
 	if err != nil {
 		return x.refused(err)
 	}

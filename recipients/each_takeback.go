@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -20,25 +21,25 @@ const (
 )
 
 // LookBackTx returns which of changes TakeBackEachTx cannot take back, and why, and holds the rows
-// of the others. Errors: ErrElsewhere.
+// of the others. It looks rows up as the first of a range: with sorting switched off, as imports do,
+// that has one plan, whichever other indexes begin with the domain. Errors: ErrElsewhere.
 func (a *AnyEnrollments) LookBackTx(ctx context.Context, tx *tenancy.Tx, changes []RowChange) (kept map[ID]string, err error) {
 	if err := a.Here(); err != nil {
 		return nil, err
 	}
 	x := a.store.registered[a.name]
-	domain, is := tx.Tenant().DomainID, map[ID]int64{}
+	domain, is := tx.Tenant().DomainID, map[ID]RowChange{}
 	ids, made := make([]ID, len(changes)), []ID{}
 	for i, c := range changes {
 		if ids[i] = c.ID; c.Was == nil {
 			made = append(made, c.ID)
 		}
 	}
-	err = tx.Read(ctx, `SELECT w.id, x.version FROM (SELECT id FROM unnest($2::uuid[]) AS u (id) ORDER BY id) w, LATERAL (
-			SELECT version FROM `+x.table.String()+` WHERE domain_id = $1 AND recipient_id = w.id OFFSET 0 FOR UPDATE) x ORDER BY w.id`, []any{domain, ids}, func(rows pgx.Rows) error {
-		var id ID
-		var version int64
-		_, err := pgx.ForEachRow(rows, []any{&id, &version}, func() error {
-			is[id] = version
+	err = tx.Read(ctx, `SELECT w.id, x.version, x.created_at FROM (SELECT id FROM unnest($2::uuid[]) AS u (id) ORDER BY id) w, LATERAL (
+			SELECT version, created_at FROM `+x.table.String()+` WHERE domain_id = $1 AND recipient_id >= w.id AND recipient_id <= w.id ORDER BY recipient_id LIMIT 1 FOR UPDATE) x ORDER BY w.id`, []any{domain, ids}, func(rows pgx.Rows) error {
+		var now RowChange
+		_, err := pgx.ForEachRow(rows, []any{&now.ID, &now.Version, &now.CreatedAt}, func() error {
+			is[now.ID] = now
 			return nil
 		})
 		return err
@@ -48,7 +49,7 @@ func (a *AnyEnrollments) LookBackTx(ctx context.Context, tx *tenancy.Tx, changes
 	}
 	kept = map[ID]string{}
 	for _, c := range changes {
-		if is[c.ID] != c.Version {
+		if now := is[c.ID]; now.Version != c.Version || !c.CreatedAt.IsZero() && !now.CreatedAt.Equal(c.CreatedAt) {
 			kept[c.ID] = KeptEdited
 		}
 	}
@@ -62,22 +63,29 @@ func (a *AnyEnrollments) LookBackTx(ctx context.Context, tx *tenancy.Tx, changes
 	return kept, a.lookTaken(ctx, tx, x, changes, kept)
 }
 
-// lookTaken adds to kept what another recipient has a unique value of.
+// lookTaken adds to kept those that had a unique value which another recipient has, or which an
+// earlier one of the changes that are not kept is given back.
 func (a *AnyEnrollments) lookTaken(ctx context.Context, tx *tenancy.Tx, x *extension, changes []RowChange, kept map[ID]string) error {
-	ids, rows := before(changes)
+	table := x.table.String()
 	for _, c := range x.columns {
-		if !c.unique || len(ids) == 0 {
+		if !c.unique {
 			continue
 		}
-		err := tx.Read(ctx, `SELECT w.id FROM unnest($2::uuid[], $3::jsonb[]) AS w (id, image)
-			WHERE EXISTS (SELECT FROM `+x.table.String()+` t WHERE t.domain_id = $1 AND t.`+quoted(c.Name)+` = (w.image->>'`+c.Name+`')::`+c.declared+` AND t.recipient_id <> w.id)`,
+		ids, rows := before(slices.DeleteFunc(slices.Clone(changes), func(c RowChange) bool { return kept[c.ID] != "" }))
+		if len(ids) == 0 {
+			return nil
+		}
+		column := quoted(c.Name)
+		err := tx.Read(ctx, `SELECT w.id FROM (
+				SELECT u.id, p.`+column+` AS value, row_number() OVER (PARTITION BY p.`+column+` ORDER BY u.id) > 1 AS again
+				FROM unnest($2::uuid[], $3::jsonb[]) AS u (id, image), jsonb_populate_record(NULL::`+table+`, u.image) p WHERE p.`+column+` IS NOT NULL) w
+			WHERE w.again OR (SELECT true FROM `+table+` t WHERE t.domain_id = $1 AND t.`+column+` >= w.value AND t.`+column+` <= w.value AND t.recipient_id <> w.id ORDER BY t.`+column+` LIMIT 1)`,
 			[]any{tx.Tenant().DomainID, ids, rows}, func(found pgx.Rows) error {
-				taken, err := pgx.CollectRows(found, pgx.RowTo[ID])
-				for _, id := range taken {
-					if kept[id] == "" {
-						kept[id] = KeptTaken
-					}
-				}
+				var id ID
+				_, err := pgx.ForEachRow(found, []any{&id}, func() error {
+					kept[id] = KeptTaken
+					return nil
+				})
 				return err
 			})
 		if err != nil {
