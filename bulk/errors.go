@@ -107,7 +107,7 @@ type elsewhereError struct{ error }
 // Unwrap returns what is missing here.
 func (e *elsewhereError) Unwrap() error { return e.error }
 
-// Elsewhere wraps an error of Open for a run that this process cannot do and another one may: it
+// Elsewhere wraps an error of Open or Batch for a run that this process cannot do and another one may: it
 // counts as no failure before the run has waited for that one for Config.OrphanAfter.
 func Elsewhere(err error) error {
 	if err == nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/stratakit/strata/bulk"
 	"github.com/stratakit/strata/recipients"
 	"github.com/stratakit/strata/tenancy"
 )
@@ -42,6 +43,9 @@ func (w *undoWork) lookAtExtensions(ctx context.Context, tx *tenancy.Tx, changes
 				changes[at[r.ID]].refused = refusedEnrollment
 			}
 			continue
+		}
+		if err == nil {
+			err = bulk.Elsewhere(x.Here())
 		}
 		if err != nil {
 			return fmt.Errorf("extension %q: %w", name, err)

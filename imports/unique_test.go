@@ -19,7 +19,7 @@ func (b *bundle) problems(t *testing.T, id imports.ID) map[string]string {
 	require.NoError(t, b.importer.WriteErrorReport(b.A.Ctx, id, &report))
 	for _, line := range strings.Split(strings.TrimSpace(report.String()), "\n")[1:] {
 		email, rest, _ := strings.Cut(line, ",")
-		out[strings.TrimSuffix(email, "@example.com")] = rest
+		out[strings.TrimSuffix(email, "@example.com")] = strings.TrimSuffix(rest, ","+id.String())
 	}
 	return out
 }
