@@ -55,10 +55,7 @@ func (w *undoWork) lookAtExtensions(ctx context.Context, tx *tenancy.Tx, changes
 			return err
 		}
 		for id, why := range kept {
-			c := &changes[at[id]]
-			if c.refused = refusedEnrollment; why == recipients.KeptTaken {
-				c.refused = refusedTaken
-			}
+			changes[at[id]].refused = keptBy(why)
 		}
 		for _, r := range rows[name] {
 			if r.Was == nil {
@@ -76,17 +73,46 @@ func (w *undoWork) lookAtExtensions(ctx context.Context, tx *tenancy.Tx, changes
 	return err
 }
 
-// takeBack makes rows of extensions what they were before.
+// keptBy is the refusal of what an extension keeps.
+func keptBy(why string) refusal {
+	if why == recipients.KeptTaken {
+		return refusedTaken
+	}
+	return refusedEnrollment
+}
+
+// takeBack makes rows of extensions what they were before. A recipient of which one cannot be is
+// refused, and left alone as a whole.
 func (w *undoWork) takeBack(ctx context.Context, tx *tenancy.Tx, changes []change, insertion bool) error {
-	rows := rowsOf(changes, func(c change) bool { return (c.was == 0) == insertion })
-	for _, name := range slices.Sorted(mapKeys(rows)) {
-		x, err := w.im.store.Extension(ctx, name)
-		if err != nil {
-			return fmt.Errorf("extension %q: %w", name, err)
-		}
-		if err := x.TakeBackEachTx(ctx, tx, rows[name]); err != nil {
+	for {
+		refused := map[recipients.ID]refusal{}
+		err := tx.Savepoint(ctx, func(tx *tenancy.Tx) error {
+			rows := rowsOf(changes, func(c change) bool { return (c.was == 0) == insertion })
+			for _, name := range slices.Sorted(mapKeys(rows)) {
+				x, err := w.im.store.Extension(ctx, name)
+				if err != nil {
+					return fmt.Errorf("extension %q: %w", name, err)
+				}
+				kept, err := x.TakeBackEachTx(ctx, tx, rows[name])
+				if err != nil {
+					return err
+				}
+				for id, why := range kept {
+					refused[id] = keptBy(why)
+				}
+			}
+			if len(refused) > 0 {
+				return errRefused
+			}
+			return nil
+		})
+		if !errors.Is(err, errRefused) {
 			return err
 		}
+		for i, c := range changes {
+			if why, ok := refused[c.id]; ok {
+				changes[i].refused = why
+			}
+		}
 	}
-	return nil
 }

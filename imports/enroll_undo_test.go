@@ -29,15 +29,15 @@ func TestUndoTakesBackEnrollments(t *testing.T) {
 	require.NoError(t, err)
 	at := time.Date(2026, 1, 2, 3, 4, 5, 123456000, time.UTC)
 	ids := map[string]recipients.ID{}
-	for _, name := range []string{"changed", "changededited", "changedtaken", "fresh", "freshedited", "freshgone", "renamed", "visited"} {
+	for _, name := range []string{"changed", "changededited", "changedtaken", "changedunfit", "fresh", "freshedited", "freshgone", "renamed", "visited"} {
 		ids[name] = b.add(ctx, t, name)
 	}
-	for _, name := range []string{"changed", "changededited", "changedtaken"} {
+	for _, name := range []string{"changed", "changededited", "changedtaken", "changedunfit"} {
 		require.NoError(t, p.seats.Enroll(ctx, ids[name], &Seat{Code: name, Seats: 3, Score: 0.1, Since: &at, Member: true, Meta: map[string]any{"a": 1e-7, "b": []any{"ü"}}, Secret: "kept"}))
 		require.NoError(t, p.sms.Enroll(ctx, ids[name], &sms.SMS{Contact: phone.Contact{Phone: "+493012345678", OptedIn: true, OptedInAt: &at, OptedInSource: "form"}}))
 	}
 	file := "email,name,sms.phone,seat.code,seat.seats\n"
-	for _, name := range []string{"changed", "changededited", "changedtaken", "fresh", "freshedited", "freshgone", "renamed", "visited", "new", "newedited", "newelsewhere"} {
+	for _, name := range []string{"changed", "changededited", "changedtaken", "changedunfit", "fresh", "freshedited", "freshgone", "renamed", "visited", "new", "newedited", "newelsewhere"} {
 		phone, after := ",+49 30 87654321", ",After"
 		switch name {
 		case "fresh", "changededited":
@@ -48,8 +48,8 @@ func TestUndoTakesBackEnrollments(t *testing.T) {
 		file += name + "@example.com" + after + phone + ",new" + name + ",4\n"
 	}
 	imp := b.run(ctx, t, file, imports.ProcessOptions{})
-	require.Equal(t, []int64{3, 8}, []int64{imp.Inserted, imp.Updated})
-	require.Len(t, b.has(ctx, t, "sms", "x.phone"), 10)
+	require.Equal(t, []int64{3, 9}, []int64{imp.Inserted, imp.Updated})
+	require.Len(t, b.has(ctx, t, "sms", "x.phone"), 11)
 
 	of := func(name string) recipients.ID {
 		page, err := b.store.List(ctx, recipients.Query{Search: name + "@"})
@@ -69,12 +69,15 @@ func TestUndoTakesBackEnrollments(t *testing.T) {
 	b.change(ctx, t, `INSERT INTO club.visits VALUES ($1, $2)`, b.A.DomainID, ids["visited"])
 	thief := b.add(ctx, t, "thief")
 	require.NoError(t, p.seats.Enroll(ctx, thief, &Seat{Code: "changedtaken"}))
+	// A condition that rows of before need not meet.
+	_, err = b.Pool.Exec(t.Context(), `ALTER TABLE strata.recipient_seats ADD CONSTRAINT fit CHECK (code <> 'CHANGEDUNFIT')`)
+	require.NoError(t, err)
 
 	undone := b.undo(ctx, t, imp.ID)
-	require.Equal(t, []int64{3, 8}, []int64{undone.Reverted, undone.Kept})
+	require.Equal(t, []int64{3, 9}, []int64{undone.Reverted, undone.Kept})
 	want := map[string]string{
 		"changededited": "updated enrollment_changed", "freshedited": "updated enrollment_changed", "newedited": "inserted enrollment_changed", "freshgone": "updated enrollment_changed",
-		"visited": "updated enrollment_changed", "newelsewhere": "inserted enrolled", "renamed": "updated edited", "changedtaken": "updated value_taken",
+		"visited": "updated enrollment_changed", "newelsewhere": "inserted enrolled", "renamed": "updated edited", "changedtaken": "updated value_taken", "changedunfit": "updated enrollment_changed",
 	}
 	require.Equal(t, want, b.leftAlone(ctx, t, imp.ID))
 	seats := b.has(ctx, t, "seats", "x.code, x.seats, x.score, x.member, x.since = '2026-01-02T03:04:05.123456Z', x.meta, x.secret, x.version")
@@ -83,7 +86,7 @@ func TestUndoTakesBackEnrollments(t *testing.T) {
 	require.NotContains(t, seats, "new")
 	require.Equal(t, "NEWCHANGEDTAKEN 4 0.1 t t {\"a\": 0.0000001, \"b\": [\"ü\"]} kept 2", seats["changedtaken"], "it is left as a whole")
 	texts := b.has(ctx, t, "sms", "x.phone, x.opted_in, x.version")
-	require.Equal(t, []string{"+493012345678 t 3", "+493087654321 t 2"}, []string{texts["changed"], texts["changedtaken"]})
+	require.Equal(t, []string{"+493012345678 t 3", "+493087654321 t 2", "+493087654321 t 2"}, []string{texts["changed"], texts["changedtaken"], texts["changedunfit"]})
 }
 
 func TestUndoOfEnrollmentsAfterTheDomainMoved(t *testing.T) {

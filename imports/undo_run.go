@@ -219,14 +219,14 @@ const ofImport = `(SELECT $1::uuid AS domain_id, $2::uuid AS import_id, u.* FROM
 // remove takes recipients away that the import inserted. They are deleted first, so that
 // their values are given back and the counts told by statements and not row by row.
 func (w *undoWork) remove(ctx context.Context, tx *tenancy.Tx, changes []change) (int64, error) {
+	if err := w.takeBack(ctx, tx, changes, true); err != nil {
+		return 0, err
+	}
 	ids := inserted(changes)
 	if len(ids) == 0 {
 		return 0, nil
 	}
 	domain := tx.Tenant().DomainID
-	if err := w.takeBack(ctx, tx, changes, true); err != nil {
-		return 0, err
-	}
 	if _, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.recipients r SET deleted_at = now() FROM `+fmt.Sprintf(ofImport, `$3::uuid[]`, `id`)+` WHERE r.domain_id = w.domain_id AND r.id = w.id`), domain, w.id, ids); err != nil {
 		return 0, err
 	}
@@ -240,10 +240,10 @@ func (w *undoWork) restore(ctx context.Context, tx *tenancy.Tx, changes []change
 		return err
 	}
 	domain := tx.Tenant().DomainID
+	if err := w.takeBack(ctx, tx, changes, false); err != nil {
+		return err
+	}
 	if ids := updated(changes); len(ids) > 0 {
-		if err := w.takeBack(ctx, tx, changes, false); err != nil {
-			return err
-		}
 		_, err := tx.Exec(ctx, tx.SQL(`UPDATE strata.recipients r SET name = coalesce(c.name, r.name), custom_fields = coalesce(c.custom_fields, r.custom_fields), status = coalesce(c.status, r.status),
 				status_reason = CASE WHEN c.status IS NULL THEN r.status_reason ELSE c.status_reason END,
 				status_changed_at = CASE WHEN c.status IS NULL THEN r.status_changed_at ELSE c.status_changed_at END,

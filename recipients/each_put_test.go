@@ -108,7 +108,9 @@ func TestPutEach(t *testing.T) {
 				back = append(back, c)
 			}
 		}
-		return x.TakeBackEachTx(ctx, tx, back)
+		kept, err = x.TakeBackEachTx(ctx, tx, back)
+		require.Empty(t, kept)
+		return err
 	})
 	zero, err := tickets.Get(ctx, ids[0])
 	require.NoError(t, err)
@@ -200,7 +202,9 @@ func TestLookBack(t *testing.T) {
 				back = append(back, c)
 			}
 		}
-		require.NoError(t, x.TakeBackEachTx(ctx, tx, back))
+		kept, err = x.TakeBackEachTx(ctx, tx, back)
+		require.NoError(t, err)
+		require.Empty(t, kept)
 	})
 	first, err := tickets.Get(ctx, ids["first"])
 	require.NoError(t, err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,9 +15,9 @@ import (
 	"github.com/stratakit/strata/tenancy"
 )
 
-// Why LookBackTx leaves a row alone.
+// Why LookBackTx and TakeBackEachTx leave a row alone.
 const (
-	KeptEdited = "edited" // it was changed, made anew or withdrawn since, or something hangs on it by now
+	KeptEdited = "edited" // it was changed, made anew or withdrawn since, something hangs on it by now, or its table does not take it any more
 	KeptTaken  = "taken"  // another recipient has a unique value that it had
 )
 
@@ -107,10 +108,11 @@ func before(changes []RowChange) (ids []ID, rows []string) {
 
 // TakeBackEachTx makes rows what they were before PutEachTx changed them: those that it made are
 // withdrawn, and of the others the columns are as in Was; versions go on. It is for those that
-// LookBackTx has let pass in the same transaction. Errors: ErrElsewhere.
-func (a *AnyEnrollments) TakeBackEachTx(ctx context.Context, tx *tenancy.Tx, changes []RowChange) error {
+// LookBackTx has let pass in the same transaction. Rows that PostgreSQL refuses nevertheless, as for
+// a condition that their table has got since, stay as they are and are in kept. Errors: ErrElsewhere.
+func (a *AnyEnrollments) TakeBackEachTx(ctx context.Context, tx *tenancy.Tx, changes []RowChange) (kept map[ID]string, err error) {
 	if err := a.Here(); err != nil {
-		return err
+		return nil, err
 	}
 	x := a.store.registered[a.name]
 	var made []ID
@@ -121,13 +123,41 @@ func (a *AnyEnrollments) TakeBackEachTx(ctx context.Context, tx *tenancy.Tx, cha
 	}
 	if len(made) > 0 {
 		if _, err := a.store.takeOut(ctx, x, tx, made, nil); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	ids, rows := before(changes)
 	if len(ids) == 0 || len(x.columns) == 0 {
-		return nil
+		return nil, nil
 	}
+	kept = map[ID]string{}
+	return kept, a.putBack(ctx, tx, x, ids, rows, kept)
+}
+
+// putBack makes rows what they were. Where PostgreSQL refuses some, it finds out by halves which
+// these are.
+func (a *AnyEnrollments) putBack(ctx context.Context, tx *tenancy.Tx, x *extension, ids []ID, rows []string, kept map[ID]string) error {
+	err := tx.Savepoint(ctx, func(tx *tenancy.Tx) error { return a.putBackAll(ctx, tx, x, ids, rows) })
+	var wrong *tenancy.ValidationError
+	taken := errors.Is(err, ErrValueTaken)
+	switch {
+	case err == nil || !taken && !errors.As(err, &wrong):
+		return err
+	case len(ids) > 1:
+		half := len(ids) / 2
+		if err := a.putBack(ctx, tx, x, ids[:half], rows[:half], kept); err != nil {
+			return err
+		}
+		return a.putBack(ctx, tx, x, ids[half:], rows[half:], kept)
+	case taken:
+		kept[ids[0]] = KeptTaken
+	default:
+		kept[ids[0]] = KeptEdited
+	}
+	return nil
+}
+
+func (a *AnyEnrollments) putBackAll(ctx context.Context, tx *tenancy.Tx, x *extension, ids []ID, rows []string) error {
 	now, err := x.images(ctx, tx, ids)
 	if err != nil {
 		return err
