@@ -212,9 +212,10 @@ func (x *extension) images(ctx context.Context, tx *tenancy.Tx, ids []ID) (map[I
 	if len(ids) == 0 {
 		return out, nil
 	}
-	err := tx.Read(ctx, `SELECT w.id, i.image FROM unnest($2::uuid[]) AS w (id), LATERAL (
-			SELECT `+x.whole()+` AS image FROM `+x.table.String()+` `+x.alias()+` WHERE `+x.sql("domain_id")+` = $1 AND `+x.sql("recipient_id")+` = w.id OFFSET 0) i`,
-		[]any{tx.Tenant().DomainID, ids}, func(rows pgx.Rows) error {
+	key := x.sql("recipient_id")
+	err := readByKey(ctx, tx, `SELECT w.id, i.image FROM unnest($2::uuid[]) AS w (id), LATERAL (
+			SELECT `+x.whole()+` AS image FROM `+x.table.String()+` `+x.alias()+` WHERE `+x.sql("domain_id")+` = $1 AND `+key+` >= w.id AND `+key+` <= w.id ORDER BY `+key+` LIMIT 1) i`,
+		tx.Tenant().DomainID, ids, func(rows pgx.Rows) error {
 			var id ID
 			var image []byte
 			_, err := pgx.ForEachRow(rows, []any{&id, &image}, func() error {

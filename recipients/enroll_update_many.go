@@ -96,9 +96,10 @@ func readRows[T any](ctx context.Context, x *extension, tx *tenancy.Tx, t tenanc
 		lock = ` FOR UPDATE`
 	}
 	q := `SELECT ` + x.selected() + ` FROM (SELECT DISTINCT id FROM unnest($2::uuid[]) AS u (id) ORDER BY id) w, LATERAL (
-			SELECT x.* FROM ` + x.table.String() + ` x WHERE x.domain_id = $1 AND x.recipient_id = w.id
-				AND EXISTS (SELECT FROM strata.recipients r WHERE r.domain_id = $1 AND r.id = w.id AND r.deleted_at IS NULL) OFFSET 0` + lock + `) ` + x.alias() + ` ORDER BY w.id`
-	err = tx.Read(ctx, q, []any{t.DomainID, ids}, func(found pgx.Rows) error {
+			SELECT x.* FROM ` + x.table.String() + ` x WHERE x.domain_id = $1 AND x.recipient_id >= w.id AND x.recipient_id <= w.id
+				AND (SELECT true FROM strata.recipients r WHERE r.domain_id = $1 AND r.id >= w.id AND r.id <= w.id AND r.deleted_at IS NULL ORDER BY r.id LIMIT 1)
+			ORDER BY x.recipient_id LIMIT 1` + lock + `) ` + x.alias() + ` ORDER BY w.id`
+	err = readByKey(ctx, tx, q, t.DomainID, ids, func(found pgx.Rows) error {
 		for found.Next() {
 			for _, into := range []*[]*T{&before, &rows} {
 				m := x.newScan()
