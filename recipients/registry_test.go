@@ -301,8 +301,7 @@ func TestStatementsDoNotGrowWithRows(t *testing.T) {
 			require.NoError(t, mail.EnrollMany(ctx, rows))
 		}
 	}
-	one := count(enroll(ids[:1]))
-	require.Equal(t, one, count(enroll(ids[1:200])))
+	require.Equal(t, count(enroll(ids[:2])), count(enroll(ids[2:200])))
 	for _, id := range ids[:150] {
 		require.NoError(t, b.courses.Enroll(ctx, id, &Course{Level: "two"}))
 	}
