@@ -3,7 +3,6 @@ package imports
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -55,13 +54,9 @@ func (im *Importer) warnOfSameFile(ctx context.Context, i Import) ([]Warning, er
 	if err != nil {
 		return nil, err
 	}
-	sum, err := hex.DecodeString(i.SHA256)
-	if err != nil {
-		return nil, err
-	}
 	var warnings []Warning
 	err = im.db.Read(ctx, `SELECT id, file_name, created_at FROM strata.imports
-		WHERE domain_id = $1 AND sha256 = $2 AND id <> $3 AND status = 'done' ORDER BY created_at DESC LIMIT 1`, []any{t.DomainID, sum, i.ID}, func(rows pgx.Rows) error {
+		WHERE domain_id = $1 AND sha256 = decode($2, 'hex') AND id <> $3 AND status = 'done' ORDER BY created_at DESC LIMIT 1`, []any{t.DomainID, i.SHA256, i.ID}, func(rows pgx.Rows) error {
 		var id ID
 		var name string
 		var at time.Time

@@ -95,7 +95,10 @@ const signOfLife = 200 * time.Millisecond
 // next returns the next chunk. While it waits it calls waiting again and again.
 func (a *readAhead) next(ctx context.Context, waiting func() error) (chunk, error) {
 	c, err := await(ctx, a.chunks, waiting)
-	return c, errors.Join(err, c.err)
+	if err != nil {
+		return c, err
+	}
+	return c, c.err
 }
 
 // await receives what is being made beside a batch. While it waits it calls waiting again and again.
